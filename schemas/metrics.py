@@ -1,0 +1,133 @@
+"""Every metric of every process: `tally_<process>_<name>_<unit>`, counters end in `_total`.
+
+One class a process, built once in its `__main__` on a registry of its own. Labels come from bounded sets. Metrics are
+counted per request, chunk, epoch or batch, never per event.
+"""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_EVENTS: Final = (1, 2, 5, 10, 20, 50, 100, 250, 500, 1000, 2500)
+_RECORDS: Final = (1, 10, 100, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
+_LATENCY_SECONDS: Final = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 300, 3600)
+
+
+class CollectorMetrics:
+    """HTTP → raw_events."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests_total = Counter(
+            "tally_collector_requests_total", "requests answered", ["route", "status"], registry=registry
+        )
+        self.events_total = Counter(
+            "tally_collector_events_total",
+            "events of requests: accepted (in raw_events), dead (in dead_letters), unavailable (503)",
+            ["outcome", "reason"],
+            registry=registry,
+        )
+        self.request_seconds = Histogram(
+            "tally_collector_request_seconds", "arrival to answer", buckets=_SECONDS, registry=registry
+        )
+        self.request_events = Histogram(
+            "tally_collector_request_events", "events a request", buckets=_EVENTS, registry=registry
+        )
+        self.received_bytes_total = Counter(
+            "tally_collector_received_bytes_total", "body bytes after decompression", registry=registry
+        )
+        self.inflight_bytes = Gauge(
+            "tally_collector_inflight_bytes", "bytes waiting for Kafka's ack", registry=registry
+        )
+        self.projects = Gauge("tally_collector_projects", "write keys known", registry=registry)
+
+
+class StreamsMetrics:
+    """raw_events → everything derived."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.records_total = Counter(
+            "tally_streams_records_total",
+            "records of raw_events by outcome: keep, drop, dead",
+            ["outcome", "reason"],
+            registry=registry,
+        )
+        self.published_total = Counter(
+            "tally_streams_published_total", "records durable on a topic", ["topic"], registry=registry
+        )
+        self.chunk_records = Histogram(
+            "tally_streams_chunk_records", "records a chunk", buckets=_RECORDS, registry=registry
+        )
+        self.chunk_seconds = Histogram(
+            "tally_streams_chunk_seconds", "the five steps on a chunk", buckets=_SECONDS, registry=registry
+        )
+        self.epoch_seconds = Histogram(
+            "tally_streams_epoch_seconds", "making an epoch durable", buckets=_SECONDS, registry=registry
+        )
+        self.epoch_records = Histogram(
+            "tally_streams_epoch_records", "records an epoch", buckets=_RECORDS, registry=registry
+        )
+        self.states = Gauge("tally_streams_states", "session states held", ["table"], registry=registry)
+        self.state_bytes = Gauge(
+            "tally_streams_state_bytes", "bytes of keys and states held", ["table"], registry=registry
+        )
+        self.evicted_total = Counter(
+            "tally_streams_evicted_total", "states whose window has passed", ["table"], registry=registry
+        )
+        self.restored_total = Counter(
+            "tally_streams_restored_total", "changelog records applied", ["table"], registry=registry
+        )
+        self.lag_records = Gauge(
+            "tally_streams_lag_records", "records not yet committed", ["topic", "partition"], registry=registry
+        )
+        self.lag_seconds = Gauge("tally_streams_lag_seconds", "age of the newest record committed", registry=registry)
+        self.oldest_chunk_seconds = Gauge(
+            "tally_streams_oldest_chunk_seconds", "age of the oldest chunk in flight", registry=registry
+        )
+        self.cache_entries = Gauge(
+            "tally_streams_cache_entries", "entries of an enrichment's cache", ["cache"], registry=registry
+        )
+        self.cache_misses_total = Counter(
+            "tally_streams_cache_misses_total", "values looked up afresh", ["cache"], registry=registry
+        )
+        self.recovering = Gauge("tally_streams_recovering", "1 while tables are restored", registry=registry)
+
+
+class SinksMetrics:
+    """Topics → database."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.records_total = Counter(
+            "tally_sinks_records_total",
+            "records by outcome: keep (row durable), drop (replayed, or superseded within the batch), dead",
+            ["topic", "outcome", "reason"],
+            registry=registry,
+        )
+        self.batches_total = Counter(
+            "tally_sinks_batches_total",
+            "batches by outcome: written, already_there, retried",
+            ["topic", "outcome"],
+            registry=registry,
+        )
+        self.batch_rows = Histogram(
+            "tally_sinks_batch_rows", "rows a batch", ["topic"], buckets=_RECORDS, registry=registry
+        )
+        self.flush_seconds = Histogram(
+            "tally_sinks_flush_seconds", "writing a batch", ["topic"], buckets=_SECONDS, registry=registry
+        )
+        self.latency_seconds = Histogram(
+            "tally_sinks_latency_seconds",
+            "received_at of a batch's oldest record to its row being queryable, one observation a batch",
+            ["topic"],
+            buckets=_LATENCY_SECONDS,
+            registry=registry,
+        )
+        self.lag_records = Gauge(
+            "tally_sinks_lag_records", "records not yet committed", ["topic", "partition"], registry=registry
+        )
+        self.lag_seconds = Gauge(
+            "tally_sinks_lag_seconds", "age of the oldest record waiting", ["topic"], registry=registry
+        )
+        self.database_up = Gauge(
+            "tally_sinks_database_up", "1 when the last call to the database succeeded", registry=registry
+        )

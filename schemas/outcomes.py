@@ -1,0 +1,58 @@
+"""What can become of an event: keep, drop (with a reason), or dead letter (with a reason); bounded, so fit for labels."""
+
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """The result of a step for one event."""
+
+    KEEP = "keep"
+    DROP = "drop"
+    DEAD = "dead"
+
+
+class DropReason(StrEnum):
+    """Why an event ends without a row of its own; each is counted, none is an error."""
+
+    DUPLICATE = "duplicate"  # the same (project, message_id) was kept before
+    REPLAYED = "replayed"  # at or below the offset its state has applied: its outputs are durable already
+    SUPPRESSED = "suppressed"  # the project asked not to keep events of this user
+
+
+class DeadReason(StrEnum):
+    """Why an event ends as a dead letter, with its bytes."""
+
+    # collector: the write key was valid, the event is not
+    EVENT_NOT_OBJECT = "event_not_object"
+    TYPE_UNKNOWN = "type_unknown"
+    NO_USER_ANON_ID = "no_user_anon_id"
+    EVENT_NOT_STRING = "event_not_string"
+    EVENT_TOO_LARGE = "event_too_large"
+    FIELD_WRONG_TYPE = "field_wrong_type"
+    FIELD_TOO_LONG = "field_too_long"
+    PROPERTIES_NOT_OBJECT = "properties_not_object"
+    TRAITS_NOT_OBJECT = "traits_not_object"
+    CONTEXT_NOT_OBJECT = "context_not_object"
+    GROUP_ID_MISSING = "group_id_missing"
+    PREVIOUS_ID_MISSING = "previous_id_missing"
+    USER_ID_MISSING = "user_id_missing"
+    INVALID_UTF8 = "invalid_utf8"
+    BATCH_TOO_LONG = "batch_too_long"
+    # streams: the record on the topic is not what the contract says
+    NOT_AVRO = "not_avro"
+    SCHEMA_ID_UNKNOWN = "schema_id_unknown"
+    SCHEMA_MISMATCH = "schema_mismatch"
+    FIELD_INVALID = "field_invalid"
+    OUTPUT_TOO_LARGE = "output_too_large"
+    # sinks: the database refuses the row
+    ROW_REFUSED = "row_refused"
+
+
+class BotReason(StrEnum):
+    """Why an enriched event has is_bot = true."""
+
+    NONE = ""
+    USER_AGENT = "user_agent"  # the user agent names a known robot
+    USER_AGENT_EMPTY = "user_agent_empty"  # a web event without any user agent
+    HEADLESS = "headless"  # a headless browser or automation tool
+    HTTP_LIBRARY = "http_library"  # a scripting library's default user agent on a browser event

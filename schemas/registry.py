@@ -1,0 +1,121 @@
+"""Which schema a Confluent schema id stands for: the committed list by default, a schema registry by setting.
+
+`avro/ids.json` is append-only: an id, once committed, means the same schema for ever, since records of that id lie in
+topics. `avro/<topic>.avsc` is what is written today and equals the newest entry of its topic.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, Final, Protocol
+
+_AVRO: Final = resources.files("schemas") / "avro"
+
+
+class SchemaUnknownError(LookupError):
+    """No schema has this id. `schema_id` is the id."""
+
+    def __init__(self, schema_id: int) -> None:
+        self.schema_id = schema_id
+        super().__init__(f"no schema has the id {schema_id}")
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One committed version of a topic's schema."""
+
+    schema_id: int
+    topic: str
+    version: int
+    schema: Mapping[str, Any]
+
+
+class SchemaIds(Protocol):
+    """Answers in both directions between ids and schemas."""
+
+    def schema_id(self, topic: str) -> int:
+        """The id under which `topic` is written today."""
+
+    def schema(self, schema_id: int) -> Mapping[str, Any]:
+        """The schema of an id. Raises SchemaUnknownError."""
+
+
+@cache
+def current_schema(topic: str) -> Mapping[str, Any]:
+    """The schema a topic is written with today, from `avro/<topic>.avsc`."""
+    parsed: Mapping[str, Any] = json.loads((_AVRO / f"{topic}.avsc").read_text("utf-8"))
+    return parsed
+
+
+@cache
+def versions() -> tuple[Version, ...]:
+    """Every committed version, oldest first, from `avro/ids.json`."""
+    entries = json.loads((_AVRO / "ids.json").read_text("utf-8"))
+    return tuple(Version(entry["id"], entry["topic"], entry["version"], entry["schema"]) for entry in entries)
+
+
+def without_docs(schema: Any) -> Any:
+    """The schema less its doc members: what decides bytes, and so what an id stands for."""
+    if isinstance(schema, dict):
+        return {name: without_docs(value) for name, value in schema.items() if name != "doc"}
+    if isinstance(schema, list):
+        return [without_docs(value) for value in schema]
+    return schema
+
+
+class EmbeddedIds:
+    """The committed id list: no server needed."""
+
+    def __init__(self) -> None:
+        self._schemas = {version.schema_id: version.schema for version in versions()}
+        self._newest = {version.topic: version.schema_id for version in versions()}
+
+    def schema_id(self, topic: str) -> int:
+        return self._newest[topic]
+
+    def schema(self, schema_id: int) -> Mapping[str, Any]:
+        try:
+            return self._schemas[schema_id]
+        except KeyError:
+            raise SchemaUnknownError(schema_id) from None
+
+
+class RegistryIds:
+    """Ids of a Confluent-compatible schema registry; subjects are `<topic>-value`, answers are kept for ever."""
+
+    def __init__(self, url: str, topic_prefix: str = "") -> None:
+        # Imported here: its HTTP stack is not wanted in processes that use the committed list.
+        from confluent_kafka.schema_registry import SchemaRegistryClient
+
+        self._client = SchemaRegistryClient({"url": url})
+        self._prefix = topic_prefix
+        self._ids: dict[str, int] = {}
+        self._schemas: dict[int, Mapping[str, Any]] = {}
+
+    def schema_id(self, topic: str) -> int:
+        from confluent_kafka.schema_registry import Schema
+
+        if topic not in self._ids:
+            text = json.dumps(without_docs(current_schema(topic)))
+            self._ids[topic] = self._client.register_schema(f"{self._prefix}{topic}-value", Schema(text, "AVRO"))
+        return self._ids[topic]
+
+    def schema(self, schema_id: int) -> Mapping[str, Any]:
+        from confluent_kafka.schema_registry.error import SchemaRegistryError
+
+        if schema_id not in self._schemas:
+            try:
+                answer = self._client.get_schema(schema_id)
+            except SchemaRegistryError as error:
+                if error.http_status_code == 404:
+                    raise SchemaUnknownError(schema_id) from None
+                raise
+            self._schemas[schema_id] = json.loads(answer.schema_str)
+        return self._schemas[schema_id]
+
+
+def open_ids(url: str | None, topic_prefix: str = "") -> SchemaIds:
+    """The registry at `url`, or the committed list when there is none."""
+    return RegistryIds(url, topic_prefix) if url else EmbeddedIds()

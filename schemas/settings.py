@@ -1,0 +1,172 @@
+"""Every setting of every process: type, unit, default, environment name (`TALLY_` + the field's name in capitals).
+
+All problems are reported at once, at start, by `load()`; a `TALLY_` name that no setting has is one of them.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+PREFIX = "TALLY_"
+
+Port = Annotated[int, Field(ge=0, le=65535)]  # 0: the system picks a free one
+Positive = Annotated[int, Field(gt=0)]
+
+
+class SettingsError(ValueError):
+    """The environment does not make valid settings. `problems` has one line for each, naming the variable."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("invalid settings:\n" + "\n".join(f"  {problem}" for problem in problems))
+
+
+class Settings(BaseModel):
+    """The settings; a field's name ends with its unit where it has one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # --- all processes
+    kafka_bootstrap: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, comma separated")
+    topic_prefix: str = Field(
+        "", pattern=r"^[A-Za-z0-9._-]*$", description="put before every topic, group and changelog name"
+    )
+    partitions: Positive = Field(
+        12, description="partitions of raw_events and of all topics keyed like it; fixed within a generation"
+    )
+    replication_factor: Positive = Field(1, description="copies of each partition; 3 in production")
+    schema_registry_url: str | None = Field(
+        None, description="Confluent-compatible registry; unset: the committed id list"
+    )
+    log_format: Literal["console", "json"] = Field("console", description="log lines for people or for machines")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least severe level that is logged"
+    )
+    admin_host: str = Field("127.0.0.1", description="address of the admin ports: /healthz /readyz /metrics")
+
+    # --- collector
+    collector_host: str = Field("127.0.0.1", description="address the collector listens on")
+    collector_port: Port = Field(8080, description="HTTP port of the collector")
+    collector_admin_port: Port = Field(8081, description="admin port; process k of several listens on port + k")
+    collector_processes: Positive = Field(1, description="processes that share the port (SO_REUSEPORT)")
+    collector_event_bytes_max: Positive = Field(32 * 1024, description="one event; larger: dead letter")
+    collector_body_bytes_max: Positive = Field(
+        512_000, description="one request body after decompression; larger: refused with 400"
+    )
+    collector_batch_events_max: Positive = Field(
+        2_500, description="events of one batch; larger: answered 200, events dead-lettered"
+    )
+    collector_inflight_bytes_max: Positive = Field(
+        64 * 2**20, description="bytes waiting for Kafka's ack; above: 503 with Retry-After"
+    )
+    collector_ack_wait_ms_max: Positive = Field(10_000, description="longest wait for Kafka's ack; past it: 503")
+    collector_linger_ms: Annotated[int, Field(ge=0)] = Field(
+        2, description="time the producer waits to fill a Kafka batch"
+    )
+    collector_retry_after_s: Positive = Field(5, description="Retry-After of a 503")
+    collector_body_read_ms_max: Positive = Field(
+        15_000, description="longest time a client may take to send its request"
+    )
+    collector_keepalive_s: Positive = Field(75, description="idle connections are closed after this")
+    collector_stop_ms_max: Positive = Field(20_000, description="longest drain on SIGTERM")
+    collector_trusted_proxies: str = Field("", description="CIDRs, comma separated, whose X-Forwarded-For is believed")
+    collector_timestamp_past_s_max: Positive = Field(365 * 86400, description="older timestamps become received_at")
+    collector_timestamp_future_s_max: Positive = Field(3600, description="timestamps further ahead become received_at")
+
+    # --- streams
+    streams_admin_port: Port = Field(8082, description="admin port of the worker")
+    streams_app_id: str = Field("tally-streams", description="Faust app and consumer group; prefixed with topic_prefix")
+    streams_generation: Annotated[int, Field(ge=1, lt=2**15)] = Field(
+        1, description="raise when raw_events is recreated or repartitioned: starts new tables, versions and watermarks"
+    )
+    streams_instance_id: str | None = Field(None, description="static group membership; unique per worker")
+    streams_chunk_records_max: Positive = Field(5_000, description="records of one partition handled at once")
+    streams_epoch_ms_max: Positive = Field(500, description="age at which an epoch is made durable")
+    streams_epoch_records_max: Positive = Field(20_000, description="records at which an epoch is made durable")
+    streams_dedup_window_s: Positive = Field(7 * 86400, description="how long a message_id is remembered")
+    streams_seen_ids_max: Positive = Field(10_000, description="message ids remembered per session key, newest kept")
+    streams_session_gap_s: Positive = Field(1800, description="a session ends after this long without an event")
+    streams_session_s_max: Positive = Field(86400, description="a session ends at this length")
+    streams_lateness_s_max: Positive = Field(86400, description="an event this late still extends or bridges sessions")
+    streams_user_agent_cache_max: Positive = Field(50_000, description="distinct user agents remembered")
+    streams_address_cache_max: Positive = Field(100_000, description="distinct IP addresses remembered")
+    streams_geo_country_path: str | None = Field(None, description="country database (.mmdb); unset: no country")
+    streams_geo_city_path: str | None = Field(None, description="city database (.mmdb), IPv4 or both; unset: no city")
+    streams_geo_city_v6_path: str | None = Field(
+        None, description="city database (.mmdb) for IPv6 when it is a file of its own"
+    )
+    streams_bot_signatures_path: str | None = Field(
+        None, description="JSON list of robots ({pattern}); unset: the built-in list"
+    )
+    streams_stuck_s_max: Positive = Field(120, description="lag without progress for this long ends the worker")
+    streams_secret_traits: str = Field(
+        "pin,password,token,secret", description="traits that are not kept in identities, comma separated"
+    )
+
+    # --- sinks
+    sinks_admin_port: Port = Field(8083, description="admin port of the sink")
+    sinks_group: str = Field(
+        "tally-sinks", description="consumer group; prefixed with topic_prefix, followed by the topic"
+    )
+    sinks_flush_age_ms_max: Positive = Field(1_000, description="age at which a batch is written")
+    sinks_flush_rows_max: Positive = Field(
+        100_000, description="rows at which a batch is written; below ClickHouse's max_insert_block_size"
+    )
+    sinks_flush_bytes_max: Positive = Field(64 * 2**20, description="bytes at which a batch is written")
+    sinks_retry_ms_max: Positive = Field(30_000, description="longest pause between tries while the database is away")
+    sinks_stop_ms_max: Positive = Field(20_000, description="longest graceful stop")
+    clickhouse_host: str = Field("127.0.0.1", description="ClickHouse server")
+    clickhouse_tcp_port: Port = Field(9000, description="native protocol: DDL and queries")
+    clickhouse_http_port: Port = Field(8123, description="HTTP: inserts")
+    clickhouse_database: str = Field("tally", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="database of all tables")
+    clickhouse_user: str = Field("default", description="ClickHouse user")
+    clickhouse_password: SecretStr = Field(SecretStr(""), description="ClickHouse password")
+
+    @field_validator("topic_prefix")
+    @classmethod
+    def _short_prefix(cls, value: str) -> str:
+        if len(value) > 100:
+            raise ValueError("at most 100 characters: Kafka names end at 249")
+        return value
+
+    def topic(self, name: str) -> str:
+        """The broker's name of a topic of `schemas.topics`."""
+        return f"{self.topic_prefix}{name}"
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from the environment (`os.environ` unless given).
+
+    Raises SettingsError with every problem: bad values and unknown `TALLY_` names.
+    """
+    environ = os.environ if environ is None else environ
+    known = {f"{PREFIX}{name.upper()}": name for name in Settings.model_fields}
+    given = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
+    problems = [
+        f"{name}: no such setting (see `python -m schemas show settings`)"
+        for name in sorted(given.keys() - known.keys())
+    ]
+    values: dict[str, Any] = {known[name]: value for name, value in given.items() if name in known}
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        for problem in error.errors(include_input=False, include_url=False):
+            name = f"{PREFIX}{str(problem['loc'][0]).upper()}" if problem["loc"] else PREFIX
+            problems.append(f"{name}: {problem['msg']}")
+        raise SettingsError(problems) from None
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def to_environ(settings: Settings) -> dict[str, str]:
+    """The environment that `load` turns into these settings: how a parent hands them to a child process."""
+    values = settings.model_dump()
+    environ = {}
+    for name, value in values.items():
+        if value is not None:
+            plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+            environ[f"{PREFIX}{name.upper()}"] = str(plain)
+    return environ
