@@ -90,7 +90,7 @@ class Codec:
         header = self.header
         if all(value is not None and value[:HEADER_BYTES] == header for value in values):
             try:
-                batch = pyruhvro.deserialize_array([value[HEADER_BYTES:] for value in values], self._json)
+                batch = pyruhvro.deserialize_array([value[HEADER_BYTES:] for value in values if value], self._json)
                 batch.validate(full=True)  # pyruhvro lets invalid UTF-8 through
                 return batch, list(range(len(values))), []
             except (ValueError, pa.ArrowInvalid):

@@ -1,4 +1,4 @@
-"""What can become of an event: keep, drop (with a reason), or dead letter (with a reason); bounded, so fit for labels."""
+"""What can become of an event: keep, drop (with a reason) or dead letter (with a reason); bounded, fit for labels."""
 
 from enum import StrEnum
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 _AVRO: Final = resources.files("schemas") / "avro"
@@ -49,10 +50,15 @@ def current_schema(topic: str) -> Mapping[str, Any]:
     return parsed
 
 
+def ids_path() -> Path:
+    """Where the id list is kept in the source tree."""
+    return Path(str(_AVRO / "ids.json"))
+
+
 @cache
 def versions() -> tuple[Version, ...]:
     """Every committed version, oldest first, from `avro/ids.json`."""
-    entries = json.loads((_AVRO / "ids.json").read_text("utf-8"))
+    entries = json.loads(ids_path().read_text("utf-8"))
     return tuple(Version(entry["id"], entry["topic"], entry["version"], entry["schema"]) for entry in entries)
 
 

@@ -1,0 +1,110 @@
+"""`python -m schemas`: create, check and show what the processes agree on."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from schemas import evolution, registry
+from schemas.apply import ApplyError, Finding, apply_tables, apply_topics, as_table, check_tables, check_topics
+from schemas.settings import PREFIX, Settings, SettingsError, load
+from schemas.topics import TOPICS
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+console = Console()
+
+
+def _settings() -> Settings:
+    try:
+        return load()
+    except SettingsError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+
+
+def _report(steps: Sequence[Callable[[Settings], list[Finding]]]) -> None:
+    """Run the steps, print their findings, exit 1 unless everything is settled."""
+    settings = _settings()
+    try:
+        findings = [finding for step in steps for finding in step(settings)]
+    except ApplyError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    console.print(as_table(findings))
+    if not all(finding.settled for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def apply(
+    topics: Annotated[bool, typer.Option(help="create and configure topics")] = True,
+    tables: Annotated[bool, typer.Option(help="create tables and add columns")] = True,
+) -> None:
+    """Create what is missing; safe to repeat. Exits 1 when something differs that must not be changed silently."""
+    _report([step for step, wanted in ((apply_topics, topics), (apply_tables, tables)) if wanted])
+
+
+@app.command()
+def check() -> None:
+    """Compare topics and tables with the contract, changing nothing. Exits 1 when something differs."""
+    _report([check_topics, check_tables])
+
+
+show = typer.Typer(no_args_is_help=True, help="Show the contract.")
+app.add_typer(show, name="show")
+
+
+@show.command("topics")
+def show_topics() -> None:
+    """Name, key, partitions, retention, producers and consumers of every topic."""
+    table = Table("topic", "key", "partitions", "cleanup", "kept", "producers", "consumers", box=None)
+    settings = _settings()
+    for topic in TOPICS.values():
+        kept = "for ever" if topic.retention_ms is None else f"{topic.retention_ms // 86_400_000} days"
+        count = str(topic.partitions or settings.partitions)
+        table.add_row(
+            topic.name, topic.key, count, topic.cleanup, kept, ", ".join(topic.producers), ", ".join(topic.consumers)
+        )
+    console.print(table)
+
+
+@show.command("settings")
+def show_settings() -> None:
+    """Every environment variable, its default and its meaning."""
+    table = Table("variable", "default", "meaning", box=None)
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default is None else str(field.default)
+        table.add_row(f"{PREFIX}{name.upper()}", default, field.description or "")
+    console.print(table)
+
+
+@show.command("ids")
+def show_ids() -> None:
+    """The committed schema ids."""
+    table = Table("id", "topic", "version", "fields", box=None)
+    for version in registry.versions():
+        table.add_row(str(version.schema_id), version.topic, str(version.version), str(len(version.schema["fields"])))
+    console.print(table)
+
+
+@app.command()
+def ids(write: Annotated[bool, typer.Option(help="append the new versions to avro/ids.json")] = False) -> None:
+    """Say which schemas changed since the id list was committed; with --write, append them. Exits 1 when some did."""
+    entries = evolution.next_ids()
+    new = entries[len(registry.versions()) :]
+    for entry in new:
+        typer.echo(f"id {entry['id']}: {entry['topic']} version {entry['version']}")
+    if not new:
+        typer.echo("every schema is in the id list")
+    elif write:
+        lines = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
+        registry.ids_path().write_text(f"[\n{lines}\n]\n", "utf-8")
+    else:
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()
