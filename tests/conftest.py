@@ -1,0 +1,66 @@
+"""The real servers, one of each for the whole test session and started by the first test that asks for it.
+
+A server that does not start fails the tests that need it, with its last log lines: nothing is skipped.
+"""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from docker.local.clickhouse import ClickHouseServer
+from docker.local.kafka import KafkaServer
+from docker.local.prometheus import PrometheusServer
+
+# A shared machine has no deadlines; CI repeats the same examples, so that a failure there is the change's own.
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") == "true" else "local")
+
+
+@pytest.fixture(scope="session")
+def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    """A running Kafka; clients connect to `.bootstrap`."""
+    with KafkaServer(_home(tmp_path_factory, "kafka")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
+    """A running ClickHouse at `.host`, `.tcp_port`, `.http_port`."""
+    with ClickHouseServer(_home(tmp_path_factory, "clickhouse")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def prometheus_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
+    """A running Prometheus at `.url`; give it something to scrape with `.configure(text)`."""
+    with PrometheusServer(_home(tmp_path_factory, "prometheus")) as server:
+        yield server
+
+
+@pytest.fixture
+def unique_name() -> str:
+    """A short name no other test uses: good for groups, databases, projects."""
+    return f"t{uuid.uuid4().hex[:10]}"
+
+
+@pytest.fixture
+def topic_prefix(unique_name: str) -> str:
+    """Put before topic names, so that tests share one Kafka and no topic."""
+    return f"{unique_name}_"
+
+
+@pytest.fixture
+def clickhouse_database(clickhouse_server: ClickHouseServer, unique_name: str) -> Iterator[str]:
+    """The name of an empty database, dropped after the test."""
+    clickhouse_server.query(f"CREATE DATABASE {unique_name}")
+    yield unique_name
+    clickhouse_server.query(f"DROP DATABASE {unique_name} SYNC")
+
+
+def _home(tmp_path_factory: pytest.TempPathFactory, name: str) -> Path:
+    return tmp_path_factory.mktemp(name)

@@ -1,0 +1,147 @@
+"""The local stack: real servers that survive what a test does to them."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import fastavro
+import pytest
+from clickhouse_driver import Client
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from docker.local.clickhouse import ClickHouseServer
+from docker.local.kafka import KafkaServer
+from docker.local.prometheus import PrometheusServer
+
+
+@pytest.fixture(scope="module")
+def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    """A Kafka that these tests may crash: the session's is shared."""
+    with KafkaServer(tmp_path_factory.mktemp("own-kafka"), heap_mb=512) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def own_clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
+    with ClickHouseServer(tmp_path_factory.mktemp("own-clickhouse")) as server:
+        yield server
+
+
+def create_topic(server: KafkaServer, topic: str) -> None:
+    admin = AdminClient({"bootstrap.servers": server.bootstrap})
+    admin.create_topics([NewTopic(topic, num_partitions=2)])[topic].result(timeout=15)
+
+
+def produce(server: KafkaServer, topic: str, values: list[bytes]) -> None:
+    producer = Producer({"bootstrap.servers": server.bootstrap, "acks": "all"})
+    for value in values:
+        producer.produce(topic, value, partition=1)
+    assert producer.flush(15) == 0
+
+
+def consume(server: KafkaServer, topic: str, count: int) -> list[bytes]:
+    consumer = Consumer({"bootstrap.servers": server.bootstrap, "group.id": topic})
+    consumer.assign([TopicPartition(topic, 1, 0)])
+    records = consumer.consume(count, timeout=15)
+    consumer.close()
+    return [record.value() for record in records]
+
+
+def test_kafka_gives_back_what_was_produced_also_after_a_restart(own_kafka: KafkaServer, unique_name: str) -> None:
+    values = [b"one", b"two", b"three"]
+    create_topic(own_kafka, unique_name)
+    produce(own_kafka, unique_name, values)
+    assert consume(own_kafka, unique_name, 3) == values
+    bootstrap, pid = own_kafka.bootstrap, own_kafka.pid
+
+    own_kafka.restart()
+
+    assert own_kafka.bootstrap == bootstrap
+    assert own_kafka.pid != pid
+    assert consume(own_kafka, unique_name, 3) == values
+
+
+def test_kafka_keeps_acknowledged_records_over_a_crash(own_kafka: KafkaServer, unique_name: str) -> None:
+    create_topic(own_kafka, unique_name)
+    produce(own_kafka, unique_name, [b"acknowledged"])
+    own_kafka.kill()
+    assert not own_kafka.running
+    own_kafka.start()
+    assert consume(own_kafka, unique_name, 1) == [b"acknowledged"]
+
+
+def test_kafka_creates_no_topic_that_was_only_written_to(own_kafka: KafkaServer, unique_name: str) -> None:
+    admin = AdminClient({"bootstrap.servers": own_kafka.bootstrap})
+    admin.list_topics(unique_name, timeout=15)
+    assert unique_name not in admin.list_topics(timeout=15).topics
+
+
+def test_clickhouse_takes_rows_from_both_clients_and_keeps_them_over_a_crash(own_clickhouse: ClickHouseServer) -> None:
+    server = own_clickhouse
+    server.query("CREATE DATABASE kept")
+    server.query(
+        "CREATE TABLE kept.rows (id UInt32, name String) ENGINE = MergeTree ORDER BY id "
+        "SETTINGS non_replicated_deduplication_window = 100"
+    )
+    client = Client(server.host, port=server.tcp_port)
+    client.execute("INSERT INTO kept.rows VALUES", [(1, "native")])
+    client.disconnect()
+    server.query("INSERT INTO kept.rows FORMAT JSONEachRow", b'{"id": 2, "name": "http"}')
+    server.query("INSERT INTO kept.rows FORMAT Avro", avro_file([{"id": 3, "name": "avro"}]))
+
+    server.kill()
+    server.start()
+
+    client = Client(server.host, port=server.tcp_port)
+    rows = client.execute("SELECT id, name FROM kept.rows ORDER BY id")
+    client.disconnect()
+    assert rows == [(1, "native"), (2, "http"), (3, "avro")]
+
+
+def test_clickhouse_stores_a_repeated_block_once_also_after_a_crash(own_clickhouse: ClickHouseServer) -> None:
+    server = own_clickhouse
+    server.query("CREATE DATABASE once")
+    server.query(
+        "CREATE TABLE once.rows (id UInt32) ENGINE = MergeTree ORDER BY id "
+        "SETTINGS non_replicated_deduplication_window = 100"
+    )
+    insert = "INSERT INTO once.rows SETTINGS insert_deduplication_token = '{}' VALUES (1), (2)"
+    server.query(insert.format("a"))
+    server.query(insert.format("a"))
+    server.kill()
+    server.start()
+    server.query(insert.format("a"))
+    assert server.query("SELECT count() FROM once.rows") == "2\n"
+    server.query(insert.format("b"))
+    assert server.query("SELECT count() FROM once.rows") == "4\n"
+
+
+def test_starting_a_running_server_changes_nothing(own_clickhouse: ClickHouseServer) -> None:
+    pid = own_clickhouse.pid
+    own_clickhouse.start()
+    assert own_clickhouse.pid == pid
+
+
+def test_prometheus_reads_a_new_configuration_while_it_runs(tmp_path: Path) -> None:
+    with PrometheusServer(tmp_path) as server:
+        assert "tally-self" not in server.get("/api/v1/status/config")
+        server.configure("scrape_configs:\n- job_name: tally-self\n")
+        assert "tally-self" in server.get("/api/v1/status/config")
+
+
+def test_test_database_is_empty_and_usable(clickhouse_server: ClickHouseServer, clickhouse_database: str) -> None:
+    assert clickhouse_server.query(f"SHOW TABLES FROM {clickhouse_database}") == ""
+
+
+def avro_file(rows: list[dict[str, object]]) -> bytes:
+    schema = fastavro.parse_schema(
+        {
+            "type": "record",
+            "name": "row",
+            "fields": [{"name": "id", "type": "long"}, {"name": "name", "type": "string"}],
+        }
+    )
+    file = io.BytesIO()
+    fastavro.writer(file, schema, rows)
+    return file.getvalue()
