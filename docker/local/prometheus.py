@@ -1,4 +1,4 @@
-"""One Prometheus server with a given configuration, data in `home/data`; and where promtool is."""
+"""One Prometheus server, data in `home/data`; and where promtool is."""
 
 import urllib.request
 from pathlib import Path
@@ -6,34 +6,36 @@ from pathlib import Path
 from docker.local.packages import fetch
 from docker.local.process import HOST, ServerProcess, free_port
 
-_EMPTY_CONFIG = "global:\n  scrape_interval: 1s\nscrape_configs: []\n"
+_EMPTY_CONFIG = "global:\n  scrape_interval: 1s\n"
 
 
 class PrometheusServer(ServerProcess):
-    """`config_text` is prometheus.yml; None scrapes nothing. `port` 0 means: choose a free one, and keep it."""
+    """`port` 0 means: choose a free one, and keep it.
+
+    `config_file` is read where it lies, as it may name rule files beside it. Without it the configuration is a file in
+    `home` that scrapes nothing until `configure` replaces it.
+    """
 
     def __init__(
-        self, home: Path, *, port: int = 0, config_text: str | None = None, ends_with_parent: bool = True
+        self, home: Path, *, port: int = 0, config_file: Path | None = None, ends_with_parent: bool = True
     ) -> None:
         super().__init__("prometheus", home, ends_with_parent=ends_with_parent)
         self.port = port or free_port()
-        self._config_text = _EMPTY_CONFIG if config_text is None else config_text
+        self._has_own_config = config_file is None
+        self.config_path = self.home / "prometheus.yml" if config_file is None else config_file.resolve()
 
     @property
     def url(self) -> str:
         """The address of its web page and API, without a slash at the end."""
         return f"http://{HOST}:{self.port}"
 
-    @property
-    def config_path(self) -> Path:
-        """prometheus.yml as the server reads it."""
-        return self.home / "prometheus.yml"
-
-    def configure(self, config_text: str) -> None:
-        """Replace the configuration, and have a running server read it. Raises `OSError` when it refuses it."""
-        self._config_text = config_text
+    def configure(self, text: str) -> None:
+        """Replace the configuration in `home`; a running server reads it now. Raises `OSError` when it refuses it."""
+        if not self._has_own_config:
+            raise ValueError(f"the configuration is {self.config_path}: edit it, then send POST /-/reload")
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.config_path.write_text(text)
         if self.running:
-            self.config_path.write_text(config_text)
             urllib.request.urlopen(urllib.request.Request(f"{self.url}/-/reload", method="POST"), timeout=10).close()
 
     def get(self, path: str) -> str:
@@ -43,7 +45,8 @@ class PrometheusServer(ServerProcess):
         return text
 
     def prepare(self) -> None:
-        self.config_path.write_text(self._config_text)
+        if self._has_own_config and not self.config_path.exists():
+            self.config_path.write_text(_EMPTY_CONFIG)
 
     def command(self) -> list[str]:
         return [

