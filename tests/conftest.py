@@ -13,6 +13,7 @@ from hypothesis import settings
 
 from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
+from docker.local.postgresql import PostgresServer
 from docker.local.prometheus import PrometheusServer
 
 # A shared machine has no deadlines; CI repeats the same examples, so that a failure there is the change's own.
@@ -32,6 +33,13 @@ def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServ
 def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
     """A running ClickHouse at `.host`, `.tcp_port`, `.http_port`."""
     with ClickHouseServer(_home(tmp_path_factory, "clickhouse")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A running PostgreSQL; drivers connect to `.dsn(database)`."""
+    with PostgresServer(_home(tmp_path_factory, "postgresql")) as server:
         yield server
 
 
@@ -60,6 +68,14 @@ def clickhouse_database(clickhouse_server: ClickHouseServer, unique_name: str) -
     clickhouse_server.query(f"CREATE DATABASE {unique_name}")
     yield unique_name
     clickhouse_server.query(f"DROP DATABASE {unique_name} SYNC")
+
+
+@pytest.fixture
+def postgres_database(postgres_server: PostgresServer, unique_name: str) -> Iterator[str]:
+    """The name of an empty database, dropped after the test with whoever is still connected."""
+    postgres_server.query(f"CREATE DATABASE {unique_name}")
+    yield unique_name
+    postgres_server.query(f"DROP DATABASE {unique_name} WITH (FORCE)")
 
 
 def _home(tmp_path_factory: pytest.TempPathFactory, name: str) -> Path:

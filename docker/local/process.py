@@ -69,6 +69,8 @@ class ServerProcess:
     this process, and another process finds it again through the pid file.
     """
 
+    stop_signal = signal.SIGTERM
+
     def __init__(self, name: str, home: Path, *, ends_with_parent: bool = True) -> None:
         self.name = name
         self.home = home.resolve()
@@ -98,7 +100,7 @@ class ServerProcess:
             pid = int(self._pid_path.read_text())
         except (FileNotFoundError, ValueError):
             return None
-        return pid if _is_alive(pid) and self._is_ours(pid) else None
+        return pid if is_alive(pid) and self._is_ours(pid) else None
 
     @property
     def running(self) -> bool:
@@ -135,8 +137,8 @@ class ServerProcess:
         pid = self.pid
         if pid is None:
             return
-        self._signal(pid, signal.SIGTERM)
-        self._signal(pid, signal.SIGCONT)  # a suspended process would not see SIGTERM
+        self._signal(pid, self.stop_signal)
+        self._signal(pid, signal.SIGCONT)  # a suspended process would not see the other signal
         if not self._wait_ended(pid, timeout_s):
             self.kill()
         self._pid_path.unlink(missing_ok=True)
@@ -214,14 +216,14 @@ class ServerProcess:
 
     def _wait_ended(self, pid: int, timeout_s: float) -> bool:
         give_up_at = time.monotonic() + timeout_s
-        while self._child.poll() is None if self._child is not None else _is_alive(pid):
+        while self._child.poll() is None if self._child is not None else is_alive(pid):
             if time.monotonic() > give_up_at:
                 return False
             time.sleep(POLL_INTERVAL_S)
         return True
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     """Whether the process exists and is not a zombie that waits for its parent."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()

@@ -13,6 +13,7 @@ from pathlib import Path
 from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
 from docker.local.locking import exclusive
+from docker.local.postgresql import PostgresServer
 from docker.local.process import HOST, ServerProcess, accepts_connections
 from docker.local.prometheus import PrometheusServer
 from docker.local.registry import SchemaRegistryServer
@@ -90,6 +91,8 @@ class Stack:
             case "prometheus":
                 config = self._prometheus_config
                 return PrometheusServer(home, port=ports["port"], config_file=config, ends_with_parent=False)
+            case "postgresql":
+                return PostgresServer(home, port=ports["port"], ends_with_parent=False)
             case "registry":
                 return SchemaRegistryServer(home, port=ports["port"], ends_with_parent=False)
         raise StackError(f"no server is called {name}")

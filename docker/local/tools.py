@@ -11,6 +11,8 @@ _WHERE_TO_GET = {
     "npm": "Node.js with npm (Debian: nodejs npm)",
     "apt-get": "Debian's apt-get, or prometheus and promtool on PATH",
     "dpkg": "Debian's dpkg, or prometheus and promtool on PATH",
+    "pip": "pip (Debian: python3-pip), or uv",
+    "unshare": "unshare (Debian: util-linux)",
     "setpriv": "setpriv (Debian: util-linux)",
 }
 

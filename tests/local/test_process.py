@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from docker.local import PROJECT_ROOT
-from docker.local.process import HOST, ServerFailedError, ServerProcess, free_port
+from docker.local.process import HOST, ServerFailedError, ServerProcess, free_port, is_alive
 
 
 class WebServer(ServerProcess):
@@ -79,14 +79,6 @@ def wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def process_exists(pid: int) -> bool:
-    """Whether it runs; a zombie that nobody has waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 def test_server_that_ends_while_starting_is_an_error_with_its_last_words(tmp_path: Path) -> None:
     with pytest.raises(ServerFailedError, match="the disk is on fire"):
         BrokenServer(tmp_path).start()
@@ -111,7 +103,7 @@ def test_server_deaf_to_the_polite_signal_is_ended_by_force(tmp_path: Path) -> N
     pid = server.pid
     assert pid is not None
     server.stop(timeout_s=0.3)
-    assert not process_exists(pid)
+    assert not is_alive(pid)
 
 
 def test_restart_keeps_the_port_and_changes_the_process(server: WebServer) -> None:
@@ -201,7 +193,7 @@ def test_server_ends_with_a_killed_parent_only_if_asked(tmp_path: Path, ends_wit
     if survives:
         assert server.running
         server.kill()
-    wait_until(lambda: not process_exists(pid))
+    wait_until(lambda: not is_alive(pid))
 
 
 def test_free_ports_are_outside_the_range_of_outgoing_connections() -> None:
