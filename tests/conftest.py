@@ -15,6 +15,7 @@ from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
 from docker.local.postgresql import PostgresServer
 from docker.local.prometheus import PrometheusServer
+from tests.pipeline import Pipeline
 
 # A shared machine has no deadlines; CI repeats the same examples, so that a failure there is the change's own.
 settings.register_profile("local", deadline=None)
@@ -76,6 +77,23 @@ def postgres_database(postgres_server: PostgresServer, unique_name: str) -> Iter
     postgres_server.query(f"CREATE DATABASE {unique_name}")
     yield unique_name
     postgres_server.query(f"DROP DATABASE {unique_name} WITH (FORCE)")
+
+
+@pytest.fixture
+def pipeline(
+    kafka_server: KafkaServer,
+    clickhouse_server: ClickHouseServer,
+    clickhouse_database: str,
+    topic_prefix: str,
+    tmp_path: Path,
+) -> Iterator[Pipeline]:
+    """Collector, one streams worker and sinks, running, with topics, tables and a project of their own."""
+    started = Pipeline(
+        tmp_path, kafka_server, clickhouse_server, database=clickhouse_database, topic_prefix=topic_prefix
+    )
+    with started:
+        yield started
+        print(started.logs())  # shown beside a failure, and only there
 
 
 def _home(tmp_path_factory: pytest.TempPathFactory, name: str) -> Path:
