@@ -71,11 +71,14 @@ class StreamsMetrics:
         self.state_bytes = Gauge(
             "tally_streams_state_bytes", "bytes of keys and states held", ["table"], registry=registry
         )
-        self.evicted_total = Counter(
-            "tally_streams_evicted_total", "states whose window has passed", ["table"], registry=registry
+        self.evicted = Gauge(
+            "tally_streams_evicted",
+            "states that left since the start, their window having passed",
+            ["table"],
+            registry=registry,
         )
-        self.restored_total = Counter(
-            "tally_streams_restored_total", "changelog records applied", ["table"], registry=registry
+        self.restored = Gauge(
+            "tally_streams_restored", "changelog records applied since the start", ["table"], registry=registry
         )
         self.lag_records = Gauge(
             "tally_streams_lag_records", "records not yet committed", ["topic", "partition"], registry=registry

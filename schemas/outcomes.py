@@ -43,6 +43,8 @@ class DeadReason(StrEnum):
     SCHEMA_ID_UNKNOWN = "schema_id_unknown"
     SCHEMA_MISMATCH = "schema_mismatch"
     FIELD_INVALID = "field_invalid"
+    STEP_FAILED = "step_failed"
+    TOO_MANY_LINKS = "too_many_links"
     OUTPUT_TOO_LARGE = "output_too_large"
     # sinks: the database refuses the row
     ROW_REFUSED = "row_refused"

@@ -1,0 +1,1 @@
+"""raw_events → everything derived: deduplicate, enrich, sessionize and stitch, one chunk at a time."""

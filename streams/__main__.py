@@ -1,0 +1,125 @@
+"""`python -m streams run`: one worker. Scale by starting more, one a core, in the same group."""
+
+import os
+
+# Before polars is imported: a worker has one core, and the threads of the others would only take turns on it.
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
+
+import asyncio
+import signal
+import time
+from typing import Annotated
+
+import structlog
+import typer
+import uvloop
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from schemas import logs
+from schemas.apply import ApplyError, check_topics
+from schemas.kafka import producer_config
+from schemas.metrics import StreamsMetrics
+from schemas.projects import ProjectDirectory, ProjectsFollower
+from schemas.registry import open_ids
+from schemas.settings import Settings, SettingsError, load
+from streams.admin import create_admin
+from streams.app import Parts, create_app
+from streams.lookups import open_lookups
+from streams.publisher import KafkaPublisher
+
+EXIT_CRASHED = 70
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+log = structlog.get_logger("streams")
+
+
+@app.callback()
+def _main() -> None:
+    """The stream processing of Tally."""
+
+
+@app.command()
+def run(check: Annotated[bool, typer.Option(help="check settings and topics, and exit")] = False) -> None:
+    """Process raw_events and identity_claims until SIGTERM or SIGINT."""
+    try:
+        settings = load()
+        logs.configure(settings)
+        lacking = [finding for finding in check_topics(settings) if not finding.settled]
+        if lacking:
+            raise ApplyError("\n".join(map(str, lacking)) + "\nrun `python -m schemas apply`")
+        if not check:
+            asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+            asyncio.run(_run(settings))
+    except SettingsError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    except ApplyError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+async def _run(settings: Settings) -> None:
+    registry = CollectorRegistry()
+    metrics = StreamsMetrics(registry)
+    ids = open_ids(settings.schema_registry_url, settings.topic_prefix)
+    projects = ProjectDirectory()
+    follower = ProjectsFollower(settings, ids, projects)
+    follower.start()
+    producer = producer_config(
+        settings,
+        linger_ms=5,
+        batch_size=2**20,
+        batch_num_messages=20_000,
+        queue_buffering_max_messages=200_000,
+        queue_buffering_max_kbytes=256 * 1024,
+    )
+    parts = Parts(
+        ids=ids,
+        lookups=open_lookups(settings),
+        projects=projects,
+        outputs=KafkaPublisher(producer),
+        changelogs=KafkaPublisher(producer, offsets=True),
+        metrics=metrics,
+        now_ms=lambda: time.time_ns() // 1_000_000,
+    )
+    worker = create_app(settings, parts)
+    # Conversions depend on the projects: the first event must not meet an empty directory.
+    await asyncio.get_running_loop().run_in_executor(None, follower.caught_up.wait)
+    admin = web.AppRunner(
+        create_admin(worker, metrics, registry, settings.streams_stuck_s_max, lambda: None), access_log=None
+    )
+    await admin.setup()
+    await web.TCPSite(admin, settings.admin_host, settings.streams_admin_port).start()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    worker.finalize()
+    await worker.start()
+    ticking = asyncio.create_task(worker.epochs.run())
+    log.info("worker started", app=worker.conf.id, topics=sorted(worker.epochs.topics))
+    crashed = await _until(stopping, worker)
+    if crashed:
+        log.critical("the worker crashed; ending without a commit", reason=repr(worker.crash_reason))
+        os._exit(EXIT_CRASHED)
+    log.info("stopping: making the open epoch durable")
+    await worker.stop()
+    ticking.cancel()
+    follower.stop()
+    await admin.cleanup()
+    log.info("stopped")
+
+
+async def _until(stopping: asyncio.Event, worker: object) -> bool:
+    """Wait for a signal or a crash; True for a crash."""
+    while not stopping.is_set():
+        if worker.crashed:  # type: ignore[attr-defined]
+            return True
+        try:
+            await asyncio.wait_for(stopping.wait(), 0.2)
+        except TimeoutError:
+            continue
+    return False
+
+
+if __name__ == "__main__":
+    app()

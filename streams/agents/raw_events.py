@@ -1,0 +1,74 @@
+"""raw_events: the five steps over session states."""
+
+from collections.abc import Callable, Mapping
+
+from faust.types import TP
+
+from schemas.projects import ProjectDirectory
+from streams.eviction import Evictor
+from streams.pipeline import Outputs, Pipeline
+from streams.state import SessionState, decode_state, encode_state, new_state
+from streams.steps.decode import Records
+from streams.steps.sessionize import settle
+from streams.tables import Changes, Epoch, WriteBehindTable, changelog_topic
+
+TABLE = "sessions"
+
+
+class SessionStateCodec:
+    """Session states as values of the table."""
+
+    new = staticmethod(new_state)
+    encode = staticmethod(encode_state)
+    decode = staticmethod(decode_state)
+
+
+class RawEvents:
+    """What is done with chunks of raw_events."""
+
+    table = TABLE
+
+    def __init__(
+        self,
+        topic: str,
+        table: WriteBehindTable,
+        pipeline: Pipeline,
+        projects: ProjectDirectory,
+        evictor: Evictor,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self.topic = topic
+        self._table = table
+        self._pipeline = pipeline
+        self._projects = projects
+        self._evictor = evictor
+        self._now_ms = now_ms
+        self._epoch: Epoch[SessionState] = Epoch(lambda: table.store, SessionStateCodec())
+
+    def process(self, records: Records) -> Outputs:
+        return self._pipeline.process(records, self._epoch.state_of, self._projects.conversions, self._now_ms())
+
+    def bury(self, records: Records, detail: str) -> Outputs:
+        return self._pipeline.bury(records, detail, self._now_ms())
+
+    def closing(self) -> Outputs:
+        outputs = Outputs()
+        outputs.add("sessions", self._pipeline.session_records(self._epoch.states()))
+        return outputs
+
+    def changelog(self) -> str:
+        return changelog_topic(self._table)
+
+    def changes(self) -> Changes:
+        for _, _, state in self._epoch.states():
+            settle(state, self._pipeline.rules.sessions)
+        changes = self._epoch.changes()
+        for partition, keys in self._evictor.expired(self._table.store, self._epoch).items():
+            changes.setdefault(partition, []).extend((key, None) for key in keys)
+        return changes
+
+    def settle(self, changes: Changes, reached: Mapping[TP, int]) -> None:
+        self._epoch.settle(changes, reached)
+
+    def abandon(self) -> None:
+        self._epoch.abandon()

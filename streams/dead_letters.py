@@ -1,0 +1,35 @@
+"""What a record becomes that cannot go on: its bytes whole, where it stood, and why. Pure."""
+
+from typing import Any, Final
+
+from schemas.codec import Invalid
+from streams.state import named_uuid
+from streams.steps.decode import Records
+
+_DETAIL_CHARS: Final = 500
+
+
+def owner(key: bytes | None) -> tuple[str, str]:
+    """Tenant and project of a Kafka key of raw_events, ('', '') when it names none."""
+    parts = (key or b"").decode("utf-8", "replace").split("/", 2)
+    return (parts[0], parts[1]) if len(parts) == 3 else ("", "")
+
+
+def dead_letter(records: Records, bad: Invalid, topic: str, generation: int, now_ms: int) -> dict[str, Any]:
+    """The record of `dead_letters`. Its id is that of the place it stood in, so a repetition is the same row."""
+    tenant_id, project_id = owner(records.keys[bad.index])
+    partition, offset = records.partitions[bad.index], records.offsets[bad.index]
+    return {
+        "dead_letter_id": named_uuid(f"{generation}/{topic}/{partition}/{offset}"),
+        "tenant_id": tenant_id,
+        "project_id": project_id,
+        "stage": "streams",
+        "reason": bad.reason.value,
+        "detail": bad.detail[:_DETAIL_CHARS],
+        "payload": records.values[bad.index] or b"",
+        "client_message_id": "",
+        "source_topic": topic,
+        "source_partition": partition,
+        "source_offset": offset,
+        "first_seen_at": now_ms,
+    }

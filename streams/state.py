@@ -1,0 +1,177 @@
+"""What the session table holds for one Kafka key of raw_events: a visitor, or a client's session. Pure.
+
+A value is 16 bytes, two big-endian integers (the highest source offset applied, the latest received_at in ms), then
+MessagePack. The first lets a restore keep the larger of two values without decoding, the second lets eviction read a
+million values without decoding one.
+
+A *slice* is the aggregate of the events of one key in one *cell* of `gap_ms` (half an hour), aligned to 1970. Two
+events of a cell always belong to one session, and the sessions of a visitor are the chains of slices no further apart than the
+gap. Aggregates of slices are commutative, so sessions depend on the set of events alone and never on their order.
+
+A *moment* is `timestamp_ms << 20 | 20 bits of the message id's hash`: one integer orders events by time, ties by id.
+"""
+
+import hashlib
+import struct
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+MOMENT_BITS: Final = 20  # leaves 43 bits of milliseconds: until the year 2248
+_PREFIX: Final = struct.Struct(">qq")
+PREFIX_BYTES: Final = _PREFIX.size
+SEEN_BYTES: Final = 12  # 8 of the id's hash, 4 of received_at in seconds
+_NAMESPACE: Final = uuid.UUID("6e3c6f6a-70d3-5a3c-9d26-7461696c7921").bytes
+
+
+class Slice(msgspec.Struct, array_like=True, gc=False):
+    """The events of one key in one cell. `*_at` are moments; 0 means none."""
+
+    cell: int
+    first_at: int
+    last_at: int
+    events: int
+    pages: int
+    bots: int
+    referrer: str
+    utm_source: str | None
+    utm_medium: str | None
+    utm_campaign: str | None
+    device_type: str
+    country_code: str
+    channel_type: str
+    anonymous_id: str
+    entry_at: int
+    entry_page: str
+    exit_at: int
+    exit_page: str
+    conversion_at: int
+    conversion_event: str | None
+    user_at: int
+    user_id: str | None
+    session_id: str = ""  # set on a slice that starts a session whose row was emitted
+
+    def absorb(self, other: "Slice") -> None:
+        """Fold the events of `other` in; the order of folding does not matter."""
+        if other.first_at < self.first_at:
+            self.first_at = other.first_at
+            self.referrer = other.referrer
+            self.utm_source = other.utm_source
+            self.utm_medium = other.utm_medium
+            self.utm_campaign = other.utm_campaign
+            self.device_type = other.device_type
+            self.country_code = other.country_code
+            self.channel_type = other.channel_type
+            self.anonymous_id = other.anonymous_id or self.anonymous_id
+        elif not self.anonymous_id:
+            self.anonymous_id = other.anonymous_id
+        if other.last_at > self.last_at:
+            self.last_at = other.last_at
+        self.events += other.events
+        self.pages += other.pages
+        self.bots += other.bots
+        if other.entry_at:
+            if not self.entry_at or other.entry_at < self.entry_at:
+                self.entry_at, self.entry_page = other.entry_at, other.entry_page
+            if other.exit_at > self.exit_at:
+                self.exit_at, self.exit_page = other.exit_at, other.exit_page
+        if other.conversion_at and (not self.conversion_at or other.conversion_at < self.conversion_at):
+            self.conversion_at, self.conversion_event = other.conversion_at, other.conversion_event
+        if other.user_at > self.user_at:
+            self.user_at, self.user_id = other.user_at, other.user_id
+
+
+class _Body(msgspec.Struct, array_like=True, gc=False):
+    newest_ms: int
+    seen: bytes
+    slices: list[Slice]
+
+
+class SessionState(msgspec.Struct, gc=False):
+    """The decoded value of one key.
+
+    applied: highest source offset folded in, -1 before the first; touched_ms: latest received_at; newest_ms: latest
+    timestamp; seen: `SEEN_BYTES` for each remembered message id, oldest first; slices: by cell.
+    `changed` holds the cells touched since the state was last made durable, `absorbed` the ids of sessions that ceased.
+    """
+
+    applied: int
+    touched_ms: int
+    newest_ms: int
+    seen: bytes
+    slices: list[Slice]
+    changed: set[int]
+    absorbed: list[str]
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(_Body)
+
+
+def new_state() -> SessionState:
+    """The state of a key never seen before."""
+    return SessionState(-1, 0, 0, b"", [], set(), [])
+
+
+def encode_state(state: SessionState) -> bytes:
+    """The table's value."""
+    body = _encoder.encode(_Body(state.newest_ms, state.seen, state.slices))
+    return _PREFIX.pack(state.applied, state.touched_ms) + body
+
+
+def decode_state(value: bytes) -> SessionState:
+    """The inverse of `encode_state`. Raises msgspec.DecodeError."""
+    applied, touched_ms = _PREFIX.unpack_from(value)
+    body = _decoder.decode(memoryview(value)[PREFIX_BYTES:])
+    return SessionState(applied, touched_ms, body.newest_ms, body.seen, body.slices, set(), [])
+
+
+def applied_offset(value: bytes) -> int:
+    """The highest source offset applied, of an encoded value."""
+    applied: int = _PREFIX.unpack_from(value)[0]
+    return applied
+
+
+def touched(value: bytes) -> int:
+    """The latest received_at (ms) of an encoded value."""
+    touched_ms: int = _PREFIX.unpack_from(value)[1]
+    return touched_ms
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRules:
+    """When a session ends, in ms. `cells_max` is the longest session in cells."""
+
+    gap_ms: int
+    lateness_ms: int
+    cells_max: int
+
+
+def chains(slices: list[Slice], rules: SessionRules) -> Iterator[list[Slice]]:
+    """The sessions: runs of slices (sorted by cell) no further apart than the gap and no longer than the maximum."""
+    start = 0
+    for index in range(1, len(slices)):
+        gap = (slices[index].first_at >> MOMENT_BITS) - (slices[index - 1].last_at >> MOMENT_BITS)
+        if gap > rules.gap_ms or slices[index].cell - slices[start].cell >= rules.cells_max:
+            yield slices[start:index]
+            start = index
+    if slices:
+        yield slices[start:]
+
+
+def session_id(key: str, cell: int, late: bool = False) -> str:
+    """UUIDv5 of the key (tenant/project/visitor) and the cell in which the session starts.
+
+    The cell and not the exact start: an event that arrives out of order by seconds would otherwise rename the session.
+    """
+    name = f"{key}/{cell}/late" if late else f"{key}/{cell}"
+    return named_uuid(name)
+
+
+def named_uuid(name: str) -> str:
+    """UUIDv5 text of a name in Tally's namespace."""
+    digest = hashlib.sha1(_NAMESPACE + name.encode(), usedforsecurity=False).digest()[:16]
+    return str(uuid.UUID(bytes=digest, version=5))

@@ -1,0 +1,119 @@
+"""Find the events that tie a visitor to a user, and settle their claims into identities. Pure.
+
+Links are a set that only grows, each with the times of its earliest and latest claim; which user an event belongs to
+is decided when it is asked (view events_resolved). So the result is the same for every order and repetition of claims.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+import polars as pl
+
+# Names of the logins in Segment's and RudderStack's event specifications, lower case.
+_LOGIN_NAMES: Final = ("signed in", "logged in", "login", "sign in", "user signed in", "user logged in")
+CLAIM_COLUMNS: Final = (
+    "source_offset", "source_partition", "tenant_id", "project_id", "anonymous_id", "user_id", "handshake_token",
+    "link_source", "linked_at", "traits",
+)  # fmt: skip
+
+
+def claims(frame: pl.DataFrame) -> pl.DataFrame:
+    """The identity claims among enriched rows: `CLAIM_COLUMNS` and `key`, the claim's Kafka key.
+
+    identify and login events with both ids; alias, whose previousId is taken for the visitor; and events with a
+    handshake token, keyed by the token when they know only one side.
+    """
+    both = (pl.col("anonymous_id") != "") & pl.col("user_id").is_not_null() & (pl.col("user_id") != "")
+    login = (pl.col("event_type") == "track") & pl.col("event_name").str.to_lowercase().is_in(_LOGIN_NAMES)
+    alias = (pl.col("event_type") == "alias") & pl.col("previous_id").is_not_null() & (pl.col("previous_id") != "")
+    handshake = pl.col("handshake_token").is_not_null() & (pl.col("handshake_token") != "")
+    source = (
+        pl.when(alias & pl.col("user_id").is_not_null()).then(pl.lit("alias"))
+        .when(handshake & ((pl.col("anonymous_id") != "") | pl.col("user_id").is_not_null())).then(pl.lit("handshake"))
+        .when((pl.col("event_type") == "identify") & both).then(pl.lit("identify"))
+        .when(login & both).then(pl.lit("login"))
+    )  # fmt: skip
+    found = frame.with_columns(link_source=source).filter(pl.col("link_source").is_not_null())
+    visitor = pl.when(pl.col("link_source") == "alias").then(pl.col("previous_id")).otherwise(pl.col("anonymous_id"))
+    found = found.with_columns(
+        anonymous_id=visitor,
+        user_id=pl.col("user_id").fill_null(""),
+        handshake_token=pl.col("handshake_token").fill_null(""),
+        linked_at=pl.col("timestamp"),
+        traits=pl.when(pl.col("event_type") == "identify").then(pl.col("properties")).otherwise(pl.lit("{}")),
+    )
+    settled = (pl.col("anonymous_id") != "") & (pl.col("user_id") != "")
+    key = (
+        pl.when(settled)
+        .then(pl.concat_str("tenant_id", pl.lit("/a/"), "anonymous_id"))
+        .otherwise(pl.concat_str("tenant_id", pl.lit("/h/"), "handshake_token"))
+    )
+    return found.select(*CLAIM_COLUMNS, key.alias("key"))
+
+
+class Link(msgspec.Struct, array_like=True):
+    """One visitor-user link; times in ms."""
+
+    first_linked_ms: int
+    linked_ms: int
+    link_source: str
+    traits: str
+    traits_ms: int
+
+
+class ClaimState(msgspec.Struct, array_like=True):
+    """What the identity table holds for one key.
+
+    For a visitor: its links, by user. For a handshake token: the two sides seen so far.
+    """
+
+    links: dict[str, Link]
+    anonymous_id: str = ""
+    user_id: str = ""
+
+
+def without_secrets(traits: str, secrets: Iterable[str]) -> str:
+    """The JSON object less its members named like secrets, in any case; '{}' when it is not an object."""
+    lowered = traits.lower()
+    if not any(name in lowered for name in secrets):
+        return traits
+    try:
+        members = msgspec.json.decode(traits, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeError):
+        return "{}"
+    kept = {name: value for name, value in members.items() if name.lower() not in secrets}
+    return msgspec.json.encode(kept).decode()
+
+
+def settle_link(state: ClaimState, claim: Mapping[str, Any], links_max: int) -> bool:
+    """Fold a claim that knows both sides into the visitor's links; False when the visitor has too many already."""
+    moment_ms = int(claim["linked_ms"])
+    link = state.links.get(claim["user_id"])
+    has_traits = claim["traits"] != "{}"
+    if link is None:
+        if len(state.links) >= links_max:
+            return False
+        state.links[claim["user_id"]] = Link(
+            moment_ms, moment_ms, claim["link_source"], claim["traits"], moment_ms if has_traits else -1
+        )
+        return True
+    link.first_linked_ms = min(link.first_linked_ms, moment_ms)
+    # Equal times are decided by the text, so that order of arrival decides nothing.
+    if (moment_ms, claim["link_source"]) > (link.linked_ms, link.link_source):
+        link.linked_ms, link.link_source = moment_ms, claim["link_source"]
+    if has_traits and (moment_ms, claim["traits"]) > (link.traits_ms, link.traits):
+        link.traits_ms, link.traits = moment_ms, claim["traits"]
+    return True
+
+
+def settle_handshake(state: ClaimState, claim: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Note one side of a handshake; when both are known, the claim that ties them, to be keyed by its visitor."""
+    state.anonymous_id = claim["anonymous_id"] or state.anonymous_id
+    state.user_id = claim["user_id"] or state.user_id
+    if not (state.anonymous_id and state.user_id):
+        return None
+    return {**claim, "anonymous_id": state.anonymous_id, "user_id": state.user_id, "link_source": "handshake"}
+
+
+StateOf = Callable[[int, bytes], ClaimState]
