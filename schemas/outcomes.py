@@ -23,6 +23,8 @@ class DeadReason(StrEnum):
     """Why an event ends as a dead letter, with its bytes."""
 
     # collector: the write key was valid, the event is not
+    EVENT_NOT_JSON = "event_not_json"  # in a batch whose other events are JSON
+    EVENT_TOO_DEEP = "event_too_deep"
     EVENT_NOT_OBJECT = "event_not_object"
     TYPE_UNKNOWN = "type_unknown"
     NO_USER_ANON_ID = "no_user_anon_id"

@@ -1,0 +1,225 @@
+"""`python -m collector`: run the HTTP server, manage the projects."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+import uvloop
+from prometheus_client import CollectorRegistry
+from rich.console import Console
+from rich.table import Table
+
+from collector.app import Collector, Encoders
+from collector.counts import Counts
+from collector.encode import DeadLetterEncoder, RawEventEncoder
+from collector.event_ids import EventIds
+from collector.projects import ProjectDirectory
+from collector.projects_admin import (
+    ProjectsUnavailableError,
+    project_record,
+    project_record_of,
+    read_projects,
+    write_project,
+)
+from collector.projects_topic import ProjectsFollower
+from collector.publisher import KafkaPublisher
+from collector.serve import Parts, serve
+from collector.supervise import supervise
+from schemas import logs
+from schemas.codec import Codec
+from schemas.metrics import CollectorMetrics
+from schemas.registry import open_ids
+from schemas.settings import Settings, SettingsError, load, to_environ
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+projects = typer.Typer(no_args_is_help=True, help="Projects and their write keys.")
+app.add_typer(projects, name="projects")
+
+
+def _settings() -> Settings:
+    try:
+        return load()
+    except SettingsError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+
+
+def _listener(settings: Settings, shared: bool) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.collector_host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        listener.bind((settings.collector_host, settings.collector_port))
+    except OSError as error:
+        where = f"{settings.collector_host}:{settings.collector_port}"
+        typer.echo(f"TALLY_COLLECTOR_HOST, TALLY_COLLECTOR_PORT: cannot listen on {where}: {error.strerror}", err=True)
+        raise typer.Exit(2) from None
+    return listener
+
+
+@app.command()
+def run(
+    shared: Annotated[bool, typer.Option(hidden=True, help="one of several processes on the port")] = False,
+) -> None:
+    """Serve until SIGTERM. Exits 0 after a clean stop, 1 after a failure, 2 for bad settings."""
+    settings = _settings()
+    logs.configure(settings)
+    if settings.collector_processes > 1 and not shared:
+        raise typer.Exit(_run_several(settings))
+    listener = _listener(settings, shared)
+    raise typer.Exit(uvloop.run(_run_one(settings, listener, watch_parent=shared)))
+
+
+async def _run_one(settings: Settings, listener: socket.socket, watch_parent: bool) -> int:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    failures: list[str] = []
+
+    def fail(reason: str) -> None:
+        failures.append(reason)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if watch_parent:
+        # The other end of the pipe closes when the parent dies, however it does.
+        loop.add_reader(sys.stdin.fileno(), stop.set)
+    parts = _build(settings, fail)
+    return await serve(parts, listener, stop, lambda: failures[0] if failures else "")
+
+
+def _build(settings: Settings, on_fatal: Callable[[str], None]) -> Parts:
+    ids = open_ids(settings.schema_registry_url, settings.topic_prefix)
+    directory = ProjectDirectory()
+    registry = CollectorRegistry()
+    metrics = CollectorMetrics(registry)
+    counts = Counts(metrics)
+    publisher = KafkaPublisher(settings, on_fatal)
+    collector = Collector(
+        settings,
+        directory=directory,
+        publisher=publisher,
+        encoders=Encoders(RawEventEncoder(Codec("raw_events", ids)), DeadLetterEncoder(Codec("dead_letters", ids))),
+        counts=counts,
+        ids=EventIds(),
+    )
+
+    def on_loaded() -> None:
+        collector.is_loaded = True
+
+    follower = ProjectsFollower(settings, Codec("projects", ids), directory, on_loaded)
+    return Parts(settings, collector, publisher, follower, directory, metrics, counts, registry)
+
+
+def _run_several(settings: Settings) -> int:
+    """Start the processes on one port and watch over them."""
+    reserved = _listener(settings, shared=True)  # holds the port, also when the system picked it; takes no connections
+    port = reserved.getsockname()[1]
+
+    def starter(index: int) -> Callable[[], "subprocess.Popen[bytes]"]:
+        admin_port = settings.collector_admin_port and settings.collector_admin_port + index
+        own = settings.model_copy(update={"collector_port": port, "collector_admin_port": admin_port})
+        command = [sys.executable, "-m", "collector", "run", "--shared"]
+        environment = os.environ | to_environ(own)
+        return lambda: subprocess.Popen(command, env=environment, stdin=subprocess.PIPE)
+
+    starts = [starter(index) for index in range(settings.collector_processes)]
+    return supervise(starts, settings.collector_stop_ms_max / 1000 + 5)
+
+
+def _codec(settings: Settings) -> Codec:
+    return Codec("projects", open_ids(settings.schema_registry_url, settings.topic_prefix))
+
+
+def _directory(settings: Settings, codec: Codec) -> ProjectDirectory:
+    try:
+        return read_projects(settings, codec)
+    except ProjectsUnavailableError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+@projects.command()
+def add(
+    name: Annotated[str, typer.Option(help="for people")],
+    tenant: Annotated[str | None, typer.Option(help="UUID of the tenant; a new one when absent")] = None,
+    origin: Annotated[list[str] | None, typer.Option(help="allowed origin, repeatable; none: every origin")] = None,
+    settings_json: Annotated[str | None, typer.Option("--settings", help="JSON object: conversion_events, …")] = None,
+    write_key: Annotated[str | None, typer.Option(help="the key; made up when absent. A known key is updated")] = None,
+) -> None:
+    """Add a project, or change the one with this write key, and print its write key."""
+    settings = _settings()
+    codec = _codec(settings)
+    existing = _directory(settings, codec).by_key(write_key) if write_key else None
+    try:
+        record = project_record(
+            existing,
+            time.time_ns() // 1_000_000,
+            name=name,
+            write_key=write_key,
+            tenant_id=tenant,
+            allowed_origins=origin,
+            settings=settings_json,
+        )
+    except ValueError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    _write(settings, codec, record)
+    typer.echo(record["write_key"])
+
+
+@projects.command("list")
+def list_projects() -> None:
+    """All projects."""
+    settings = _settings()
+    table = Table("name", "write key", "project", "tenant", "origins", "state", box=None)
+    for project in _directory(settings, _codec(settings)).all():
+        state = "disabled" if project.is_disabled else "enabled"
+        origins = ", ".join(project.allowed_origins) or "any"
+        table.add_row(project.name, project.write_key, project.project_id, project.tenant_id, origins, state)
+    Console().print(table)
+
+
+@projects.command()
+def show(write_key: str) -> None:
+    """One project as JSON. Exits 1 when there is none."""
+    settings = _settings()
+    project = _directory(settings, _codec(settings)).by_key(write_key)
+    if project is None:
+        typer.echo(f"no project has the write key {write_key}", err=True)
+        raise typer.Exit(1)
+    typer.echo(json.dumps(project_record_of(project), indent=2, ensure_ascii=False))
+
+
+@projects.command()
+def disable(write_key: str, undo: Annotated[bool, typer.Option("--undo", help="enable it again")] = False) -> None:
+    """Refuse the events of a project from now on. Exits 1 when there is none with this write key."""
+    settings = _settings()
+    codec = _codec(settings)
+    project = _directory(settings, codec).by_key(write_key)
+    if project is None:
+        typer.echo(f"no project has the write key {write_key}", err=True)
+        raise typer.Exit(1)
+    _write(settings, codec, project_record(project, time.time_ns() // 1_000_000, is_disabled=not undo))
+
+
+def _write(settings: Settings, codec: Codec, record: dict[str, object]) -> None:
+    try:
+        write_project(settings, codec, record)
+    except ProjectsUnavailableError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,248 @@
+"""Which events of a request become raw events, and which are refused and why. Pure: clock and ids are given.
+
+Every event is judged alone: nothing in one can harm its neighbours.
+"""
+
+from typing import Final, NamedTuple
+
+import msgspec
+
+from collector.addresses import canonical_address
+from collector.context import merge_context, read_context, require_object, with_notes
+from collector.event import Event, Raw, Refused, read_event, text_or_none
+from collector.event_ids import EventIds
+from collector.parse import Batch, MalformedError, is_utf8
+from collector.projects import Project
+from collector.session_key import client_session_id
+from collector.times import Bounds, TimestampRule, corrected, parse_time
+from schemas.outcomes import DeadReason
+
+EVENT_TYPES: Final = frozenset({"track", "identify", "page", "screen", "group", "alias"})
+MESSAGE_ID_CHARS_MAX: Final = 100
+DETAIL_CHARS_MAX: Final = 500
+_NAMED: Final = frozenset({"page", "screen"})
+_WITH_TRAITS: Final = frozenset({"identify", "group", "alias"})
+# The bytes of the smallest event there could be; a body with more elements than that holds something else.
+_EVENT_BYTES_MIN: Final = len(b'{"type":"page","userId":"1"},')
+
+
+class Limits(NamedTuple):
+    """What bounds an event and a batch."""
+
+    event_bytes_max: int
+    batch_events_max: int
+    times: Bounds
+
+
+class Arrival(NamedTuple):
+    """What is known of a request besides its body. received_at: ms. event_type: the route's, None for a batch."""
+
+    project: Project
+    received_at: int
+    ip_address: str
+    user_agent: str
+    event_type: str | None = None
+
+
+class RawEvent(msgspec.Struct, gc=False):
+    """One admitted event: the fields of raw_events.avsc in its order; JSON as the bytes that stood there."""
+
+    event_id: str
+    message_id: str
+    client_message_id: str
+    tenant_id: str
+    project_id: str
+    event_type: str
+    event_name: str
+    timestamp: int
+    received_at: int
+    anonymous_id: str
+    user_id: str | None
+    client_session_id: str | None
+    group_id: str | None
+    previous_id: str | None
+    ip_address: str
+    user_agent: str
+    properties: bytes
+    context: bytes
+
+
+class RefusedEvent(msgspec.Struct, gc=False):
+    """One event that goes to dead_letters, with its bytes."""
+
+    dead_letter_id: str
+    reason: DeadReason
+    detail: str
+    payload: bytes
+    client_message_id: str
+    first_seen_at: int
+
+
+class Admission(NamedTuple):
+    """What became of a request's events; together as many as it had."""
+
+    admitted: list[RawEvent]
+    refused: list[RefusedEvent]
+
+
+def admit(batch: Batch, arrival: Arrival, limits: Limits, ids: EventIds) -> Admission:
+    """Judge every event. Raises MalformedError when a single event is not JSON, or a batch cannot be one of events."""
+    count = len(batch.events)
+    if count > limits.batch_events_max:
+        return _refuse_all(batch, arrival, limits, ids)
+    admitted: list[RawEvent] = []
+    refused: list[RefusedEvent] = []
+    for raw, event_id in zip(batch.events, ids.take(arrival.received_at, count), strict=True):
+        try:
+            admitted.append(_admit_event(raw, event_id, batch, arrival, limits))
+        except Refused as refusal:
+            if batch.is_single and refusal.reason is DeadReason.EVENT_NOT_JSON:
+                raise MalformedError(f"malformed JSON: {refusal.detail}") from None
+            refused.append(_refused(raw, event_id, arrival, refusal))
+    return Admission(admitted, refused)
+
+
+def _admit_event(raw: Raw | bytes, event_id: str, batch: Batch, arrival: Arrival, limits: Limits) -> RawEvent:
+    if len(raw) > limits.event_bytes_max:
+        raise Refused(DeadReason.EVENT_TOO_LARGE, f"{len(raw)} bytes, at most {limits.event_bytes_max}")
+    if not batch.is_utf8 and not is_utf8(bytes(raw)):
+        raise Refused(DeadReason.INVALID_UTF8, "the event is not UTF-8")
+    event, repaired = read_event(raw)
+    event_type = arrival.event_type or event.type
+    if event_type not in EVENT_TYPES:
+        raise Refused(DeadReason.TYPE_UNKNOWN, f"type is one of {', '.join(sorted(EVENT_TYPES))}")
+    anonymous_id = _text(event.anonymous_id)
+    user_id = _text(event.user_id)
+    if not anonymous_id and not user_id:
+        raise Refused(DeadReason.NO_USER_ANON_ID, "neither userId nor anonymousId")
+    group_id, previous_id = _require_members(event, event_type, user_id)
+    client_message_id, message_id = _message_ids(event, event_id, arrival.project)
+    context = require_object(event.context, DeadReason.CONTEXT_NOT_OBJECT, "context")
+    if batch.context:
+        context = merge_context(batch.context, context)
+    part = read_context(context)
+    timestamp, notes = _timestamp(event, batch, arrival.received_at, limits.times)
+    if repaired or event_type in _NAMED:
+        notes = _more_notes(notes, event, event_type, repaired)
+    return RawEvent(
+        event_id,
+        message_id,
+        client_message_id,
+        arrival.project.tenant_id,
+        arrival.project.project_id,
+        event_type,
+        (event.event if event_type == "track" else event.name if event_type in _NAMED else "") or "",
+        timestamp,
+        arrival.received_at,
+        anonymous_id,
+        user_id or None,
+        client_session_id(part.session_id),
+        group_id,
+        previous_id,
+        (canonical_address(part.ip) if part.ip else "") or arrival.ip_address,
+        part.user_agent or arrival.user_agent,
+        _properties(event, event_type),
+        with_notes(context, notes) if notes else context,
+    )
+
+
+def _text(sent: str | int | None) -> str:
+    return "" if sent is None else sent if sent.__class__ is str else str(sent)
+
+
+def _require_members(event: Event, event_type: str, user_id: str) -> tuple[str | None, str | None]:
+    """What the type cannot do without: (group_id of a group call, previous_id of an alias call)."""
+    if event_type == "track":
+        if not event.event:
+            raise Refused(DeadReason.EVENT_NOT_STRING, "a track call names its event in the member 'event', as text")
+    elif event_type == "group":
+        if group_id := _text(event.group_id):
+            return group_id, None
+        raise Refused(DeadReason.GROUP_ID_MISSING, "a group call has a groupId")
+    elif event_type == "alias":
+        if not user_id:
+            raise Refused(DeadReason.USER_ID_MISSING, "an alias call has a userId")
+        if previous_id := _text(event.previous_id):
+            return None, previous_id
+        raise Refused(DeadReason.PREVIOUS_ID_MISSING, "an alias call has a previousId")
+    return None, None
+
+
+def _message_ids(event: Event, event_id: str, project: Project) -> tuple[str, str]:
+    """(the client's messageId or '', the id to deduplicate by)."""
+    client_message_id = _text(event.message_id)
+    if not client_message_id:
+        return "", event_id
+    if len(client_message_id) > MESSAGE_ID_CHARS_MAX:
+        detail = f"messageId has {len(client_message_id)} characters, at most {MESSAGE_ID_CHARS_MAX}"
+        raise Refused(DeadReason.FIELD_TOO_LONG, detail)
+    return client_message_id, project.message_ids(client_message_id)
+
+
+def _properties(event: Event, event_type: str) -> bytes:
+    if event_type in _WITH_TRAITS:
+        if event.traits or not event.properties:
+            return require_object(event.traits, DeadReason.TRAITS_NOT_OBJECT, "traits")
+    elif not event.properties and event.traits:
+        return require_object(event.traits, DeadReason.TRAITS_NOT_OBJECT, "traits")
+    return require_object(event.properties, DeadReason.PROPERTIES_NOT_OBJECT, "properties")
+
+
+def _timestamp(event: Event, batch: Batch, received_at: int, bounds: Bounds) -> tuple[int, dict[str, object]]:
+    """(ms, notes): the client's time corrected by its clock's skew, or received_at and the rule by which."""
+    original = event.timestamp if event.timestamp is not None else event.original_timestamp
+    if original is None:
+        return received_at, {}
+    parsed = parse_time(original)
+    if parsed is None:
+        return received_at, {"timestamp_rule": TimestampRule.UNPARSABLE}
+    sent_at = batch.sent_at if event.sent_at is None else parse_time(event.sent_at)
+    timestamp = corrected(parsed, sent_at, received_at)
+    rule = bounds.check(timestamp, received_at)
+    if rule is None:
+        return timestamp, {}
+    return received_at, {"timestamp_rule": rule, "timestamp": original}
+
+
+def _more_notes(notes: dict[str, object], event: Event, event_type: str, repaired: bool) -> dict[str, object]:
+    if event_type in _NAMED and (category := text_or_none(event.category)):
+        notes = notes | {"category": category}
+    return notes | {"repaired": "lone_surrogates"} if repaired else notes
+
+
+def _refuse_all(batch: Batch, arrival: Arrival, limits: Limits, ids: EventIds) -> Admission:
+    count = len(batch.events)
+    if sum(map(len, batch.events)) < count * (_EVENT_BYTES_MIN - 1):
+        raise MalformedError(f"malformed batch: {count} elements are too short to be events")
+    refusal = Refused(DeadReason.BATCH_TOO_LONG, f"{count} events in one batch, at most {limits.batch_events_max}")
+    event_ids = ids.take(arrival.received_at, count)
+    refused = [_refused(raw, event_id, arrival, refusal) for raw, event_id in zip(batch.events, event_ids, strict=True)]
+    return Admission([], refused)
+
+
+def _refused(raw: Raw | bytes, event_id: str, arrival: Arrival, refusal: Refused) -> RefusedEvent:
+    payload = bytes(raw)
+    return RefusedEvent(
+        event_id,
+        refusal.reason,
+        refusal.detail[:DETAIL_CHARS_MAX],
+        payload,
+        _client_message_id(payload),
+        arrival.received_at,
+    )
+
+
+class _MessageId(msgspec.Struct, gc=False, rename="camel"):
+    message_id: str | int | None = None
+
+
+_decode_message_id: Final = msgspec.json.Decoder(_MessageId).decode
+
+
+def _client_message_id(payload: bytes) -> str:
+    """The messageId of a refused event if it can be found, to look it up by."""
+    try:
+        found = _text(_decode_message_id(payload).message_id)
+    except (ValueError, RecursionError):
+        return ""
+    return found if len(found) <= MESSAGE_ID_CHARS_MAX else ""

@@ -1,0 +1,31 @@
+"""The deduplication id of an event: the client's messageId as a UUID."""
+
+import hashlib
+import re
+import uuid
+from typing import Final
+
+_IS_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
+_VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+
+
+def canonical_uuid(text: str) -> str | None:
+    """The text in lower case when it is a UUID written with dashes, else None."""
+    return text.lower() if len(text) == 36 and _IS_UUID(text) else None
+
+
+class MessageIds:
+    """Maps the messageIds of one project; the same text gives the same id for ever."""
+
+    def __init__(self, project_id: str) -> None:
+        self._seed = hashlib.sha1(uuid.UUID(project_id).bytes, usedforsecurity=False)
+
+    def __call__(self, client_message_id: str) -> str:
+        """The id itself when it is a UUID, else UUIDv5(project_id, client_message_id); 36 lower-case characters."""
+        canonical = canonical_uuid(client_message_id)
+        if canonical is not None:
+            return canonical
+        digest = self._seed.copy()
+        digest.update(client_message_id.encode())
+        text = digest.hexdigest()
+        return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"

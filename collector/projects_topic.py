@@ -1,0 +1,71 @@
+"""The topic `projects`: read to its end before the collector is ready, and followed from then on."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+
+from collector.projects import ProjectDirectory
+from schemas.codec import Codec
+from schemas.kafka import consumer_config
+from schemas.settings import Settings
+
+_log: Final = structlog.get_logger()
+_POLL_S: Final = 0.1
+_RECORDS_MAX: Final = 1000
+
+
+class ProjectsFollower:
+    """Keeps a directory up to date, from the event loop: nothing blocks and there is no thread.
+
+    `on_loaded` is called once, when the end of the topic has been reached. Until Kafka answers it keeps trying.
+    """
+
+    def __init__(
+        self, settings: Settings, codec: Codec, directory: ProjectDirectory, on_loaded: Callable[[], None]
+    ) -> None:
+        self._topic = settings.topic("projects")
+        self._codec = codec
+        self._directory = directory
+        self._on_loaded = on_loaded
+        self._is_loaded = False
+        config = consumer_config(
+            settings, f"collector-{uuid.uuid4()}", enable_partition_eof=True, reconnect_backoff_max_ms=1000
+        )
+        self._consumer = Consumer(config)
+        self._consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        while True:
+            while messages := self._consumer.consume(_RECORDS_MAX, 0):
+                for message in messages:
+                    self._take(message)
+            await asyncio.sleep(_POLL_S)
+
+    def close(self) -> None:
+        """Leave Kafka."""
+        self._consumer.close()
+
+    def _take(self, message: Message) -> None:
+        error = message.error()
+        if error is None:
+            self._apply(message)
+        elif error.code() == KafkaError._PARTITION_EOF:
+            if not self._is_loaded:
+                self._is_loaded = True
+                _log.info("projects read", projects=len(self._directory))
+                self._on_loaded()
+        else:
+            _log.warning("projects cannot be read", topic=self._topic, error=error.str())
+
+    def _apply(self, message: Message) -> None:
+        key = (message.key() or b"").decode(errors="replace")
+        value = message.value()
+        try:
+            self._directory.apply(key, None if value is None else self._codec.decode(value))
+        except ValueError as error:
+            _log.error("a project was ignored", offset=message.offset(), write_key=key, error=str(error))

@@ -1,0 +1,97 @@
+"""The life of one collector process: start, be ready, serve, drain, end."""
+
+import asyncio
+import gc
+import socket
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from collector.admin import create_admin
+from collector.app import Collector
+from collector.connections import Server
+from collector.counts import Counts
+from collector.projects import ProjectDirectory
+from collector.projects_topic import ProjectsFollower
+from collector.publisher import KafkaPublisher
+from schemas.metrics import CollectorMetrics
+from schemas.settings import Settings
+
+_log: Final = structlog.get_logger()
+_IDLE_GRACE_S: Final = 0.5
+_BACKLOG: Final = 1024
+
+
+class Parts(NamedTuple):
+    """What a process is made of; `__main__` makes it."""
+
+    settings: Settings
+    collector: Collector
+    publisher: KafkaPublisher
+    follower: ProjectsFollower
+    directory: ProjectDirectory
+    metrics: CollectorMetrics
+    counts: Counts
+    registry: CollectorRegistry
+
+
+async def serve(parts: Parts, listener: socket.socket, stop: asyncio.Event, failure: Callable[[], str]) -> int:
+    """Serve until `stop` is set; the exit code: 0 when everything taken was acknowledged and nothing failed."""
+    admin = await _start_admin(parts, lambda: _why_not_ready(parts.collector, failure()))
+    following = asyncio.create_task(parts.follower.run())
+    server = Server(parts.collector, parts.settings)
+    listening = await asyncio.get_running_loop().create_server(server, sock=listener, backlog=_BACKLOG)
+    _log.info("listening", address="{}:{}".format(*listener.getsockname()[:2]))
+    # What has been made by now stays: the collector of garbage need not look at it again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((stopping, following), return_when=asyncio.FIRST_COMPLETED)
+    if following.done():
+        stopping.cancel()
+        _log.error("projects are not followed any more", error=str(following.exception()))
+    unacknowledged = await _drain(parts, server, listening)
+    failed = bool(failure()) or following.done()
+    following.cancel()
+    parts.follower.close()
+    await admin.cleanup()
+    _log.info("stopped", unacknowledged=unacknowledged)
+    return 1 if unacknowledged or failed else 0
+
+
+async def _drain(parts: Parts, server: Server, listening: asyncio.Server) -> int:
+    """Take no more, answer what is open, wait for Kafka; returns how many records stay unacknowledged."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + parts.settings.collector_stop_ms_max / 1000
+    parts.collector.is_stopping = True
+    listening.close()
+    # Requests that are under way to an idle connection still find it open, and are answered as its last.
+    await asyncio.sleep(_IDLE_GRACE_S)
+    server.close_idle()
+    await server.shutdown(max(0.1, deadline - loop.time()))
+    return parts.publisher.close(max(0.1, deadline - loop.time()))
+
+
+def _why_not_ready(collector: Collector, failure: str) -> str:
+    if collector.is_stopping:
+        return "stopping"
+    if not collector.is_loaded:
+        return "the projects are not read yet"
+    return failure
+
+
+async def _start_admin(parts: Parts, why_not_ready: Callable[[], str]) -> web.AppRunner:
+    def refresh() -> None:
+        parts.counts.flush()
+        parts.metrics.inflight_bytes.set(parts.publisher.inflight_bytes)
+        parts.metrics.projects.set(len(parts.directory))
+
+    runner = web.AppRunner(create_admin(parts.registry, refresh, why_not_ready), access_log=None)
+    await runner.setup()
+    settings = parts.settings
+    await web.TCPSite(runner, settings.admin_host, settings.collector_admin_port).start()
+    return runner

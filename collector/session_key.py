@@ -1,0 +1,33 @@
+"""Which events must be seen in order by one worker: the Kafka key of a raw event.
+
+    {tenant_id}/{project_id}/s/{session uuid}             the client keeps sessions with ids of their own
+    {tenant_id}/{project_id}/s/{visitor}/{session id}     its ids are unique only with the visitor (RudderStack)
+    {tenant_id}/{project_id}/v/{visitor}                  no session id: streams cuts the visitor's events into sessions
+
+The visitor is the anonymous_id, or the user_id when there is none.
+"""
+
+from typing import Final
+
+from collector.message_id import canonical_uuid
+
+SESSION_ID_CHARS_MAX: Final = 100
+
+
+def client_session_id(sent: str | int | None) -> str | None:
+    """The session id to keep: a UUID in lower case, other text as sent; None when absent, empty or too long."""
+    if sent is None:
+        return None
+    text = sent if isinstance(sent, str) else str(sent)
+    if not 0 < len(text) <= SESSION_ID_CHARS_MAX:
+        return None
+    return canonical_uuid(text) or text
+
+
+def session_key(scope: str, visitor: str, session_id: str | None) -> bytes:
+    """The key; `scope` is `{tenant_id}/{project_id}/`, `session_id` comes from `client_session_id`."""
+    if session_id is None:
+        return f"{scope}v/{visitor}".encode()
+    if canonical_uuid(session_id) is not None:
+        return f"{scope}s/{session_id}".encode()
+    return f"{scope}s/{visitor}/{session_id}".encode()

@@ -1,0 +1,71 @@
+"""Client clocks: reading times, correcting skew, bounding the result. All times are ms since 1970 UTC."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+_SECONDS_BELOW: Final = 100_000_000_000  # smaller numbers are seconds: as milliseconds they would lie before March 1973
+_TIME_MAX: Final = 253_402_300_799_999  # the end of the year 9999
+_from_iso: Final = datetime.fromisoformat
+
+
+class TimestampRule(StrEnum):
+    """Why received_at stands in place of the client's time."""
+
+    UNPARSABLE = "unparsable"
+    TOO_OLD = "too_old"
+    IN_FUTURE = "in_future"
+
+
+def parse_time(sent: str | float) -> int | None:
+    """ISO 8601 text (without an offset: UTC) or an epoch number in ms or s; None when it is neither."""
+    if not isinstance(sent, str):
+        return _from_number(sent)
+    try:
+        moment = _from_iso(sent)
+    except ValueError:
+        return _from_odd_text(sent)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1000)
+
+
+def _from_number(number: float) -> int | None:
+    if not 0 <= number <= _TIME_MAX:  # also turns away NaN
+        return None
+    return int(number * 1000 if number < _SECONDS_BELOW else number)
+
+
+def _from_odd_text(text: str) -> int | None:
+    text = text.strip()
+    if text.isascii() and text.replace(".", "", 1).isdigit() and len(text) <= 20:
+        return _from_number(float(text))
+    try:
+        moment = _from_iso(text.upper().replace(" UTC", "Z").replace(" GMT", "Z"))
+    except ValueError:
+        return None
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def corrected(original: int, sent_at: int | None, received_at: int) -> int:
+    """When it happened by the collector's clock; without sent_at nothing can be corrected."""
+    return original if sent_at is None else received_at - (sent_at - original)
+
+
+class Bounds:
+    """How far a client's time may lie from received_at."""
+
+    __slots__ = ("future_ms_max", "past_ms_max")
+
+    def __init__(self, past_s_max: int, future_s_max: int) -> None:
+        self.past_ms_max = past_s_max * 1000
+        self.future_ms_max = future_s_max * 1000
+
+    def check(self, timestamp: int, received_at: int) -> TimestampRule | None:
+        """None when the timestamp may stand."""
+        age = received_at - timestamp
+        if age > self.past_ms_max:
+            return TimestampRule.TOO_OLD
+        if -age > self.future_ms_max:
+            return TimestampRule.IN_FUTURE
+        return None
