@@ -34,15 +34,15 @@ POLL_INTERVAL_S = 0.1
 class Service(ServerProcess):
     """One `python -m PACKAGE run`: ready when its admin port says so. It can be stopped, killed, suspended, resumed."""
 
-    def __init__(
-        self, package: str, home: Path, settings: Settings, admin_port: int, environ: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, package: str, home: Path, settings: Settings, admin_port: int) -> None:
         super().__init__(home.name, home)
         self.admin_port = admin_port
-        self._command = [*_environment(to_environ(settings) | dict(environ or {})), *python(package), "run"]
+        self.extra_environ: dict[str, str] = {}  # what is no setting, such as failpoints; read at each start
+        self._settings = to_environ(settings)
+        self._package = package
 
     def command(self) -> list[str]:
-        return self._command
+        return [*_environment(self._settings | self.extra_environ), *python(self._package), "run"]
 
     def is_ready(self) -> bool:
         try:
@@ -166,13 +166,11 @@ class Pipeline:
             raise CommandFailedError([package, *arguments], done.returncode, done.stdout + done.stderr)
         return done.stdout
 
-    def add_project(self, name: str = "shop") -> None:
+    def add_project(self, name: str = "shop", *options: str) -> None:
         """Add a project of this pipeline's tenant; `project_id` and `write_key` are from now on its."""
-        self.write_key = f"wk_{uuid.uuid4().hex}"
-        added = self.run(
-            "collector", "projects", "add", name, "--tenant-id", self.tenant_id, "--write-key", self.write_key, "--json"
-        )
-        self.project_id = json.loads(added)["project_id"]
+        added = self.run("collector", "projects", "add", "--name", name, "--tenant", self.tenant_id, *options)
+        self.write_key = added.strip()
+        self.project_id = json.loads(self.run("collector", "projects", "show", self.write_key))["project_id"]
 
     def post(
         self, path: str, body: Any, *, write_key: str | None = None, headers: Mapping[str, str] | None = None
