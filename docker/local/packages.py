@@ -155,5 +155,6 @@ PACKAGES = {
         Package("registry", _HERE / "maven" / "registry", _install_archive),
         Package("geo", _HERE / "npm" / "geo", _install_npm),
         Package("sdks", _HERE / "npm" / "sdks", _install_npm),
+        Package("user-agents", _HERE / "npm" / "user-agents", _install_npm),
     )
 }
