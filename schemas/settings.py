@@ -82,11 +82,11 @@ class Settings(BaseModel):
         1, description="raise when raw_events is recreated or repartitioned: starts new tables, versions and watermarks"
     )
     streams_instance_id: str | None = Field(None, description="static group membership; unique per worker")
-    streams_chunk_records_max: Positive = Field(5_000, description="records of one partition handled at once")
+    streams_chunk_records_max: Positive = Field(10_000, description="records of one partition handled at once")
     streams_chunk_ms_max: Positive = Field(100, description="longest wait for a chunk to fill")
     streams_links_max: Positive = Field(1_000, description="users one visitor can be linked to; more: dead letter")
     streams_epoch_ms_max: Positive = Field(500, description="age at which an epoch is made durable")
-    streams_epoch_records_max: Positive = Field(20_000, description="records at which an epoch is made durable")
+    streams_epoch_records_max: Positive = Field(50_000, description="records at which an epoch is made durable")
     streams_dedup_window_s: Positive = Field(7 * 86400, description="how long a message_id is remembered")
     streams_seen_ids_max: Positive = Field(10_000, description="message ids remembered per session key, newest kept")
     streams_session_gap_s: Positive = Field(1800, description="a session ends after this long without an event")
@@ -117,6 +117,13 @@ class Settings(BaseModel):
         100_000, description="rows at which a batch is written; below ClickHouse's max_insert_block_size"
     )
     sinks_flush_bytes_max: Positive = Field(64 * 2**20, description="bytes at which a batch is written")
+    sinks_buffer_bytes_max: Positive = Field(
+        256 * 2**20, description="bytes of one topic held before consumption pauses"
+    )
+    sinks_request_ms_max: Positive = Field(60_000, description="longest wait for the database's answer to one request")
+    sinks_revoke_ms_max: Positive = Field(
+        5_000, description="longest wait for a batch under way when its partition is taken away"
+    )
     sinks_retry_ms_max: Positive = Field(30_000, description="longest pause between tries while the database is away")
     sinks_stop_ms_max: Positive = Field(20_000, description="longest graceful stop")
     clickhouse_host: str = Field("127.0.0.1", description="ClickHouse server")

@@ -1,0 +1,167 @@
+"""`python -m sinks`: topics into the database."""
+
+import os
+import signal
+import sys
+import time
+from functools import partial
+from threading import Event
+from typing import Annotated
+
+import structlog
+import typer
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from prometheus_client import CollectorRegistry
+
+from schemas import logs
+from schemas.codec import Codec
+from schemas.kafka import consumer_config, producer_config
+from schemas.metrics import SinksMetrics
+from schemas.registry import SchemaIds, open_ids
+from schemas.settings import Settings, SettingsError, load
+from sinks.admin import AdminServer
+from sinks.assignment import Assignment
+from sinks.clickhouse import ClickHouseWriter
+from sinks.delivery import Delivery
+from sinks.failpoints import Failpoint, from_environ
+from sinks.graveyard import KafkaGraveyard
+from sinks.http_connection import Connection, Server
+from sinks.intake import Intake, Limits, Resumption
+from sinks.lane import Lane, Pace
+from sinks.poison import DeadLetters
+from sinks.records import time_reader, version_reader
+from sinks.report import Report
+from sinks.routes import ROUTES, Route
+from sinks.schema_texts import SchemaTexts
+from sinks.service import Part, Service
+from sinks.sieve import Sieve
+from sinks.worker import Worker
+from sinks.writer import TableUnfitError
+
+EXIT_FAILED = 1
+EXIT_SETTINGS = 2
+EXIT_TABLE_UNFIT = 3
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+log = structlog.get_logger()
+
+
+@app.callback()
+def main() -> None:
+    """Topics into the database."""
+
+
+@app.command()
+def run(
+    topics: Annotated[list[str] | None, typer.Argument(help="the topics to write; default: all")] = None,
+) -> None:
+    """Write topics into the database until SIGTERM.
+
+    Exits 0 when told to stop, 1 on a failure, 2 on bad settings, 3 when a table is not what the contract says.
+    """
+    try:
+        settings = load()
+        routes = [ROUTES[topic] for topic in topics or ROUTES]
+        failpoint = from_environ(os.environ)
+    except KeyError as error:
+        typer.echo(f"no such topic: {error.args[0]}; there are {', '.join(ROUTES)}", err=True)
+        raise typer.Exit(EXIT_SETTINGS) from None
+    except (SettingsError, ValueError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(EXIT_SETTINGS) from None
+    logs.configure(settings)
+    code = _serve(settings, routes, failpoint)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: it would wait for a request that hangs longer than the graceful stop may take.
+    os._exit(code)
+
+
+def _serve(settings: Settings, routes: list[Route], failpoint: Failpoint) -> int:
+    stopping = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stopping.set())
+    registry = CollectorRegistry()
+    metrics = SinksMetrics(registry)
+    ids = open_ids(settings.schema_registry_url, settings.topic_prefix)
+    producer = Producer(producer_config(settings))
+    parts = [_part(route, settings, ids, producer, metrics, failpoint) for route in routes]
+    service = Service(parts, stopping, settings.sinks_stop_ms_max / 1000, settings.sinks_retry_ms_max / 1000)
+    admin = AdminServer(settings.admin_host, settings.sinks_admin_port, registry, service.stalled, service.unready)
+    admin.start()
+    log.info("sinks run", topics=[route.topic for route in routes], admin_port=admin.port)
+    try:
+        failure = service.run()
+    except TableUnfitError as error:
+        log.error("the database is not ready for this", error=str(error))
+        return EXIT_TABLE_UNFIT
+    log.info("sinks stopped", failed=failure is not None)
+    return EXIT_FAILED if failure else 0
+
+
+def _part(
+    route: Route, settings: Settings, ids: SchemaIds, producer: Producer, metrics: SinksMetrics, failpoint: Failpoint
+) -> Part:
+    """Build one topic's lane."""
+    topic_name = settings.topic(route.topic)
+    codec = Codec(route.topic, ids)
+    schemas = SchemaTexts(route.topic, ids)
+    writer = ClickHouseWriter(Connection(_server(settings)), route, schemas, failpoint)
+    letters = DeadLetters(codec, Codec("dead_letters", ids), settings.streams_generation, time.time)
+    delivery = Delivery(
+        route,
+        writer,
+        KafkaGraveyard(producer, settings.topic("dead_letters"), letters),
+        version_reader(codec, route.version),
+        settings.sinks_retry_ms_max / 1000,
+        metrics.database_up.set,
+        failpoint,
+    )
+    worker = Worker(route.topic, delivery.deliver)
+    consumer = Consumer(consumer_config(settings, f"{settings.sinks_group}-{route.topic}", enable_partition_eof=True))
+    limits = Limits(
+        settings.sinks_flush_rows_max, settings.sinks_flush_bytes_max, settings.sinks_flush_age_ms_max / 1000
+    )
+    assignment = Assignment(
+        consumer,
+        topic_name,
+        partial(_intake, route, schemas, limits),
+        worker,
+        time.monotonic,
+        settings.sinks_revoke_ms_max / 1000,
+        keyed=route.version is not None,
+    )
+    log_end = partial(_log_end, consumer, topic_name)
+    report = Report(route.topic, metrics, time_reader(codec, route.since), log_end, time.time)
+    pace = Pace(limits.rows_max, settings.sinks_buffer_bytes_max, limits.age_s_max)
+    lane = Lane(consumer, topic_name, assignment, worker, pace, report, time.monotonic, failpoint)
+    return Part(route.topic, lane, writer, report, lambda: assignment.joined)
+
+
+def _intake(route: Route, schemas: SchemaTexts, limits: Limits, partition: int, resumption: Resumption) -> Intake:
+    sieve = Sieve(partition, route.exactly_once, schemas.verdict)
+    return Intake(route.topic, partition, sieve, limits, resumption)
+
+
+def _log_end(consumer: Consumer, topic_name: str, partition: int) -> int | None:
+    """The end of a partition's log as of the last fetch; None when nothing was fetched yet."""
+    try:
+        _, high = consumer.get_watermark_offsets(TopicPartition(topic_name, partition), cached=True)
+    except KafkaException:
+        return None
+    return int(high) if high >= 0 else None
+
+
+def _server(settings: Settings) -> Server:
+    return Server(
+        settings.clickhouse_host,
+        settings.clickhouse_http_port,
+        settings.clickhouse_database,
+        settings.clickhouse_user,
+        settings.clickhouse_password.get_secret_value(),
+        settings.sinks_request_ms_max / 1000,
+    )
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,72 @@
+"""What a consumer knows of one partition it owns."""
+
+from collections.abc import Callable
+
+from sinks.batch import Batch
+from sinks.intake import Intake, Resumption
+from sinks.plan import Plan
+from sinks.worker import Flight
+
+
+class Holding:
+    """One partition: what comes in, the next batch, the batch under way, what is written and what is committed.
+
+    At most one batch is planned or under way. `settled`: everything below this offset is durable. `committed`: offset
+    and plan as Kafka has them, as far as is known.
+    """
+
+    def __init__(self, partition: int, intake: Intake, resumption: Resumption, now: float) -> None:
+        self.partition = partition
+        self.intake = intake
+        self.committed = (resumption.offset, resumption.plan)
+        self.ready: Batch | None = None
+        self.flight: Flight | None = None
+        self.settled = resumption.offset
+        self.changed_at = now
+        self.paused = False
+        self._mark = resumption.plan.watermark
+        self._doubt_end = resumption.plan.doubt_end
+
+    def prepare(self, now: float, on_void: Callable[[Batch], None]) -> Batch | None:
+        """The batch to be planned now, if one is due and none is under way. Void ones are settled on the way."""
+        while self.flight is None and self.ready is None and self.intake.due(now):
+            batch = self.intake.take(now)
+            if batch.is_void:
+                self.settle(batch, now)
+                on_void(batch)
+            else:
+                self.ready = batch
+        return self.ready if self.flight is None else None
+
+    def plan(self) -> tuple[int, Plan]:
+        """What is to be committed before `ready` is written."""
+        assert self.ready is not None
+        return self.ready.start, Plan(self.ready.end, self.ready.watermark, self._doubt_end)
+
+    def launch(self, flight: Flight) -> None:
+        """`ready` is on its way."""
+        self.ready, self.flight = None, flight
+
+    def settle(self, batch: Batch, now: float) -> None:
+        """The batch is durable."""
+        self.flight = None
+        self.settled, self._mark = batch.end, batch.watermark_after
+        self.changed_at = now
+
+    def settlement(self) -> tuple[int, Plan] | None:
+        """What is to be committed when nothing is under way; None when nothing is, or nothing may be.
+
+        A plan that stands at the settled offset is never taken back: its rows may be in the table already, and only
+        the plan tells the next owner where the batch ended.
+        """
+        offset, plan = self.committed
+        due = (self.settled, Plan(None, self._mark, self._doubt_end))
+        if self.flight is not None or due == self.committed or (offset == self.settled and plan.end is not None):
+            return None
+        return due
+
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        ready = self.ready.size if self.ready else 0
+        return self.intake.size + ready + (self.flight.batch.size if self.flight else 0)

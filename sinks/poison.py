@@ -1,0 +1,85 @@
+"""Finding the rows that a database refuses, and turning records into dead letters."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from schemas.codec import Codec, RecordInvalidError
+from sinks.batch import Bad
+from sinks.writer import RowsRefusedError
+
+# Rows tried at once: few enough that a bad one costs little to find, enough that a hundred thousand good ones do not
+# take a hundred thousand requests.
+GROUP_ROWS: Final = 1000
+_NAMESPACE: Final = uuid.UUID("6f0bca6e-3f5d-5c53-9d0c-6f6c5f3a4e11")
+_DETAIL_CHARS: Final = 500
+_STAGE: Final = "sinks"
+
+
+def refused_rows(count: int, attempt: Callable[[int, int], None]) -> Iterator[tuple[int, RowsRefusedError]]:
+    """The indexes of the rows that are refused each alone, with the error, in ascending order.
+
+    `attempt(start, stop)` tries the rows from `start` up to `stop` and raises RowsRefusedError. A row that the error
+    names is tried next, alone; what it says about a row among others is not believed, since a broken record can spoil
+    the reading of its neighbours. Each row is part of at least one attempt that passes, or is refused alone.
+    """
+    waiting = [(start, min(start + GROUP_ROWS, count)) for start in range(0, count, GROUP_ROWS)][::-1]
+    while waiting:
+        start, stop = waiting.pop()
+        try:
+            attempt(start, stop)
+        except RowsRefusedError as error:
+            if stop - start == 1:
+                yield start, error
+            else:
+                waiting += reversed(_divide(start, stop, error.row))
+
+
+def _divide(start: int, stop: int, row: int | None) -> list[tuple[int, int]]:
+    """The range without the named row and that row, or halves."""
+    if row is not None and 0 <= row < stop - start:
+        suspect = start + row
+        parts = [(start, suspect), (suspect, suspect + 1), (suspect + 1, stop)]
+    else:
+        middle = (start + stop) // 2
+        parts = [(start, middle), (middle, stop)]
+    return [(low, high) for low, high in parts if low < high]
+
+
+class DeadLetters:
+    """Makes the dead letters of one topic; the same record always makes the one with the same id."""
+
+    def __init__(self, codec: Codec, letters: Codec, generation: int, clock: Callable[[], float]) -> None:
+        self._codec = codec
+        self._letters = letters
+        self._generation = generation
+        self._clock = clock
+
+    def encode(self, bad: Bad, partition: int) -> tuple[bytes, bytes]:
+        """Key and value for the topic dead_letters."""
+        record = self._decoded(bad.value)
+        tenant_id, project_id = record.get("tenant_id", ""), record.get("project_id", "")
+        topic = self._codec.topic
+        letter = {
+            "dead_letter_id": str(uuid.uuid5(_NAMESPACE, f"{self._generation}/{topic}/{partition}/{bad.offset}")),
+            "tenant_id": tenant_id,
+            "project_id": project_id,
+            "stage": _STAGE,
+            "reason": bad.reason,
+            "detail": bad.detail[:_DETAIL_CHARS],
+            "payload": bad.value,
+            "client_message_id": record.get("client_message_id", ""),
+            "source_topic": topic,
+            "source_partition": partition,
+            "source_offset": bad.offset,
+            "first_seen_at": datetime.fromtimestamp(self._clock(), UTC),
+        }
+        return f"{tenant_id}/{project_id}".encode(), self._letters.encode(letter)
+
+    def _decoded(self, value: bytes) -> dict[str, Any]:
+        """The record, to say whose it is; {} when it cannot be decoded."""
+        try:
+            return self._codec.decode(value)
+        except RecordInvalidError:
+            return {}

@@ -1,0 +1,93 @@
+"""The lanes of a process: started together, ended together, the first failure ends all."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import Event, Thread
+
+import structlog
+
+from sinks.lane import Lane
+from sinks.report import Report
+from sinks.writer import SinkError, Writer
+
+log = structlog.get_logger()
+
+_STALLED_S = 60.0  # longer than any one call of a round may block
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A lane with what is asked about it."""
+
+    topic: str
+    lane: Lane
+    writer: Writer
+    report: Report
+    joined: Callable[[], bool]
+
+
+class Service:
+    """Runs the parts until `stopping` is set."""
+
+    def __init__(self, parts: Sequence[Part], stopping: Event, stop_s_max: float, pause_s_max: float) -> None:
+        self._parts = parts
+        self._stopping = stopping
+        self._stop_s_max = stop_s_max
+        self._pause_s_max = pause_s_max
+        self._failure: BaseException | None = None
+        self._started = False
+
+    def run(self) -> BaseException | None:
+        """Blocks until all lanes have ended or the time for that is up; the answer is what went wrong."""
+        for part in self._parts:
+            self._verify(part)
+        threads = [Thread(target=self._run, args=(part,), name=part.topic, daemon=True) for part in self._parts]
+        for thread in threads:
+            thread.start()
+        self._started = True
+        self._stopping.wait()
+        give_up_at = time.monotonic() + self._stop_s_max
+        for thread in threads:
+            thread.join(max(0.0, give_up_at - time.monotonic()))
+        late = [thread.name for thread in threads if thread.is_alive()]
+        if late:
+            log.warning("not finished in time; the next owner does it again", topics=late)
+        return self._failure
+
+    def stalled(self) -> str | None:
+        """Which lane makes no rounds."""
+        now = time.monotonic()
+        for part in self._parts if self._started else ():
+            if part.joined() and now - part.report.stepped_at > _STALLED_S:
+                return f"{part.topic}: no round for {now - part.report.stepped_at:.0f} s"
+        return None
+
+    def unready(self) -> str | None:
+        """What is still waited for."""
+        if not self._started:
+            return "the database has not answered yet"
+        waiting = [part.topic for part in self._parts if not part.joined()]
+        return f"not in the consumer group yet: {', '.join(waiting)}" if waiting else self.stalled()
+
+    def _verify(self, part: Part) -> None:
+        """Wait for the database, and raise TableUnfitError when its table is of no use."""
+        pause_s = 0.1
+        while not self._stopping.is_set():
+            try:
+                part.writer.verify()
+                return
+            except SinkError as error:
+                if not error.retryable:
+                    raise
+                log.warning("waiting for the database", topic=part.topic, error=str(error))
+                self._stopping.wait(pause_s)
+                pause_s = min(pause_s * 2, self._pause_s_max)
+
+    def _run(self, part: Part) -> None:
+        try:
+            part.lane.run(self._stopping)
+        except BaseException as error:  # whatever it is: a lane that is gone must not go unnoticed
+            log.exception("a lane failed", topic=part.topic)
+            self._failure = self._failure or error
+            self._stopping.set()
