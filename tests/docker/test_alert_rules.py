@@ -1,0 +1,173 @@
+"""Each alert fires in its own trouble and in no other; in health none does. Prometheus itself decides, by promtool."""
+
+import json
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from docker.local import PROJECT_ROOT
+from docker.local.prometheus import promtool
+from schemas.settings import Settings
+
+PROMETHEUS = PROJECT_ROOT / "docker" / "prometheus"
+RULE_FILES = sorted((PROMETHEUS / "rules").glob("*.yml"))
+STEPS = 120  # of 15 s: half an hour
+AT = "29m"
+
+ENRICHED = 'topic="enriched_events"'
+UP = {f'up{{job="{job}",instance="{job}-1"}}': f"1x{STEPS}" for job in ("collector", "streams", "sinks")}
+HEALTHY = UP | {
+    'tally_collector_requests_total{route="batch",status="200"}': f"0+1500x{STEPS}",
+    'tally_collector_requests_total{route="batch",status="503"}': f"0+1x{STEPS}",
+    'tally_collector_events_total{outcome="accepted",reason=""}': f"0+15000x{STEPS}",
+    'tally_collector_events_total{outcome="dead",reason="type_unknown"}': f"0+15x{STEPS}",
+    'tally_collector_inflight_bytes{instance="collector-1"}': f"4000000x{STEPS}",
+    'tally_streams_records_total{outcome="keep",reason=""}': f"0+14985x{STEPS}",
+    'tally_streams_records_total{outcome="drop",reason="duplicate"}': f"0+15x{STEPS}",
+    'tally_streams_lag_records{topic="raw_events",partition="0"}': f"900x{STEPS}",
+    'tally_streams_epoch_seconds_count{instance="streams-1"}': f"0+20x{STEPS}",
+    'tally_streams_oldest_chunk_seconds{instance="streams-1"}': f"0.4x{STEPS}",
+    'tally_streams_recovering{instance="streams-1"}': f"0x{STEPS}",
+    f'tally_sinks_records_total{{{ENRICHED},outcome="keep",reason=""}}': f"0+14985x{STEPS}",
+    f'tally_sinks_batches_total{{{ENRICHED},outcome="written"}}': f"0+15x{STEPS}",
+    f'tally_sinks_lag_records{{{ENRICHED},partition="0"}}': f"800x{STEPS}",
+    f"tally_sinks_lag_seconds{{{ENRICHED}}}": f"1x{STEPS}",
+    'tally_sinks_database_up{instance="sinks-1"}': f"1x{STEPS}",
+    f'tally_sinks_latency_seconds_bucket{{{ENRICHED},le="2"}}': f"0+15x{STEPS}",
+    f'tally_sinks_latency_seconds_bucket{{{ENRICHED},le="30"}}': f"0+15x{STEPS}",
+    f'tally_sinks_latency_seconds_bucket{{{ENRICHED},le="+Inf"}}': f"0+15x{STEPS}",
+}
+IDLE = UP | {
+    'tally_streams_lag_records{topic="raw_events",partition="0"}': f"0x{STEPS}",
+    f'tally_sinks_lag_records{{{ENRICHED},partition="0"}}': f"0x{STEPS}",
+    'tally_sinks_database_up{instance="sinks-1"}': f"1x{STEPS}",
+}
+# What differs from health, by the alert that must fire. A counter that stands still has increased by nothing.
+TROUBLES: Mapping[str, Mapping[str, str]] = {
+    "TallyProcessDown": {'up{job="streams",instance="streams-2"}': f"1x80 0x{STEPS - 80}"},
+    "TallyRequestsUnavailable": {'tally_collector_requests_total{route="batch",status="503"}': f"0+40x{STEPS}"},
+    "TallyInflightNearLimit": {'tally_collector_inflight_bytes{instance="collector-1"}': f"60000000x{STEPS}"},
+    "TallyStreamsLag": {'tally_streams_lag_records{topic="raw_events",partition="1"}': f"100000x{STEPS}"},
+    "TallyStreamsNoCommits": {'tally_streams_epoch_seconds_count{instance="streams-1"}': f"70x{STEPS}"},
+    "TallyStreamsChunkStuck": {'tally_streams_oldest_chunk_seconds{instance="streams-1"}': f"90x{STEPS}"},
+    "TallyStreamsRecovering": {'tally_streams_recovering{instance="streams-1"}': f"1x{STEPS}"},
+    "TallySinksLag": {f"tally_sinks_lag_seconds{{{ENRICHED}}}": f"120x{STEPS}"},
+    "TallyDatabaseDown": {'tally_sinks_database_up{instance="sinks-1"}': f"1x80 0x{STEPS - 80}"},
+    "TallySinksNoCommits": {f'tally_sinks_batches_total{{{ENRICHED},outcome="written"}}': f"70x{STEPS}"},
+    "TallySinksRetrying": {f'tally_sinks_batches_total{{{ENRICHED},outcome="retried"}}': f"0+5x{STEPS}"},
+    "TallyDeadLetters": {'tally_streams_records_total{outcome="dead",reason="not_avro"}': f"0+300x{STEPS}"},
+    "TallyLatencyHigh": {f'tally_sinks_latency_seconds_bucket{{{ENRICHED},le="2"}}': f"0+1x{STEPS}"},
+}
+
+
+def alerts() -> list[dict[str, Any]]:
+    """Every alert, as its file has it."""
+    groups = yaml.safe_load((PROMETHEUS / "rules" / "alerts.yml").read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def check(folder: Path, series: Mapping[str, str], expected: Sequence[tuple[str, str, float]]) -> None:
+    """Run promtool: `expected` are expression, labels and value of its only sample."""
+    asked: dict[str, list[dict[str, Any]]] = {}
+    for expression, labels, value in expected:
+        asked.setdefault(expression, []).append({"labels": labels, "value": value})
+    test = {
+        "interval": "15s",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [
+            {"expr": expression, "eval_time": AT, "exp_samples": [sample for sample in samples if sample["labels"]]}
+            for expression, samples in asked.items()
+        ],
+    }
+    path = folder / "rules_test.yml"
+    whole = {"rule_files": [str(file) for file in RULE_FILES], "evaluation_interval": "15s", "tests": [test]}
+    path.write_text(json.dumps(whole))
+    done = subprocess.run([promtool(), "test", "rules", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+FIRING = 'count by (alertname) (ALERTS{alertstate="firing"})'
+NOTHING = (FIRING, "", 0.0)
+
+
+@pytest.mark.parametrize("name", sorted(TROUBLES))
+def test_alert_fires_in_its_own_trouble_and_in_no_other(name: str, tmp_path: Path) -> None:
+    check(tmp_path, {**HEALTHY, **TROUBLES[name]}, [(FIRING, f'{{alertname="{name}"}}', 1)])
+
+
+def test_healthy_pipeline_under_load_fires_nothing(tmp_path: Path) -> None:
+    check(tmp_path, HEALTHY, [NOTHING])
+
+
+def test_idle_pipeline_without_any_event_yet_fires_nothing(tmp_path: Path) -> None:
+    check(tmp_path, IDLE, [NOTHING])
+
+
+def test_service_that_was_never_found_is_down(tmp_path: Path) -> None:
+    found = {name: values for name, values in IDLE.items() if 'job="sinks"' not in name}
+    check(tmp_path, found, [(FIRING, '{alertname="TallyProcessDown"}', 1)])
+
+
+def test_short_trouble_does_not_fire(tmp_path: Path) -> None:
+    down = f"1x{STEPS - 6} 0x6"
+    check(tmp_path, {**HEALTHY, 'tally_sinks_database_up{instance="sinks-1"}': down}, [NOTHING])
+
+
+def test_every_alert_has_a_trouble_here() -> None:
+    assert {rule["alert"] for rule in alerts()} == set(TROUBLES)
+
+
+def test_what_comes_in_is_stored_or_duplicate_or_dead(tmp_path: Path) -> None:
+    difference = (
+        "round(tally:events_received:rate5m - tally:events_stored:rate5m - tally:events_duplicate:rate5m"
+        " - tally:events_dead:rate5m, 0.001)"
+    )
+    check(tmp_path, HEALTHY, [("round(tally:events_received:rate5m)", "{}", 1001), (difference, "{}", 0)])
+
+
+def test_idle_rates_are_zero_and_not_missing(tmp_path: Path) -> None:
+    recorded = ["received", "accepted", "stored", "duplicate", "dead"]
+    check(tmp_path, IDLE, [(f"tally:events_{name}:rate5m + 0", "{}", 0) for name in recorded])
+
+
+@pytest.mark.parametrize("rule", alerts(), ids=lambda rule: str(rule["alert"]))
+def test_alert_says_how_bad_it_is_and_what_to_do(rule: dict[str, Any]) -> None:
+    assert rule["labels"]["severity"] in {"page", "ticket"}
+    assert set(rule["annotations"]) == {"summary", "runbook"}
+    assert len(rule["annotations"]["runbook"]) > 60
+    assert "for" in rule
+
+
+def test_settings_named_in_runbooks_exist() -> None:
+    named = set(re.findall(r"TALLY_\w+", (PROMETHEUS / "rules" / "alerts.yml").read_text()))
+    assert named <= {f"TALLY_{name.upper()}" for name in Settings.model_fields}
+    assert named
+
+
+def test_inflight_alert_comes_before_the_limit() -> None:
+    (rule,) = [rule for rule in alerts() if rule["alert"] == "TallyInflightNearLimit"]
+    factors = [int(number) for number in re.findall(r"\d+", rule["expr"].split(">")[1])]
+    threshold = factors[0] * factors[1] * factors[2]
+    assert threshold == 0.75 * Settings.model_validate({}).collector_inflight_bytes_max
+
+
+@pytest.mark.parametrize("name", ["prometheus.yml", "local.yml"])
+def test_prometheus_accepts_the_configuration(name: str) -> None:
+    done = subprocess.run(
+        [promtool(), "check", "config", PROMETHEUS / name], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("rules found") == len(RULE_FILES)
+
+
+def test_both_configurations_scrape_the_same_jobs_at_the_same_pace() -> None:
+    compose, local = (yaml.safe_load((PROMETHEUS / name).read_text()) for name in ("prometheus.yml", "local.yml"))
+    assert compose["global"] == local["global"]
+    assert [job["job_name"] for job in compose["scrape_configs"]] == [
+        job["job_name"] for job in local["scrape_configs"]
+    ]
