@@ -17,10 +17,11 @@ from prometheus_client import CollectorRegistry
 from rich.console import Console
 from rich.table import Table
 
-from collector.app import Collector, Encoders
+from collector.app import Collector
 from collector.counts import Counts
 from collector.encode import DeadLetterEncoder, RawEventEncoder
 from collector.event_ids import EventIds
+from collector.intake import Encoders, Intake
 from collector.projects import ProjectDirectory
 from collector.projects_admin import (
     ProjectsUnavailableError,
@@ -105,14 +106,15 @@ def _build(settings: Settings, on_fatal: Callable[[str], None]) -> Parts:
     metrics = CollectorMetrics(registry)
     counts = Counts(metrics)
     publisher = KafkaPublisher(settings, on_fatal)
-    collector = Collector(
+    intake = Intake(
         settings,
         directory=directory,
         publisher=publisher,
         encoders=Encoders(RawEventEncoder(Codec("raw_events", ids)), DeadLetterEncoder(Codec("dead_letters", ids))),
-        counts=counts,
         ids=EventIds(),
+        clock=time.time,
     )
+    collector = Collector(settings, directory=directory, publisher=publisher, intake=intake, counts=counts)
 
     def on_loaded() -> None:
         collector.is_loaded = True

@@ -20,6 +20,7 @@ from schemas.outcomes import DeadReason
 EVENT_TYPES: Final = frozenset({"track", "identify", "page", "screen", "group", "alias"})
 MESSAGE_ID_CHARS_MAX: Final = 100
 DETAIL_CHARS_MAX: Final = 500
+_NO_NOTES: Final[dict[str, object]] = {}
 _NAMED: Final = frozenset({"page", "screen"})
 _WITH_TRAITS: Final = frozenset({"identify", "group", "alias"})
 # The bytes of the smallest event there could be; a body with more elements than that holds something else.
@@ -107,101 +108,95 @@ def _admit_event(raw: Raw | bytes, event_id: str, batch: Batch, arrival: Arrival
         raise Refused(DeadReason.EVENT_TOO_LARGE, f"{len(raw)} bytes, at most {limits.event_bytes_max}")
     if not batch.is_utf8 and not is_utf8(bytes(raw)):
         raise Refused(DeadReason.INVALID_UTF8, "the event is not UTF-8")
+    project, received_at, ip_address, user_agent, event_type = arrival
     event, repaired = read_event(raw)
-    event_type = arrival.event_type or event.type
+    event_type = event_type or event.type
     if event_type not in EVENT_TYPES:
         raise Refused(DeadReason.TYPE_UNKNOWN, f"type is one of {', '.join(sorted(EVENT_TYPES))}")
-    anonymous_id = _text(event.anonymous_id)
-    user_id = _text(event.user_id)
-    if not anonymous_id and not user_id:
+    anonymous_id = event.anonymous_id or ""
+    user_id = event.user_id or None
+    if not anonymous_id and user_id is None:
         raise Refused(DeadReason.NO_USER_ANON_ID, "neither userId nor anonymousId")
-    group_id, previous_id = _require_members(event, event_type, user_id)
-    client_message_id, message_id = _message_ids(event, event_id, arrival.project)
+    if event_type == "track":
+        name, group_id, previous_id = event.event, None, None
+        if not name:
+            raise Refused(DeadReason.EVENT_NOT_STRING, "a track call names its event in the member 'event', as text")
+    else:
+        name, group_id, previous_id = _other_members(event, event_type)
+    client_message_id = event.message_id or ""
+    if len(client_message_id) > MESSAGE_ID_CHARS_MAX:
+        detail = f"messageId has {len(client_message_id)} characters, at most {MESSAGE_ID_CHARS_MAX}"
+        raise Refused(DeadReason.FIELD_TOO_LONG, detail)
     context = require_object(event.context, DeadReason.CONTEXT_NOT_OBJECT, "context")
     if batch.context:
         context = merge_context(batch.context, context)
     part = read_context(context)
-    timestamp, notes = _timestamp(event, batch, arrival.received_at, limits.times)
+    timestamp, notes = _timestamp(event, batch.sent_at, received_at, limits.times)
     if repaired or event_type in _NAMED:
         notes = _more_notes(notes, event, event_type, repaired)
     return RawEvent(
         event_id,
-        message_id,
+        project.message_ids(client_message_id) if client_message_id else event_id,
         client_message_id,
-        arrival.project.tenant_id,
-        arrival.project.project_id,
+        project.tenant_id,
+        project.project_id,
         event_type,
-        (event.event if event_type == "track" else event.name if event_type in _NAMED else "") or "",
+        name,
         timestamp,
-        arrival.received_at,
+        received_at,
         anonymous_id,
-        user_id or None,
-        client_session_id(part.session_id),
+        user_id,
+        None if part.session_id is None else client_session_id(part.session_id),
         group_id,
         previous_id,
-        (canonical_address(part.ip) if part.ip else "") or arrival.ip_address,
-        part.user_agent or arrival.user_agent,
+        (canonical_address(part.ip) if part.ip else "") or ip_address,
+        part.user_agent or user_agent,
         _properties(event, event_type),
         with_notes(context, notes) if notes else context,
     )
 
 
-def _text(sent: str | int | None) -> str:
-    return "" if sent is None else sent if sent.__class__ is str else str(sent)
-
-
-def _require_members(event: Event, event_type: str, user_id: str) -> tuple[str | None, str | None]:
-    """What the type cannot do without: (group_id of a group call, previous_id of an alias call)."""
-    if event_type == "track":
-        if not event.event:
-            raise Refused(DeadReason.EVENT_NOT_STRING, "a track call names its event in the member 'event', as text")
-    elif event_type == "group":
-        if group_id := _text(event.group_id):
-            return group_id, None
-        raise Refused(DeadReason.GROUP_ID_MISSING, "a group call has a groupId")
-    elif event_type == "alias":
-        if not user_id:
+def _other_members(event: Event, event_type: str) -> tuple[str, str | None, str | None]:
+    """What the types but track cannot do without: (name, group_id of a group call, previous_id of an alias call)."""
+    if event_type == "group":
+        if not event.group_id:
+            raise Refused(DeadReason.GROUP_ID_MISSING, "a group call has a groupId")
+        return "", event.group_id, None
+    if event_type == "alias":
+        if not event.user_id:
             raise Refused(DeadReason.USER_ID_MISSING, "an alias call has a userId")
-        if previous_id := _text(event.previous_id):
-            return None, previous_id
-        raise Refused(DeadReason.PREVIOUS_ID_MISSING, "an alias call has a previousId")
-    return None, None
-
-
-def _message_ids(event: Event, event_id: str, project: Project) -> tuple[str, str]:
-    """(the client's messageId or '', the id to deduplicate by)."""
-    client_message_id = _text(event.message_id)
-    if not client_message_id:
-        return "", event_id
-    if len(client_message_id) > MESSAGE_ID_CHARS_MAX:
-        detail = f"messageId has {len(client_message_id)} characters, at most {MESSAGE_ID_CHARS_MAX}"
-        raise Refused(DeadReason.FIELD_TOO_LONG, detail)
-    return client_message_id, project.message_ids(client_message_id)
+        if not event.previous_id:
+            raise Refused(DeadReason.PREVIOUS_ID_MISSING, "an alias call has a previousId")
+        return "", None, event.previous_id
+    return event.name or "" if event_type in _NAMED else "", None, None
 
 
 def _properties(event: Event, event_type: str) -> bytes:
-    if event_type in _WITH_TRAITS:
-        if event.traits or not event.properties:
-            return require_object(event.traits, DeadReason.TRAITS_NOT_OBJECT, "traits")
-    elif not event.properties and event.traits:
+    """The type's own member, or the other one when only that is there."""
+    own_is_traits = event_type in _WITH_TRAITS
+    if (event.traits or not event.properties) if own_is_traits else (event.traits and not event.properties):
         return require_object(event.traits, DeadReason.TRAITS_NOT_OBJECT, "traits")
     return require_object(event.properties, DeadReason.PROPERTIES_NOT_OBJECT, "properties")
 
 
-def _timestamp(event: Event, batch: Batch, received_at: int, bounds: Bounds) -> tuple[int, dict[str, object]]:
+def _timestamp(
+    event: Event, batch_sent_at: int | None, received_at: int, bounds: Bounds
+) -> tuple[int, dict[str, object]]:
     """(ms, notes): the client's time corrected by its clock's skew, or received_at and the rule by which."""
-    original = event.timestamp if event.timestamp is not None else event.original_timestamp
+    original = event.timestamp
     if original is None:
-        return received_at, {}
-    parsed = parse_time(original)
-    if parsed is None:
+        original = event.original_timestamp
+        if original is None:
+            return received_at, _NO_NOTES
+    timestamp = parse_time(original)
+    if timestamp is None:
         return received_at, {"timestamp_rule": TimestampRule.UNPARSABLE}
-    sent_at = batch.sent_at if event.sent_at is None else parse_time(event.sent_at)
-    timestamp = corrected(parsed, sent_at, received_at)
-    rule = bounds.check(timestamp, received_at)
-    if rule is None:
-        return timestamp, {}
-    return received_at, {"timestamp_rule": rule, "timestamp": original}
+    sent_at = batch_sent_at if event.sent_at is None else parse_time(event.sent_at)
+    if sent_at is not None:
+        timestamp = corrected(timestamp, sent_at, received_at)
+    if bounds.allow(timestamp, received_at):
+        return timestamp, _NO_NOTES
+    return received_at, {"timestamp_rule": bounds.rule(timestamp, received_at), "timestamp": original}
 
 
 def _more_notes(notes: dict[str, object], event: Event, event_type: str, repaired: bool) -> dict[str, object]:
@@ -242,7 +237,8 @@ _decode_message_id: Final = msgspec.json.Decoder(_MessageId).decode
 def _client_message_id(payload: bytes) -> str:
     """The messageId of a refused event if it can be found, to look it up by."""
     try:
-        found = _text(_decode_message_id(payload).message_id)
+        sent = _decode_message_id(payload).message_id
     except (ValueError, RecursionError):
         return ""
+    found = "" if sent is None else str(sent)
     return found if len(found) <= MESSAGE_ID_CHARS_MAX else ""

@@ -5,7 +5,6 @@
 
 from collections import Counter
 
-from collector.admit import Admission
 from schemas.metrics import CollectorMetrics
 
 
@@ -31,16 +30,16 @@ class Counts:
         """A body was read."""
         self._received_bytes += body_bytes
 
-    def admission(self, admission: Admission, is_durable: bool) -> None:
-        """A request's events have come to an end."""
-        admitted, refused = admission
-        self._events[len(admitted) + len(refused)] += 1
+    def events(self, admitted: int, refused: Counter[str], is_durable: bool) -> None:
+        """A request's events have come to an end; `refused` counts by reason."""
+        total = admitted + refused.total() if refused else admitted
+        self._events[total] += 1
         if not is_durable:
-            self._outcomes["unavailable", ""] += len(admitted) + len(refused)
+            self._outcomes["unavailable", ""] += total
             return
-        self._outcomes["accepted", ""] += len(admitted)
-        for event in refused:
-            self._outcomes["dead", event.reason] += 1
+        self._outcomes["accepted", ""] += admitted
+        for reason, count in refused.items():
+            self._outcomes["dead", reason] += count
 
     def flush(self) -> None:
         """Carry everything over into the metrics."""

@@ -5,7 +5,7 @@ numbers where ids are expected and to say exactly what is wrong.
 """
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -29,9 +29,9 @@ class Event(msgspec.Struct, gc=False, rename="camel"):
     """The members of an event that decide something. Raw members are b"" when absent; unknown members are ignored."""
 
     type: str | None = None
-    message_id: str | int | None = None
-    anonymous_id: str | int | None = None
-    user_id: str | int | None = None
+    message_id: str | None = None
+    anonymous_id: str | None = None
+    user_id: str | None = None
     event: str | None = None
     name: str | None = None
     timestamp: str | float | int | None = None
@@ -41,8 +41,8 @@ class Event(msgspec.Struct, gc=False, rename="camel"):
     traits: Raw = _ABSENT
     context: Raw = _ABSENT
     category: Raw = _ABSENT
-    group_id: str | int | None = None
-    previous_id: str | int | None = None
+    group_id: str | None = None
+    previous_id: str | None = None
 
 
 class _Members(msgspec.Struct, gc=False, rename="camel"):
@@ -77,23 +77,18 @@ _SURROGATES: Final = re.compile(
 )
 
 
-class Reading(NamedTuple):
-    """An event, and whether lone surrogates in it were replaced."""
+def read_event(raw: Raw | bytes) -> tuple[Event, bool]:
+    """Read one event: (the event, whether lone surrogates in it had to be replaced).
 
-    event: Event
-    repaired: bool = False
-
-
-def read_event(raw: Raw | bytes) -> Reading:
-    """Read one event. Raises Refused with the reason: not JSON, not an object, or a member that cannot be used."""
+    Raises Refused with the reason: not JSON, not an object, or a member that cannot be used.
+    """
     try:
-        return Reading(_decode_event(raw))
+        return _decode_event(raw), False
     except (ValueError, RecursionError):  # msgspec's errors are ValueErrors, and so is a failed UTF-8 decode
         return _read_leniently(bytes(raw))
 
 
-def _read_leniently(raw: bytes) -> Reading:
-    repaired = False
+def _read_leniently(raw: bytes) -> tuple[Event, bool]:
     try:
         members = _decode_members(raw)
     except msgspec.ValidationError:
@@ -106,9 +101,8 @@ def _read_leniently(raw: bytes) -> Reading:
         mended = replace_lone_surrogates(raw)
         if mended == raw:
             raise Refused(DeadReason.EVENT_NOT_JSON, str(error)) from None
-        reading = read_event(mended)
-        return Reading(reading.event, repaired=True)
-    return Reading(_coerce(members), repaired)
+        return read_event(mended)[0], True
+    return _coerce(members), False
 
 
 def _coerce(members: _Members) -> Event:

@@ -5,13 +5,14 @@ import re
 import uuid
 from typing import Final
 
+_UUID_CHARS: Final = 36
 _IS_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
 _VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def canonical_uuid(text: str) -> str | None:
     """The text in lower case when it is a UUID written with dashes, else None."""
-    return text.lower() if len(text) == 36 and _IS_UUID(text) else None
+    return text.lower() if len(text) == _UUID_CHARS and _IS_UUID(text) else None
 
 
 class MessageIds:
@@ -22,9 +23,8 @@ class MessageIds:
 
     def __call__(self, client_message_id: str) -> str:
         """The id itself when it is a UUID, else UUIDv5(project_id, client_message_id); 36 lower-case characters."""
-        canonical = canonical_uuid(client_message_id)
-        if canonical is not None:
-            return canonical
+        if len(client_message_id) == _UUID_CHARS and _IS_UUID(client_message_id):
+            return client_message_id.lower()
         digest = self._seed.copy()
         digest.update(client_message_id.encode())
         text = digest.hexdigest()

@@ -32,7 +32,9 @@ _IMPORT: Final = Route("import", Takes.BATCH)
 _JITSU_ROUTE: Final = Route("jitsu", Takes.EVENT)
 SETTINGS_PREFIX: Final = "/v1/projects/"
 SETTINGS_SUFFIX: Final = "/settings"
-PIXELS: Final[Mapping[str, str]] = {"/pixel/v1/track": "track", "/pixel/v1/page": "page"}
+PIXELS: Final[Mapping[str, Route]] = {
+    f"/pixel/v1/{event_type}": Route("pixel", Takes.EVENT, event_type) for event_type in ("track", "page")
+}
 
 
 def _paths() -> Iterator[tuple[str, Route]]:

@@ -47,9 +47,9 @@ def _from_odd_text(text: str) -> int | None:
     return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-def corrected(original: int, sent_at: int | None, received_at: int) -> int:
-    """When it happened by the collector's clock; without sent_at nothing can be corrected."""
-    return original if sent_at is None else received_at - (sent_at - original)
+def corrected(original: int, sent_at: int, received_at: int) -> int:
+    """As long before received_at as it was, by the client's clock, before sent_at."""
+    return received_at - (sent_at - original)
 
 
 class Bounds:
@@ -61,11 +61,10 @@ class Bounds:
         self.past_ms_max = past_s_max * 1000
         self.future_ms_max = future_s_max * 1000
 
-    def check(self, timestamp: int, received_at: int) -> TimestampRule | None:
-        """None when the timestamp may stand."""
-        age = received_at - timestamp
-        if age > self.past_ms_max:
-            return TimestampRule.TOO_OLD
-        if -age > self.future_ms_max:
-            return TimestampRule.IN_FUTURE
-        return None
+    def allow(self, timestamp: int, received_at: int) -> bool:
+        """Whether the timestamp may stand."""
+        return -self.future_ms_max <= received_at - timestamp <= self.past_ms_max
+
+    def rule(self, timestamp: int, received_at: int) -> TimestampRule:
+        """Why it may not."""
+        return TimestampRule.TOO_OLD if timestamp < received_at else TimestampRule.IN_FUTURE

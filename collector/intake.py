@@ -1,0 +1,116 @@
+"""From a body to records on their way to Kafka, in one go and without waiting: nothing of a request stays behind but
+the acknowledgement it waits for.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from collector.admit import Admission, Arrival, Limits, admit
+from collector.authenticate import Credentials, find_project, require_project
+from collector.encode import DeadLetterEncoder, RawEventEncoder
+from collector.event_ids import EventIds
+from collector.parse import MalformedError, parse_batch, parse_single
+from collector.projects import Project, ProjectDirectory
+from collector.publisher import OverloadedError, Publisher, Record, records_size
+from collector.refusals import Refusal, RefusedRequest
+from collector.routes import Route, Takes
+from collector.session_key import session_key
+from collector.times import Bounds
+from schemas.settings import Settings
+
+
+class Origin(NamedTuple):
+    """Where a request comes from. page: the Origin header of a browser, None without."""
+
+    credentials: Credentials
+    ip_address: str
+    user_agent: str
+    page: str | None
+
+
+class Encoders(NamedTuple):
+    """Records to bytes."""
+
+    raw_events: RawEventEncoder
+    dead_letters: DeadLetterEncoder
+
+
+class Pending(NamedTuple):
+    """A request whose events wait for Kafka: how many were admitted, how many refused by reason."""
+
+    durable: "asyncio.Future[bool] | None"
+    admitted: int
+    refused: Counter[str]
+
+
+class Intake:
+    """Takes requests. `clock` gives seconds since 1970."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        directory: ProjectDirectory,
+        publisher: Publisher,
+        encoders: Encoders,
+        ids: EventIds,
+        clock: Callable[[], float],
+    ) -> None:
+        self._directory = directory
+        self._publisher = publisher
+        self._encoders = encoders
+        self._ids = ids
+        self._clock = clock
+        self._limits: Final = Limits(
+            settings.collector_event_bytes_max,
+            settings.collector_batch_events_max,
+            Bounds(settings.collector_timestamp_past_s_max, settings.collector_timestamp_future_s_max),
+        )
+        self._raw_events = settings.topic("raw_events")
+        self._dead_letters = settings.topic("dead_letters")
+
+    def take(self, route: Route, body: bytes, origin: Origin) -> Pending:
+        """Parse, authenticate, admit, encode and publish. Raises RefusedRequest."""
+        found = find_project(self._directory, origin.credentials)
+        try:
+            batch = parse_batch(body) if route.takes is Takes.BATCH else parse_single(body, key_wanted=found is None)
+            project = require_project(self._directory, found, origin.credentials, batch.write_key)
+            if origin.page is not None and not project.allows(origin.page):
+                raise RefusedRequest(Refusal.ORIGIN_NOT_ALLOWED)
+            received_at = int(self._clock() * 1000)
+            arrival = Arrival(project, received_at, origin.ip_address, origin.user_agent, route.event_type)
+            admission = admit(batch, arrival, self._limits, self._ids)
+        except MalformedError as error:
+            raise RefusedRequest(Refusal.MALFORMED, str(error)) from None
+        records = self._records(admission, project)
+        refused: Counter[str] = Counter(event.reason for event in admission.refused) if admission.refused else _NONE
+        try:
+            future = self._publisher.publish(records, records_size(records)) if records else None
+        except OverloadedError:
+            raise RefusedRequest(Refusal.OVERLOADED) from None
+        return Pending(future, len(admission.admitted), refused)
+
+    def _records(self, admission: Admission, project: Project) -> list[tuple[str, list[Record]]]:
+        batches: list[tuple[str, list[Record]]] = []
+        if admission.admitted:
+            encode = self._encoders.raw_events.encode
+            scope = project.scope
+            records: list[Record] = [
+                {
+                    "key": session_key(scope, event.anonymous_id or event.user_id or "", event.client_session_id),
+                    "value": encode(event),
+                }
+                for event in admission.admitted
+            ]
+            batches.append((self._raw_events, records))
+        if admission.refused:
+            encode_dead = self._encoders.dead_letters.encode
+            key = project.dead_letter_key
+            dead: list[Record] = [{"key": key, "value": encode_dead(event, project)} for event in admission.refused]
+            batches.append((self._dead_letters, dead))
+        return batches
+
+
+_NONE: Final[Counter[str]] = Counter()
