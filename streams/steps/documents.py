@@ -16,10 +16,11 @@ from msgspec import Struct
 class Page(Struct, gc=False):
     """context.page, and what SDKs put into properties on page and screen calls."""
 
+    # In the order in which analytics.js writes them: the decoder expects the next member to be the next field.
     path: str | None = None
-    url: str | None = None
-    title: str | None = None
     referrer: str | None = None
+    title: str | None = None
+    url: str | None = None
 
 
 class Library(Struct, gc=False):

@@ -1,0 +1,54 @@
+"""Lookups over small databases, and the functions behind them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mmdb_writer import MMDBWriter
+from netaddr import IPSet
+
+from streams.lookups import CachedLookup, Lookups, parse_url, robots, user_agents
+from streams.lookups.addresses import Places, open_places
+from tests.streams.enrich.oracle import Sources
+
+WriteDatabase = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def write_database(tmp_path_factory: pytest.TempPathFactory) -> WriteDatabase:
+    """Writes a database {network: record} and answers its path."""
+
+    def write(records: dict[str, dict[str, Any]], ip_version: int = 6) -> str:
+        path: Path = tmp_path_factory.mktemp("geo") / "test.mmdb"
+        writer = MMDBWriter(ip_version=ip_version, ipv4_compatible=ip_version == 6, database_type="test")
+        for network, record in records.items():
+            writer.insert_network(IPSet([network]), record)
+        writer.to_db_file(str(path))
+        return str(path)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def places(write_database: WriteDatabase) -> Places:
+    """Two public resolvers have a place, all other addresses none."""
+    country = write_database({"8.8.8.0/24": {"country_code": "us"}, "2001:4860::/32": {"country_code": "CH"}})
+    city = write_database({"8.8.8.0/24": {"city": {"names": {"en": "Mountain View"}}}})
+    return open_places(country, city, None)
+
+
+@pytest.fixture(scope="session")
+def sources(places: Places) -> Sources:
+    return Sources(user_agents.parser(), robots.classifier(robots.builtin_signatures()), places, parse_url)
+
+
+@pytest.fixture(scope="session")
+def lookups(sources: Sources) -> Lookups:
+    """Caches so small that generations turn within a chunk."""
+    return Lookups(
+        user_agents=CachedLookup("user_agents", sources.user_agent, 4, 1_000),
+        robots=CachedLookup("robots", sources.robot, 4, 1_000),
+        addresses=CachedLookup("addresses", sources.place, 4, 64),
+        urls=CachedLookup("urls", sources.url, 4, 2_048),
+    )
