@@ -38,4 +38,5 @@ def consumer_config(settings: Settings, group: str, **overrides: Any) -> dict[st
 
 
 def _dotted(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    return {name.replace("_", "."): value for name, value in overrides.items()}
+    # log_level is the one name that librdkafka spells with an underscore.
+    return {name if name == "log_level" else name.replace("_", "."): value for name, value in overrides.items()}

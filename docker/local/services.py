@@ -138,6 +138,10 @@ class Pipeline:
         """Topics, tables and a project, then every process, ready. Raises `ServerFailedError`, `CommandFailedError`."""
         self.run("schemas", "apply")
         self.add_project()
+        return self.start_services()
+
+    def start_services(self) -> Self:
+        """Every process, ready; topics, tables and projects are there already. Raises `ServerFailedError`."""
         try:
             for service in self.services:
                 service.start()

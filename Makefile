@@ -1,0 +1,82 @@
+# Tally's commands. `make` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := docker/requirements-dev.lock
+PACKAGES := schemas collector streams sinks
+SOURCES := $(PACKAGES) docker tests
+UV := uv==0.13.9
+
+.PHONY: help
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+$(VENV)/.stamp: $(LOCK)
+	@command -v $(PYTHON) >/dev/null || { echo "error: no $(PYTHON): install Python 3.11 or newer (Debian: python3 python3-venv)" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12 …" >&2; exit 2; }
+	@echo "→ Python packages …"
+	@$(PYTHON) -m venv $(VENV) || { echo "error: no venv module: install it (Debian: python3-venv)" >&2; exit 2; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python $(LOCK)
+	@touch $@
+
+.PHONY: setup
+setup: $(VENV)/.stamp ## install the pinned Python packages into .venv
+
+.PHONY: run
+run: setup ## start the real stack and the services, send events, show what landed, stay up; ONCE=1: then stop
+	@exec $(BIN)/python -m docker.local.demo $(if $(ONCE),--once)
+
+.PHONY: test
+test: lint test-unit test-integration ## everything CI runs: lint, types, contracts, unit, property and integration tests
+
+.PHONY: lint
+lint: setup ## ruff, mypy --strict, import contracts, the schema id list
+	@echo "→ lint"
+	@$(BIN)/ruff format --quiet --check $(SOURCES) || { echo "error: not formatted: run make format" >&2; exit 1; }
+	@$(BIN)/ruff check --quiet $(SOURCES)
+	@$(BIN)/mypy $(SOURCES)
+	@$(BIN)/lint-imports --no-logo 2>&1 | tail -n 6
+	@$(BIN)/python -m schemas ids
+
+.PHONY: format
+format: setup ## format and fix what can be fixed
+	@$(BIN)/ruff format $(SOURCES)
+	@$(BIN)/ruff check --fix $(SOURCES)
+
+.PHONY: test-unit
+test-unit: setup ## tests that need no server
+	@echo "→ unit and property tests"
+	@$(BIN)/python -m pytest -q -m "not integration"
+
+.PHONY: test-integration
+test-integration: setup ## tests on the real Kafka, ClickHouse and Prometheus
+	@echo "→ integration tests on real servers"
+	@$(BIN)/python -m docker.local fetch kafka clickhouse prometheus geo sdks user-agents
+	@$(BIN)/python -m pytest -q -m integration
+
+.PHONY: bench
+bench: setup ## benchmarks: one JSON object a line, as ratios within this run
+	@$(BIN)/python -m tests.bench $(BENCH)
+
+.PHONY: lock
+lock: setup ## pin every package anew from pyproject.toml (no addresses in the files)
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links --no-annotate pyproject.toml -o docker/requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links --no-annotate --extra dev pyproject.toml -o $(LOCK)
+
+.PHONY: down
+down: setup ## end a stack that `make run` or docker.local left running; the data stays
+	@$(BIN)/python -m docker.local down
+
+.PHONY: clean-data
+clean-data: down ## remove the data of the local stack
+	@rm -rf .tally/run
+
+.PHONY: clean
+clean: clean-data ## remove everything that was fetched or installed here
+	@rm -rf .tally $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

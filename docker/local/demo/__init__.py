@@ -1,0 +1,1 @@
+"""`make run`: the whole way on this machine, with events from SDKs that Tally did not write."""
