@@ -6,6 +6,7 @@ import os
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
 import asyncio
+import gc
 import signal
 import time
 from typing import Annotated
@@ -93,6 +94,10 @@ async def _run(settings: Settings) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    # What exists now lives as long as the process; what a chunk makes is freed by its last reference. Collecting as
+    # often as Python does by default costs a quarter of the worker's time.
+    gc.freeze()
+    gc.set_threshold(200_000, 50, 100)
     worker.finalize()
     await worker.start()
     ticking = asyncio.create_task(worker.epochs.run())

@@ -24,6 +24,7 @@ from streams.publisher import Publisher
 from streams.steps.decode import Records
 from streams.tables import Changes
 
+_BACKLOG_FACTOR: Final = 6
 EXIT_FAILED: Final = 70
 EXIT_NOT_A_MEMBER: Final = 75
 log = structlog.get_logger("streams.epochs")
@@ -103,6 +104,7 @@ class Epochs:
         self._waiting_records = 0
         self._processed: list[EventT] = []  # chunks of the open epoch
         self._processed_records = 0
+        self._behind = False  # the last chunk was full: there is a backlog
         self._opened_at = 0.0  # when the oldest chunk arrived that is not durable
         self.last_commit_at = clock()
 
@@ -148,11 +150,14 @@ class Epochs:
 
     async def _advance(self) -> None:
         await self._process_waiting()
-        aged = (self._clock() - self._opened_at) * 1000 >= self._limits.epoch_ms_max
+        # With a backlog larger epochs cost less, since a session is written once an epoch; nobody waits for fresh rows.
+        limit_ms = self._limits.epoch_ms_max * (_BACKLOG_FACTOR if self._behind else 1)
+        aged = (self._clock() - self._opened_at) * 1000 >= limit_ms
         if self._processed and (aged or self._processed_records >= self._limits.epoch_records_max):
             await self._close()
 
     async def _process_waiting(self) -> None:
+        self._behind = self._waiting_records >= self._limits.chunk_records_max
         waiting, self._waiting, self._waiting_records = self._waiting, [], 0
         # A chunk of an earlier generation belongs to somebody else by now, and its state may not be here.
         generation = self._membership.generation()

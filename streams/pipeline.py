@@ -10,7 +10,7 @@ in = enriched + duplicates + replayed + dead, for every chunk.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import polars as pl
 import pyarrow as pa
@@ -18,13 +18,14 @@ import pyarrow as pa
 from schemas.codec import Codec, Invalid
 from schemas.outcomes import DeadReason, DropReason, Outcome
 from schemas.registry import SchemaIds
-from streams.dead_letters import dead_letter, owner
-from streams.state import MOMENT_BITS, SessionRules, SessionState, Slice
+from streams.dead_letters import dead_letter
+from streams.session_rows import SessionRows
+from streams.state import SessionRules, SessionState
 from streams.steps.decode import Records, decode
 from streams.steps.deduplicate import DedupRules, deduplicate
 from streams.lookups import Lookups
 from streams.steps.enrich import enrich
-from streams.steps.sessionize import sessionize, sessions, tombstones
+from streams.steps.sessionize import sessionize
 from streams.steps.stitch import claims
 
 GENERATION_SHIFT: Final = 48  # bits of a session's version that are the source offset
@@ -86,11 +87,13 @@ class Pipeline:
         outputs = Outputs()
         frame, invalid = decode(records, self._raw)
         self._bury(outputs, records, invalid, now_ms)
+        if frame.is_empty():
+            return outputs
         kept = deduplicate(frame, state_of, self.rules.dedup)
         outputs.duplicates, outputs.replayed, outputs.kept = kept.duplicates, kept.replayed, len(kept.frame)
         if outputs.kept:
             enriched = enrich(kept.frame, self._lookups)
-            enriched = sessionize(enriched, state_of, conversions, self.rules.sessions)
+            enriched = sessionize(enriched, kept.keys, kept.states, conversions, self.rules.sessions)
             outputs.add("enriched_events", self._encode_enriched(enriched, now_ms))
             outputs.add("identity_claims", self._encode_claims(claims(enriched)))
         return outputs
@@ -131,71 +134,19 @@ class Pipeline:
 
     def session_records(self, states: Iterable[tuple[int, bytes, SessionState]]) -> list[Outgoing]:
         """One record for each session the epoch touched, and a tombstone for each that ceased to be."""
-        rows: list[_Row] = []
+        rows = SessionRows()
         for _, key, state in states:
-            tenant_id, project_id = owner(key)
-            for session_id in tombstones(state):
-                rows.append(_Row(tenant_id, project_id, state, _ceased(session_id, state), is_deleted=True))
-            rows += (_Row(tenant_id, project_id, state, whole, False) for whole in sessions(state, self.rules.sessions))
-        if not rows:
+            rows.add(key, state, self.rules.sessions)
+        if not rows.sessions:
             return []
-        values = self._sessions.encode_columns(self._session_batch(rows))
-        keys = [f"{row.tenant_id}/{row.session.session_id}" for row in rows]
-        return [{"value": value, "key": key} for value, key in zip(values, keys, strict=True)]
-
-    def _session_batch(self, rows: list["_Row"]) -> pa.RecordBatch:
-        slices = [row.session for row in rows]
-        started = [piece.first_at >> MOMENT_BITS for piece in slices]
-        ended = [piece.last_at >> MOMENT_BITS for piece in slices]
-        version = self.rules.generation << GENERATION_SHIFT
-        columns: dict[str, list[Any]] = {
-            "session_id": [piece.session_id for piece in slices],
-            "tenant_id": [row.tenant_id for row in rows],
-            "anonymous_id": [piece.anonymous_id for piece in slices],
-            "user_id": [piece.user_id for piece in slices],
-            "started_at": started,
-            "ended_at": ended,
-            "duration_seconds": [(end - start) // 1000 for start, end in zip(started, ended, strict=True)],
-            "event_count": [piece.events for piece in slices],
-            "page_count": [piece.pages for piece in slices],
-            "entry_page": [piece.entry_page for piece in slices],
-            "referrer": [piece.referrer for piece in slices],
-            "utm_source": [piece.utm_source for piece in slices],
-            "utm_medium": [piece.utm_medium for piece in slices],
-            "utm_campaign": [piece.utm_campaign for piece in slices],
-            "device_type": [piece.device_type for piece in slices],
-            "country_code": [piece.country_code for piece in slices],
-            "converted": [piece.conversion_at > 0 for piece in slices],
-            "conversion_event": [piece.conversion_event for piece in slices],
-            "version": [version | row.state.applied for row in rows],
-            "is_deleted": [row.is_deleted for row in rows],
-            "project_id": [row.project_id for row in rows],
-            "exit_page": [piece.exit_page for piece in slices],
-            "channel_type": [piece.channel_type for piece in slices],
-            "is_bot": [piece.bots > 0 for piece in slices],
-        }
         schema = self._sessions.arrow_schema
-        return pa.RecordBatch.from_arrays(
-            [pa.array(columns[column.name], type=column.type) for column in schema], schema=schema
+        columns = rows.columns(self.rules.generation << GENERATION_SHIFT)
+        batch = pa.RecordBatch.from_arrays(
+            [pa.array(columns[field.name], field.type) for field in schema], schema=schema
         )
-
-
-class _Row(NamedTuple):
-    tenant_id: str
-    project_id: str
-    state: SessionState
-    session: Slice
-    is_deleted: bool
-
-
-def _ceased(session_id: str, state: SessionState) -> Slice:
-    """A session that is no more. Its times are recent: the table's TTL must not drop the tombstone before the session."""
-    at = state.touched_ms << MOMENT_BITS
-    return Slice(
-        cell=0, first_at=at, last_at=at, events=0, pages=0, bots=0, referrer="", utm_source=None, utm_medium=None,
-        utm_campaign=None, device_type="", country_code="", channel_type="", anonymous_id="", entry_at=0, entry_page="",
-        exit_at=0, exit_page="", conversion_at=0, conversion_event=None, user_at=0, user_id=None, session_id=session_id,
-    )  # fmt: skip
+        values = self._sessions.encode_columns(batch)
+        keys = map("/".join, zip(columns["tenant_id"], columns["session_id"], strict=True))
+        return [{"value": value, "key": key} for value, key in zip(values, keys, strict=True)]
 
 
 def to_arrow(frame: pl.DataFrame, schema: pa.Schema) -> pa.RecordBatch:

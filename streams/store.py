@@ -17,6 +17,7 @@ class ShardStore(Store):
 
     def __post_init__(self) -> None:
         self.shards: dict[int, dict[bytes, bytes]] = {}
+        self.version = 0  # changes whenever values change by other hands than `write`
         self.restored = 0  # changelog records applied since the start
         self._reached: dict[TP, int] = {}
 
@@ -55,12 +56,14 @@ class ShardStore(Store):
                 if present is None or applied_offset(value) >= applied_offset(present):
                     shard[key] = value
             self.restored += len(event.message.value)
+            self.version += 1
             self.set_persisted_offset(event.message.tp, event.message.offset)
 
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
     ) -> None:
         """Drop the shards of partitions that are no longer ours."""
+        self.version += 1
         changelog = self.table.changelog_topic_name
         kept = {tp.partition for tp in assigned if tp.topic == changelog}
         for partition in [partition for partition in self.shards if partition not in kept]:

@@ -1,6 +1,7 @@
 """Write-behind tables: states are changed in memory during an epoch and written to the changelog once, at its end."""
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
 import faust
@@ -37,23 +38,34 @@ class WriteBehindTable(faust.Table):
 class Epoch(Generic[S]):
     """The states of one table that the open epoch has touched, decoded.
 
-    `state_of` is what the steps call; `changes` what the changelog gets; `settle` makes them the store's.
+    `state_of` is what the steps call; `changes` what the changelog gets; `settle` makes them the store's. States of
+    the last epochs stay decoded, at most `decoded_max`: a visitor's next event is never far away.
     """
 
-    def __init__(self, store: Callable[[], ShardStore], codec: StateCodec[S]) -> None:
+    def __init__(self, store: Callable[[], ShardStore], codec: StateCodec[S], decoded_max: int = 50_000) -> None:
         self._store = store
         self._codec = codec
+        self._decoded_max = decoded_max
         self._dirty: dict[bytes, tuple[int, S]] = {}
+        self._clean: dict[bytes, tuple[int, S]] = {}
+        self._version = -1
 
     def state_of(self, partition: int, key: bytes) -> S:
         """The state of a key, to be changed in place; a key lives in one partition."""
         found = self._dirty.get(key)
         if found is not None:
             return found[1]
-        value = self._store().shard(partition).get(key)
-        state = self._codec.new() if value is None else self._codec.decode(value)
-        self._dirty[key] = (partition, state)
-        return state
+        store = self._store()
+        if store.version != self._version:
+            # Restored or rebalanced meanwhile: what was decoded may not be what the store holds.
+            self._clean.clear()
+            self._version = store.version
+        found = self._clean.pop(key, None)
+        if found is None:
+            value = store.shard(partition).get(key)
+            found = partition, self._codec.new() if value is None else self._codec.decode(value)
+        self._dirty[key] = found
+        return found[1]
 
     def __len__(self) -> int:
         return len(self._dirty)
@@ -79,13 +91,22 @@ class Epoch(Generic[S]):
         store = self._store()
         for partition, pairs in changes.items():
             store.write(partition, pairs)
+            for key, value in pairs:
+                if value is None:
+                    self._clean.pop(key, None)
         for tp, offset in reached.items():
             store.set_persisted_offset(tp, offset)
-        self._dirty.clear()
+        self._clean.update(self._dirty)
+        self._dirty = {}
+        excess = len(self._clean) - self._decoded_max
+        if excess > 0:
+            for key in list(islice(self._clean, excess)):
+                del self._clean[key]
 
     def abandon(self) -> None:
         """Forget every change: the states are the store's again."""
         self._dirty.clear()
+        self._clean.clear()
 
 
 def changelog_topic(table: Any) -> str:

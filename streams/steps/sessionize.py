@@ -6,7 +6,7 @@ A client's own session id is kept: its key is one session and one slice. Otherwi
 
 import uuid
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
@@ -21,32 +21,41 @@ _AT_FIRST: Final = (
     "referrer", "utm_source", "utm_medium", "utm_campaign", "device_type", "country_code", "channel_type", "anonymous_id"
 )  # fmt: skip
 
-StateOf = Callable[[int, bytes], SessionState]
-
 
 def sessionize(
-    frame: pl.DataFrame, state_of: StateOf, conversions: Mapping[str, frozenset[str]], rules: SessionRules
+    frame: pl.DataFrame,
+    keys: Sequence[bytes],
+    states: Sequence[SessionState],
+    conversions: Mapping[str, frozenset[str]],
+    rules: SessionRules,
 ) -> pl.DataFrame:
     """Fold the rows into their states and add `session_id`; same rows in the same order.
 
-    `conversions` gives the conversion events of a project id. An event's session is the one its cell belongs to once
-    the whole chunk is folded in.
+    keys, states: what the column `touched` points into. `conversions` gives the conversion events of a project id. An
+    event's session is the one its cell belongs to once the whole chunk is folded in.
     """
-    if frame.is_empty():
-        return frame.with_columns(pl.lit("", dtype=pl.String).alias("session_id"))
     moments = _with_moments(frame, conversions, rules)
     groups = _groups(moments)
-    keys, cells = groups["key"].to_list(), groups["cell"].to_list()
-    states = list(map(state_of, groups["source_partition"].to_list(), keys))
-    for state, newest_ms, piece in zip(states, groups["newest_ms"].to_list(), _pieces(moments, groups), strict=True):
-        fold(state, piece, newest_ms)
+    touched = groups["touched"].to_list()
+    for place, newest_ms, piece in zip(touched, groups["newest_ms"].to_list(), _pieces(moments, groups), strict=True):
+        state = states[place]
+        if newest_ms > state.newest_ms:
+            state.newest_ms = newest_ms
+        state.changed.add(piece.cell)
+        if state.slices:
+            fold(state.slices, piece)
+        else:
+            state.slices.append(piece)
     ids = [
-        _client_session_id(state, key, client) if client is not None else place(state, key, cell, rules)
-        for state, key, cell, client in zip(states, keys, cells, groups["client_session_id"].to_list(), strict=True)
+        _session_of(states[place], keys[place], cell, client, rules)
+        for place, cell, client in zip(
+            touched, groups["cell"].to_list(), groups["client_session_id"].to_list(), strict=True
+        )
     ]
-    counts = groups["row"].list.len().to_numpy()
     group_of_row = np.empty(len(frame), dtype=np.uint32)
-    group_of_row[groups["row"].explode().to_numpy()] = np.repeat(np.arange(len(groups), dtype=np.uint32), counts)
+    counts = groups["row"].list.len().to_numpy()
+    rows = groups["row"].explode(empty_as_null=False).to_numpy()
+    group_of_row[rows] = np.repeat(np.arange(len(groups), dtype=np.uint32), counts)
     return frame.with_columns(pl.Series("session_id", ids, dtype=pl.String).gather(pl.Series(group_of_row)))
 
 
@@ -58,8 +67,7 @@ def _with_moments(frame: pl.DataFrame, conversions: Mapping[str, frozenset[str]]
     row = pl.int_range(pl.len(), dtype=pl.UInt32).alias("row")
     return (
         frame.select(
-            "key",
-            "source_partition",
+            "touched",
             "client_session_id",
             "timestamp",
             "event_name",
@@ -93,8 +101,7 @@ def _is_conversion(conversions: Mapping[str, frozenset[str]]) -> pl.Expr:
 def _groups(moments: pl.DataFrame) -> pl.DataFrame:
     """One row for each key and cell, in order of first appearance; what is taken from one event is its position."""
     position = pl.col("position")
-    return moments.group_by("key", "cell", maintain_order=True).agg(
-        pl.col("source_partition").first(),
+    return moments.group_by("touched", "cell", maintain_order=True).agg(
         pl.col("client_session_id").first(),
         pl.col("timestamp").cast(pl.Int64).max().alias("newest_ms"),
         pl.col("row"),
@@ -132,13 +139,9 @@ def _pieces(moments: pl.DataFrame, groups: pl.DataFrame) -> Iterator[Slice]:
     return map(Slice, *columns)
 
 
-def fold(state: SessionState, piece: Slice, newest_ms: int) -> None:
-    """Fold a slice's events into the state."""
-    slices = state.slices
-    if newest_ms > state.newest_ms:
-        state.newest_ms = newest_ms
-    state.changed.add(piece.cell)
-    if not slices or piece.cell > slices[-1].cell:
+def fold(slices: list[Slice], piece: Slice) -> None:
+    """Fold a slice's events into slices, which stay sorted by cell."""
+    if piece.cell > slices[-1].cell:
         slices.append(piece)
         return
     place = bisect_left(slices, piece.cell, key=_cell_of)
@@ -148,15 +151,19 @@ def fold(state: SessionState, piece: Slice, newest_ms: int) -> None:
         slices.insert(place, piece)
 
 
-def place(state: SessionState, key: bytes, cell: int, rules: SessionRules) -> str:
+def _session_of(state: SessionState, key: bytes, cell: int, client: str | None, rules: SessionRules) -> str:
     """The id of the session a cell belongs to; names new sessions and notes those that ceased to be."""
-    if len(state.slices) == 1:
-        head = state.slices[0]
+    slices = state.slices
+    if len(slices) == 1:
+        head = slices[0]
         if not head.session_id:
-            _name(state, head, key, rules)
+            if client is None:
+                _name(state, head, key, rules)
+            else:
+                head.session_id = _as_uuid(client) or named_uuid(key.decode())
         return head.session_id
     found = ""
-    for chain in chains(state.slices, rules):
+    for chain in chains(slices, rules):
         head = chain[0]
         if not head.session_id:
             _name(state, head, key, rules)
@@ -176,13 +183,6 @@ def _name(state: SessionState, head: Slice, key: bytes, rules: SessionRules) -> 
     state.changed.add(head.cell)
 
 
-def _client_session_id(state: SessionState, key: bytes, client_session_id: str) -> str:
-    head = state.slices[0]
-    if not head.session_id:
-        head.session_id = _as_uuid(client_session_id) or named_uuid(key.decode())
-    return head.session_id
-
-
 def _as_uuid(text: str) -> str:
     try:
         return str(uuid.UUID(text)) if len(text) == 36 else ""
@@ -192,6 +192,9 @@ def _as_uuid(text: str) -> str:
 
 def sessions(state: SessionState, rules: SessionRules) -> Iterator[Slice]:
     """The sessions touched since the state was last durable, each as one slice that carries its session_id."""
+    if len(state.slices) == 1:
+        yield state.slices[0]
+        return
     for chain in chains(state.slices, rules):
         if state.changed.isdisjoint(map(_cell_of, chain)):
             continue
