@@ -98,3 +98,13 @@ def pipeline(
 
 def _home(tmp_path_factory: pytest.TempPathFactory, name: str) -> Path:
     return tmp_path_factory.mktemp(name)
+
+
+_SERVERS = {"kafka_server", "clickhouse_server", "postgres_server", "prometheus_server", "pipeline"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that asks for a server is an integration test; nobody has to remember the mark."""
+    for item in items:
+        if _SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.integration)
