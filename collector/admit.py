@@ -35,7 +35,7 @@ class Limits(NamedTuple):
     times: Bounds
 
 
-class Arrival(NamedTuple):
+class Arrival(msgspec.Struct, gc=False):
     """What is known of a request besides its body. received_at: ms. event_type: the route's, None for a batch."""
 
     project: Project
@@ -79,7 +79,7 @@ class RefusedEvent(msgspec.Struct, gc=False):
     first_seen_at: int
 
 
-class Admission(NamedTuple):
+class Admission(msgspec.Struct, gc=False):
     """What became of a request's events; together as many as it had."""
 
     admitted: list[RawEvent]
@@ -108,9 +108,10 @@ def _admit_event(raw: Raw | bytes, event_id: str, batch: Batch, arrival: Arrival
         raise Refused(DeadReason.EVENT_TOO_LARGE, f"{len(raw)} bytes, at most {limits.event_bytes_max}")
     if not batch.is_utf8 and not is_utf8(bytes(raw)):
         raise Refused(DeadReason.INVALID_UTF8, "the event is not UTF-8")
-    project, received_at, ip_address, user_agent, event_type = arrival
+    project = arrival.project
+    received_at = arrival.received_at
     event, repaired = read_event(raw)
-    event_type = event_type or event.type
+    event_type = arrival.event_type or event.type
     if event_type not in EVENT_TYPES:
         raise Refused(DeadReason.TYPE_UNKNOWN, f"type is one of {', '.join(sorted(EVENT_TYPES))}")
     anonymous_id = event.anonymous_id or ""
@@ -149,8 +150,8 @@ def _admit_event(raw: Raw | bytes, event_id: str, batch: Batch, arrival: Arrival
         None if part.session_id is None else client_session_id(part.session_id),
         group_id,
         previous_id,
-        (canonical_address(part.ip) if part.ip else "") or ip_address,
-        part.user_agent or user_agent,
+        (canonical_address(part.ip) if part.ip else "") or arrival.ip_address,
+        part.user_agent or arrival.user_agent,
         _properties(event, event_type),
         with_notes(context, notes) if notes else context,
     )

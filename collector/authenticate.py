@@ -3,7 +3,9 @@
 import base64
 import binascii
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from collector.projects import Project, ProjectDirectory
 from collector.refusals import Refusal, RefusedRequest
@@ -11,7 +13,7 @@ from collector.refusals import Refusal, RefusedRequest
 _BASIC: Final = "basic "
 
 
-class Credentials(NamedTuple):
+class Credentials(msgspec.Struct, gc=False):
     """The places outside the body where a write key may stand."""
 
     authorization: str | None

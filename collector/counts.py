@@ -1,11 +1,36 @@
-"""What the collector has done, in plain numbers: a Prometheus object a request would be a twentieth of its cost.
+"""What the collector has done, in plain numbers: Prometheus objects would be a twentieth of a request's cost.
 
-`flush` carries them over into the metrics; it is called when they are read.
+`flush` carries them over into the metrics; it is called when these are read.
 """
 
+from bisect import bisect_left
 from collections import Counter
 
+from prometheus_client import Histogram
+
 from schemas.metrics import CollectorMetrics
+
+
+class _Observations:
+    """Observations of one histogram that it has not got yet."""
+
+    def __init__(self, histogram: Histogram) -> None:
+        self._histogram = histogram
+        self._bounds = list(histogram._upper_bounds)
+        self._counts = [0] * len(self._bounds)
+        self._sum = 0.0
+
+    def add(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def flush(self) -> None:
+        # There is no public way to hand over many observations at once.
+        for bucket, count in zip(self._histogram._buckets, self._counts, strict=True):
+            bucket.inc(count)
+        self._histogram._sum.inc(self._sum)
+        self._counts = [0] * len(self._bounds)
+        self._sum = 0.0
 
 
 class Counts:
@@ -13,18 +38,18 @@ class Counts:
 
     def __init__(self, metrics: CollectorMetrics) -> None:
         self._metrics = metrics
-        self._requests: Counter[tuple[str, int]] = Counter()
-        self._seconds: list[float] = []
-        self._events: Counter[int] = Counter()
+        self._requests: dict[tuple[str, int], int] = {}
         self._outcomes: Counter[tuple[str, str]] = Counter()
+        self._seconds = _Observations(metrics.request_seconds)
+        self._events = _Observations(metrics.request_events)
+        self._accepted = 0
         self._received_bytes = 0
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """A request was answered."""
-        self._requests[route, status] += 1
-        self._seconds.append(seconds)
-        if len(self._seconds) >= 10_000:
-            self.flush()
+        key = (route, status)
+        self._requests[key] = self._requests.get(key, 0) + 1
+        self._seconds.add(seconds)
 
     def received(self, body_bytes: int) -> None:
         """A body was read."""
@@ -33,11 +58,11 @@ class Counts:
     def events(self, admitted: int, refused: Counter[str], is_durable: bool) -> None:
         """A request's events have come to an end; `refused` counts by reason."""
         total = admitted + refused.total() if refused else admitted
-        self._events[total] += 1
+        self._events.add(total)
         if not is_durable:
             self._outcomes["unavailable", ""] += total
             return
-        self._outcomes["accepted", ""] += admitted
+        self._accepted += admitted
         for reason, count in refused.items():
             self._outcomes["dead", reason] += count
 
@@ -46,14 +71,12 @@ class Counts:
         metrics = self._metrics
         for (route, status), count in self._requests.items():
             metrics.requests_total.labels(route, str(status)).inc(count)
+        self._outcomes["accepted", ""] += self._accepted
         for (outcome, reason), count in self._outcomes.items():
             metrics.events_total.labels(outcome, reason).inc(count)
-        for seconds in self._seconds:
-            metrics.request_seconds.observe(seconds)
-        for events, count in self._events.items():
-            for _ in range(count):
-                metrics.request_events.observe(events)
         metrics.received_bytes_total.inc(self._received_bytes)
-        self._received_bytes = 0
-        for counted in (self._requests, self._outcomes, self._seconds, self._events):
-            counted.clear()
+        self._seconds.flush()
+        self._events.flush()
+        self._accepted = self._received_bytes = 0
+        self._requests.clear()
+        self._outcomes.clear()

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+import msgspec
+
 from collector.admit import Admission, Arrival, Limits, admit
 from collector.authenticate import Credentials, find_project, require_project
 from collector.encode import DeadLetterEncoder, RawEventEncoder
@@ -21,7 +23,7 @@ from collector.times import Bounds
 from schemas.settings import Settings
 
 
-class Origin(NamedTuple):
+class Origin(msgspec.Struct, gc=False):
     """Where a request comes from. page: the Origin header of a browser, None without."""
 
     credentials: Credentials
@@ -37,7 +39,7 @@ class Encoders(NamedTuple):
     dead_letters: DeadLetterEncoder
 
 
-class Pending(NamedTuple):
+class Pending(msgspec.Struct, gc=False):
     """A request whose events wait for Kafka: how many were admitted, how many refused by reason."""
 
     durable: "asyncio.Future[bool] | None"

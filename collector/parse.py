@@ -1,6 +1,6 @@
 """The body of a request as the raw JSON of its events, and what it says about all of them."""
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -16,7 +16,7 @@ class MalformedError(ValueError):
     """The body is not JSON, or is not what the route takes; str(error) goes to the client."""
 
 
-class Batch(NamedTuple):
+class Batch(msgspec.Struct, gc=False):
     """The events of a request, each as the JSON that stood there, without any look at what they say.
 
     is_utf8: the whole body is. sent_at: ms, the body's own for a batch, None otherwise. context: a JSON object for all

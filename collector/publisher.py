@@ -7,7 +7,7 @@ with the loop for the interpreter.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol, TypedDict
+from typing import Any, Final, NotRequired, Protocol, TypedDict
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -18,14 +18,20 @@ from schemas.settings import Settings
 _log: Final = structlog.get_logger()
 _BUSY_POLL_S: Final = 0.001
 _IDLE_POLL_S: Final = 0.5
+_AT_ONCE: Final = 16  # so many records are worth a call of their own
 _QUEUE_RECORDS_MAX: Final = 2_000_000  # never the first limit to be met: inflight_bytes_max is
 
 
+_Report = Callable[[Any, Any], None]
+
+
 class Record(TypedDict):
-    """A record as librdkafka takes it."""
+    """A record as librdkafka takes it; callback and error are between it and the publisher."""
 
     key: bytes
     value: bytes
+    callback: NotRequired[_Report]
+    _error: NotRequired[KafkaError]
 
 
 class OverloadedError(RuntimeError):
@@ -60,7 +66,7 @@ class _Request:
         self.durable = True
         self._settled = settled
 
-    def report(self, error: KafkaError | None, _message: object) -> None:
+    def report(self, error: object, _message: object) -> None:
         """Take the delivery report of one record."""
         if error is not None:
             self.durable = False
@@ -87,6 +93,7 @@ class KafkaPublisher:
         self._inflight_bytes_max = settings.collector_inflight_bytes_max
         self._inflight_bytes = 0
         self._requests: deque[_Request] = deque()
+        self._queued: dict[str, list[Record]] = {}
         self._producer = Producer(
             producer_config(
                 settings,
@@ -110,32 +117,44 @@ class KafkaPublisher:
     def publish(self, batches: Sequence[tuple[str, list[Record]]], size: int) -> "asyncio.Future[bool]":
         if self._inflight_bytes + size > self._inflight_bytes_max:
             raise OverloadedError(f"{self._inflight_bytes} bytes wait for Kafka's acknowledgement")
-        request = _Request(self._loop.create_future(), self._loop.time() + self._ack_wait_s_max, size, self._give_back)
-        for topic, records in batches:
-            request.waiting += self._produce(topic, records, request)
         self._inflight_bytes += size
-        if request.waiting:
-            self._requests.append(request)
-            self._hurry()
-        else:
-            request.settle()
+        request = _Request(self._loop.create_future(), self._loop.time() + self._ack_wait_s_max, size, self._give_back)
+        request.waiting = sum(len(records) for _, records in batches)
+        self._requests.append(request)
+        for topic, records in batches:
+            if len(records) >= _AT_ONCE:
+                self._produce(topic, records, request.report)
+            else:
+                self._queue(topic, records, request.report)
+        self._hurry()
         return request.future
 
-    def _produce(self, topic: str, records: list[Record], request: _Request) -> int:
-        """Queue the records; returns how many were taken, and marks the request when that is not all."""
+    def _queue(self, topic: str, records: list[Record], report: _Report) -> None:
+        """Keep a few records until the loop has handled what else has arrived, and hand them over in one call."""
+        if not self._queued:
+            self._loop.call_soon(self._produce_queued)
+        for record in records:
+            record["callback"] = report
+        self._queued.setdefault(topic, []).extend(records)
+
+    def _produce_queued(self) -> None:
+        queued, self._queued = self._queued, {}
+        for topic, records in queued.items():
+            self._produce(topic, records, None)
+
+    def _produce(self, topic: str, records: list[Record], report: _Report | None) -> None:
+        """Give records to librdkafka; those it does not take are reported at once."""
         try:
-            if len(records) == 1:
-                record = records[0]
-                self._producer.produce(topic, record["value"], record["key"], on_delivery=request.report)
-                return 1
-            taken: int = self._producer.produce_batch(topic, records, on_delivery=request.report)
+            taken = self._producer.produce_batch(topic, records, on_delivery=report)
         except (BufferError, KafkaException) as error:
             _log.warning("records were not queued", topic=topic, error=str(error))
-            request.durable = False
-            return 0
+            for record in records:
+                (report or record["callback"])(error, None)
+            return
         if taken != len(records):
-            request.durable = False
-        return taken
+            for record in records:
+                if "_error" in record:
+                    (report or record["callback"])(record["_error"], None)
 
     def _give_back(self, size: int) -> None:
         self._inflight_bytes -= size
@@ -167,6 +186,7 @@ class KafkaPublisher:
     def close(self, timeout_s: float) -> int:
         """Wait for what is in flight; returns how many records are left unacknowledged."""
         self._timer.cancel()
+        self._produce_queued()
         left: int = self._producer.flush(timeout_s)
         return left
 
