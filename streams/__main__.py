@@ -21,11 +21,12 @@ from schemas import logs
 from schemas.apply import ApplyError, check_topics
 from schemas.kafka import producer_config
 from schemas.metrics import StreamsMetrics
-from schemas.projects import ProjectDirectory, ProjectsFollower
+from schemas.projects import ProjectsFollower
 from schemas.registry import open_ids
 from schemas.settings import Settings, SettingsError, load
 from streams.admin import create_admin
 from streams.app import Parts, create_app
+from streams.conversions import ConversionEvents
 from streams.lookups import open_lookups
 from streams.publisher import KafkaPublisher
 
@@ -63,9 +64,10 @@ async def _run(settings: Settings) -> None:
     registry = CollectorRegistry()
     metrics = StreamsMetrics(registry)
     ids = open_ids(settings.schema_registry_url, settings.topic_prefix)
-    projects = ProjectDirectory()
-    follower = ProjectsFollower(settings, ids, projects)
-    follower.start()
+    conversions = ConversionEvents()
+    loaded = asyncio.Event()
+    follower = ProjectsFollower(settings, ids, conversions, loaded.set)
+    following = asyncio.create_task(follower.run())
     producer = producer_config(
         settings,
         linger_ms=5,
@@ -77,15 +79,15 @@ async def _run(settings: Settings) -> None:
     parts = Parts(
         ids=ids,
         lookups=open_lookups(settings),
-        projects=projects,
+        conversions=conversions,
         outputs=KafkaPublisher(producer),
         changelogs=KafkaPublisher(producer, offsets=True),
         metrics=metrics,
         now_ms=lambda: time.time_ns() // 1_000_000,
     )
     worker = create_app(settings, parts)
-    # Conversions depend on the projects: the first event must not meet an empty directory.
-    await asyncio.get_running_loop().run_in_executor(None, follower.caught_up.wait)
+    # Conversions depend on the projects: the first event must not meet an empty list of them.
+    await loaded.wait()
     admin = web.AppRunner(
         create_admin(worker, metrics, registry, settings.streams_stuck_s_max, lambda: None), access_log=None
     )
@@ -109,7 +111,8 @@ async def _run(settings: Settings) -> None:
     log.info("stopping: making the open epoch durable")
     await worker.stop()
     ticking.cancel()
-    follower.stop()
+    following.cancel()
+    follower.close()
     await admin.cleanup()
     log.info("stopped")
 

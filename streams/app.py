@@ -8,10 +8,10 @@ import faust
 from faust.types import EventT
 
 from schemas.metrics import StreamsMetrics
-from schemas.projects import ProjectDirectory
 from schemas.registry import SchemaIds
 from schemas.settings import Settings
 from streams.agents import identity_claims, raw_events
+from streams.conversions import ConversionEvents
 from streams.epochs import EpochLimits, Epochs, Membership, Source
 from streams.eviction import Evictor
 from streams.pipeline import Pipeline, Rules
@@ -36,7 +36,7 @@ class Parts:
 
     ids: SchemaIds
     lookups: Lookups
-    projects: ProjectDirectory
+    conversions: ConversionEvents
     outputs: Publisher
     changelogs: Publisher
     metrics: StreamsMetrics
@@ -76,7 +76,7 @@ def create_app(settings: Settings, parts: Parts) -> App:
             settings.topic("raw_events"),
             app.state_tables[raw_events.TABLE],
             Pipeline(rules(settings), parts.lookups, parts.ids),
-            parts.projects,
+            parts.conversions,
             app.evictor,
             parts.now_ms,
         ),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from faust.types import TP
 
-from schemas.projects import ProjectDirectory
+from streams.conversions import ConversionEvents
 from streams.eviction import Evictor
 from streams.pipeline import Outputs, Pipeline
 from streams.state import SessionState, decode_state, encode_state, new_state
@@ -33,20 +33,20 @@ class RawEvents:
         topic: str,
         table: WriteBehindTable,
         pipeline: Pipeline,
-        projects: ProjectDirectory,
+        conversions: ConversionEvents,
         evictor: Evictor,
         now_ms: Callable[[], int],
     ) -> None:
         self.topic = topic
         self._table = table
         self._pipeline = pipeline
-        self._projects = projects
+        self._conversions = conversions
         self._evictor = evictor
         self._now_ms = now_ms
         self._epoch: Epoch[SessionState] = Epoch(lambda: table.store, SessionStateCodec())
 
     def process(self, records: Records) -> Outputs:
-        return self._pipeline.process(records, self._epoch.state_of, self._projects.conversions, self._now_ms())
+        return self._pipeline.process(records, self._epoch.state_of, self._conversions.by_project, self._now_ms())
 
     def bury(self, records: Records, detail: str) -> Outputs:
         return self._pipeline.bury(records, detail, self._now_ms())
