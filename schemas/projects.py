@@ -1,4 +1,4 @@
-"""The topic `projects`: the source of truth of every project, read whole by each process that needs it, then followed."""
+"""The topic `projects`, the source of truth: read whole by each process that needs the projects, then followed."""
 
 import asyncio
 import uuid

@@ -6,9 +6,11 @@ import os
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
 import asyncio
+import contextlib
 import gc
 import signal
 import time
+from collections.abc import Iterable
 from typing import Annotated
 
 import structlog
@@ -22,15 +24,16 @@ from schemas.apply import ApplyError, check_topics
 from schemas.kafka import producer_config
 from schemas.metrics import StreamsMetrics
 from schemas.projects import ProjectsFollower
-from schemas.registry import open_ids
+from schemas.registry import SchemaIds, open_ids
 from schemas.settings import Settings, SettingsError, load
-from streams.admin import create_admin
-from streams.app import Parts, create_app
+from streams.admin import Observer, Stuck, create_admin
+from streams.app import App, Parts, create_app
 from streams.conversions import ConversionEvents
-from streams.lookups import open_lookups
+from streams.lookups import Lookups, open_lookups
 from streams.publisher import KafkaPublisher
 
 EXIT_CRASHED = 70
+EXIT_STUCK = 73
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 log = structlog.get_logger("streams")
 
@@ -64,10 +67,44 @@ async def _run(settings: Settings) -> None:
     registry = CollectorRegistry()
     metrics = StreamsMetrics(registry)
     ids = open_ids(settings.schema_registry_url, settings.topic_prefix)
+    lookups = open_lookups(settings)
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     conversions = ConversionEvents()
     loaded = asyncio.Event()
     follower = ProjectsFollower(settings, ids, conversions, loaded.set)
     following = asyncio.create_task(follower.run())
+    # Conversions depend on the projects: the first event must not meet an empty list of them.
+    await _first(loaded, stopping)
+    if stopping.is_set():
+        return
+    worker = create_app(settings, _parts(settings, ids, lookups, conversions, metrics))
+    observer = Observer(worker, metrics, lookups, time.time)
+    admin = web.AppRunner(create_admin(worker, registry, settings.streams_stuck_s_max, observer), access_log=None)
+    await admin.setup()
+    await web.TCPSite(admin, settings.admin_host, settings.streams_admin_port).start()
+    # What exists now lives as long as the process; what a chunk makes is freed by its last reference. Collecting as
+    # often as Python does by default costs a quarter of the worker's time.
+    gc.freeze()
+    gc.set_threshold(200_000, 50, 100)
+    worker.finalize()
+    await worker.start()
+    ticking = asyncio.create_task(worker.epochs.run())
+    log.info("worker started", group=worker.conf.id, topics=sorted(worker.epochs.topics))
+    await _until_stopped(stopping, worker, (following, ticking), settings.streams_stuck_s_max)
+    log.info("stopping: making the open epoch durable")
+    await worker.stop()
+    for task in (ticking, following):
+        task.cancel()
+    follower.close()
+    await admin.cleanup()
+    log.info("stopped")
+
+
+def _parts(
+    settings: Settings, ids: SchemaIds, lookups: Lookups, conversions: ConversionEvents, metrics: StreamsMetrics
+) -> Parts:
     producer = producer_config(
         settings,
         linger_ms=5,
@@ -76,57 +113,40 @@ async def _run(settings: Settings) -> None:
         queue_buffering_max_messages=200_000,
         queue_buffering_max_kbytes=256 * 1024,
     )
-    parts = Parts(
+    return Parts(
         ids=ids,
-        lookups=open_lookups(settings),
+        lookups=lookups,
         conversions=conversions,
         outputs=KafkaPublisher(producer),
         changelogs=KafkaPublisher(producer, offsets=True),
         metrics=metrics,
         now_ms=lambda: time.time_ns() // 1_000_000,
     )
-    worker = create_app(settings, parts)
-    # Conversions depend on the projects: the first event must not meet an empty list of them.
-    await loaded.wait()
-    admin = web.AppRunner(
-        create_admin(worker, metrics, registry, settings.streams_stuck_s_max, lambda: None), access_log=None
-    )
-    await admin.setup()
-    await web.TCPSite(admin, settings.admin_host, settings.streams_admin_port).start()
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    # What exists now lives as long as the process; what a chunk makes is freed by its last reference. Collecting as
-    # often as Python does by default costs a quarter of the worker's time.
-    gc.freeze()
-    gc.set_threshold(200_000, 50, 100)
-    worker.finalize()
-    await worker.start()
-    ticking = asyncio.create_task(worker.epochs.run())
-    log.info("worker started", app=worker.conf.id, topics=sorted(worker.epochs.topics))
-    crashed = await _until(stopping, worker)
-    if crashed:
-        log.critical("the worker crashed; ending without a commit", reason=repr(worker.crash_reason))
-        os._exit(EXIT_CRASHED)
-    log.info("stopping: making the open epoch durable")
-    await worker.stop()
-    ticking.cancel()
-    following.cancel()
-    follower.close()
-    await admin.cleanup()
-    log.info("stopped")
 
 
-async def _until(stopping: asyncio.Event, worker: object) -> bool:
-    """Wait for a signal or a crash; True for a crash."""
+async def _first(*events: asyncio.Event) -> None:
+    """Return once one of the events is set."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+
+
+async def _until_stopped(
+    stopping: asyncio.Event, worker: App, tasks: Iterable[asyncio.Task[None]], stuck_s: int
+) -> None:
+    """Wait for a signal. A crash, or no progress in spite of lag, ends the process at once, without a commit."""
+    watch = Stuck(worker, stuck_s, time.monotonic)
     while not stopping.is_set():
-        if worker.crashed:  # type: ignore[attr-defined]
-            return True
-        try:
+        ended = [task for task in tasks if task.done()]
+        if worker.crashed or ended:
+            log.critical("the worker crashed; ending without a commit", reason=repr(worker.crash_reason or ended))
+            os._exit(EXIT_CRASHED)
+        if watch.is_stuck():
+            log.critical("records are waiting and none was committed; ending without a commit", seconds=stuck_s)
+            os._exit(EXIT_STUCK)
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), 0.2)
-        except TimeoutError:
-            continue
-    return False
 
 
 if __name__ == "__main__":

@@ -7,8 +7,10 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from schemas.metrics import StreamsMetrics
+from streams.agents import raw_events
 from streams.app import App
 from streams.eviction import sizes
+from streams.lookups import Lookups
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,37 +34,72 @@ def health(app: App, stuck_s_max: float) -> Health:
     return Health(alive=True, ready=True, reason="ok")
 
 
-def observe(app: App, metrics: StreamsMetrics) -> None:
-    """Set the gauges; called when they are asked for."""
-    metrics.oldest_chunk_seconds.set(app.epochs.oldest_seconds())
-    metrics.recovering.set(int(app.in_recovery))
-    for name, table in app.state_tables.items():
-        count, size = sizes(table.store)
-        metrics.states.labels(name).set(count)
-        metrics.state_bytes.labels(name).set(size)
-        metrics.restored.labels(name).set(table.store.restored)
-    metrics.evicted.labels("sessions").set(app.evictor.evicted)
-    for (topic, partition), records in lags(app).items():
-        metrics.lag_records.labels(topic, partition).set(records)
+class Observer:
+    """Sets the gauges when they are asked for."""
+
+    def __init__(self, app: App, metrics: StreamsMetrics, lookups: Lookups, clock: Callable[[], float]) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._lookups = lookups
+        self._clock = clock
+        self._misses: dict[str, int] = {}
+
+    def observe(self) -> None:
+        """Read everything that is not counted as it happens."""
+        app, metrics = self._app, self._metrics
+        metrics.oldest_chunk_seconds.set(app.epochs.oldest_seconds())
+        metrics.recovering.set(int(app.in_recovery))
+        for name, table in app.state_tables.items():
+            count, size = sizes(table.store)
+            metrics.states.labels(name).set(count)
+            metrics.state_bytes.labels(name).set(size)
+            metrics.restored.labels(name).set(table.store.restored)
+        metrics.evicted.labels(raw_events.TABLE).set(app.evictor.evicted)
+        waiting = lags(app)
+        for (topic, partition), records in waiting.items():
+            metrics.lag_records.labels(topic, partition).set(records)
+        behind = any(waiting.values()) and app.epochs.reached_at > 0
+        metrics.lag_seconds.set(max(0.0, self._clock() - app.epochs.reached_at) if behind else 0.0)
+        for lookup in self._lookups.all():
+            metrics.cache_entries.labels(lookup.name).set(lookup.entries)
+            metrics.cache_misses_total.labels(lookup.name).inc(lookup.misses - self._misses.get(lookup.name, 0))
+            self._misses[lookup.name] = lookup.misses
+
+
+class Stuck:
+    """Notices that records wait and no commit happens: a consumer that died quietly, as aiokafka's can."""
+
+    def __init__(self, app: App, stuck_s_max: float, clock: Callable[[], float]) -> None:
+        self._app = app
+        self._stuck_s_max = stuck_s_max
+        self._clock = clock
+        self._last_commit_at = -1.0
+        self._since = clock()
+
+    def is_stuck(self) -> bool:
+        """Whether there has been lag without progress for the whole time allowed. Restoring and rebalancing excuse."""
+        app, now = self._app, self._clock()
+        progressed = app.epochs.last_commit_at != self._last_commit_at
+        excused = not app.started or app.rebalancing or app.in_recovery
+        if progressed or excused or not any(lags(app).values()):
+            self._last_commit_at = app.epochs.last_commit_at
+            self._since = now
+        return now - self._since > self._stuck_s_max
 
 
 def lags(app: App) -> dict[tuple[str, int], int]:
     """Records not yet committed, by topic and partition of the sources."""
-    consumer = app.consumer
     found = {}
-    for tp in consumer.assignment():
+    for tp in app.consumer.assignment():
         if tp.topic in app.epochs.topics:
-            end = consumer.highwater(tp)
-            committed = consumer._committed_offset[tp]
+            end = app.consumer.highwater(tp)
             if end is not None:
-                found[tp.topic, tp.partition] = max(0, end - (committed or 0))
+                found[tp.topic, tp.partition] = max(0, end - app.consumer.committed_offset(tp))
     return found
 
 
-def create_admin(
-    app: App, metrics: StreamsMetrics, registry: CollectorRegistry, stuck_s_max: float, refresh: Callable[[], None]
-) -> web.Application:
-    """The admin application. `refresh` is called before metrics are rendered."""
+def create_admin(app: App, registry: CollectorRegistry, stuck_s_max: float, observer: Observer) -> web.Application:
+    """The admin application."""
 
     async def healthz(request: web.Request) -> web.Response:
         condition = health(app, stuck_s_max)
@@ -73,8 +110,7 @@ def create_admin(
         return web.json_response({"reason": condition.reason}, status=200 if condition.ready else 503)
 
     async def metrics_page(request: web.Request) -> web.Response:
-        observe(app, metrics)
-        refresh()
+        observer.observe()
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     admin = web.Application()

@@ -14,11 +14,11 @@ from streams.agents import identity_claims, raw_events
 from streams.conversions import ConversionEvents
 from streams.epochs import EpochLimits, Epochs, Membership, Source
 from streams.eviction import Evictor
+from streams.lookups import Lookups
 from streams.pipeline import Pipeline, Rules
 from streams.publisher import Publisher
 from streams.state import SessionRules
 from streams.steps.deduplicate import DedupRules
-from streams.lookups import Lookups
 from streams.tables import WriteBehindTable
 from streams.transport import ChunkSchema, ChunkTransport
 

@@ -107,6 +107,7 @@ class Epochs:
         self._behind = False  # the last chunk was full: there is a backlog
         self._opened_at = 0.0  # when the oldest chunk arrived that is not durable
         self.last_commit_at = clock()
+        self.reached_at = 0.0  # broker's time, in seconds since 1970, of the newest record committed
 
     @property
     def topics(self) -> frozenset[str]:
@@ -221,11 +222,13 @@ class Epochs:
         for event in self._processed:
             event.ack()
         topics = {event.message.topic for event in self._processed}
+        reached_at = max(event.message.timestamp for event in self._processed)
         self._metrics.epoch_records.observe(self._processed_records)
         self._processed, self._processed_records = [], 0
         if self._waiting:
             self._opened_at = self._clock()
         await self._membership.commit(topics)
+        self.reached_at = max(self.reached_at, reached_at)
         self.last_commit_at = self._clock()
         self._metrics.epoch_seconds.observe(self.last_commit_at - started)
 

@@ -19,11 +19,11 @@ from schemas.codec import Codec, Invalid
 from schemas.outcomes import DeadReason, DropReason, Outcome
 from schemas.registry import SchemaIds
 from streams.dead_letters import dead_letter
+from streams.lookups import Lookups
 from streams.session_rows import SessionRows
 from streams.state import SessionRules, SessionState
 from streams.steps.decode import Records, decode
 from streams.steps.deduplicate import DedupRules, deduplicate
-from streams.lookups import Lookups
 from streams.steps.enrich import enrich
 from streams.steps.sessionize import sessionize
 from streams.steps.stitch import claims

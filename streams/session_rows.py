@@ -59,7 +59,7 @@ class SessionRows:
 
 
 def ceased(session_id: str, state: SessionState) -> Slice:
-    """A session that is no more. Its times are recent: the table's TTL must not drop the tombstone before the session."""
+    """A session that is no more. Its times are recent, or the table's TTL would drop the tombstone first."""
     at = state.touched_ms << MOMENT_BITS
     return Slice(
         cell=0, first_at=at, last_at=at, events=0, pages=0, bots=0, referrer="", utm_source=None, utm_medium=None,

@@ -5,8 +5,8 @@ MessagePack. The first lets a restore keep the larger of two values without deco
 million values without decoding one.
 
 A *slice* is the aggregate of the events of one key in one *cell* of `gap_ms` (half an hour), aligned to 1970. Two
-events of a cell always belong to one session, and the sessions of a visitor are the chains of slices no further apart than the
-gap. Aggregates of slices are commutative, so sessions depend on the set of events alone and never on their order.
+events of a cell always belong to one session, and the sessions of a visitor are the chains of slices no further apart
+than the gap. Slices add up in any order, so sessions depend on the set of events alone and never on their order.
 
 A *moment* is `timestamp_ms << 20 | 20 bits of the message id's hash`: one integer orders events by time, ties by id.
 """

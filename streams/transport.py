@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 import faust
 import structlog
 from aiokafka.errors import IllegalStateError
+from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
-from faust.transport.consumer import ensure_TP
 
 if TYPE_CHECKING:
     from streams.app import App
@@ -85,6 +85,10 @@ class ChunkConsumer(driver.Consumer):
             tp.topic, tp.partition, last.offset, last.timestamp / 1000, 0, None, None, records, None, 0, 0, tp,
             generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
+
+    def committed_offset(self, tp: TP) -> int:
+        """The offset committed last, 0 before the first."""
+        return self._committed_offset[tp] or 0
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Holes between offsets do not matter: what is committed is a chunk's last offset + 1."""

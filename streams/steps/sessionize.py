@@ -18,7 +18,8 @@ from streams.state import MOMENT_BITS, SessionRules, SessionState, Slice, chains
 CLIENT_CELL: Final = 0
 _cell_of: Final = attrgetter("cell")
 _AT_FIRST: Final = (
-    "referrer", "utm_source", "utm_medium", "utm_campaign", "device_type", "country_code", "channel_type", "anonymous_id"
+    "referrer", "utm_source", "utm_medium", "utm_campaign", "device_type", "country_code", "channel_type",
+    "anonymous_id",
 )  # fmt: skip
 
 
