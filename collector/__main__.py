@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Annotated
 
+import structlog
 import typer
 import uvloop
 from prometheus_client import CollectorRegistry
@@ -30,16 +31,17 @@ from collector.projects_admin import (
     read_projects,
     write_project,
 )
-from collector.projects_topic import ProjectsFollower
 from collector.publisher import KafkaPublisher
 from collector.serve import Parts, serve
 from collector.supervise import supervise
 from schemas import logs
 from schemas.codec import Codec
 from schemas.metrics import CollectorMetrics
+from schemas.projects import ProjectsFollower
 from schemas.registry import open_ids
 from schemas.settings import Settings, SettingsError, load, to_environ
 
+_log = structlog.get_logger()
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 projects = typer.Typer(no_args_is_help=True, help="Projects and their write keys.")
 app.add_typer(projects, name="projects")
@@ -117,9 +119,10 @@ def _build(settings: Settings, on_fatal: Callable[[str], None]) -> Parts:
     collector = Collector(settings, directory=directory, publisher=publisher, intake=intake, counts=counts)
 
     def on_loaded() -> None:
+        _log.info("projects read", projects=len(directory))
         collector.is_loaded = True
 
-    follower = ProjectsFollower(settings, Codec("projects", ids), directory, on_loaded)
+    follower = ProjectsFollower(settings, ids, directory, on_loaded)
     return Parts(settings, collector, publisher, follower, directory, metrics, counts, registry)
 
 

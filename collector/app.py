@@ -16,7 +16,7 @@ from multidict import istr
 from collector.addresses import TrustedProxies
 from collector.answers import Answer
 from collector.authenticate import Credentials, find_project, require_project
-from collector.body import decompress, read_body
+from collector.body import BodyReader, decompress
 from collector.cors import origin_headers, preflight
 from collector.counts import Counts
 from collector.intake import Intake, Origin, Pending
@@ -48,8 +48,10 @@ class Collector:
         self._refusals = Refusals(settings.collector_retry_after_s)
         self._proxies = TrustedProxies(settings.collector_trusted_proxies)
         self._body_bytes_max = settings.collector_body_bytes_max
-        self._body_read_s_max = settings.collector_body_read_ms_max / 1000
         self._inflight_bytes_max = settings.collector_inflight_bytes_max
+        self._bodies = BodyReader(
+            self._body_bytes_max, settings.collector_body_read_ms_max / 1000, self._inflight_bytes_max
+        )
         self.is_loaded = False
         self.is_stopping = False
 
@@ -87,7 +89,7 @@ class Collector:
     async def _collect(self, request: BaseRequest, route: Route, query: str) -> Answer:
         """A POST: 200 once every event is durable. Raises RefusedRequest."""
         self._require_capacity()
-        body = await read_body(request, self._body_bytes_max, self._body_read_s_max)
+        body = await self._bodies.read(request)
         if route.takes is Takes.NOTHING:
             return _SUCCESS
         headers = request.headers

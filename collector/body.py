@@ -15,30 +15,56 @@ _GZIP_OR_ZLIB: Final = zlib.MAX_WBITS | 32
 _RAW_DEFLATE: Final = -zlib.MAX_WBITS
 
 
-async def read_body(request: BaseRequest, bytes_max: int, wait_s_max: float) -> bytes:
-    """The body as sent. Raises RefusedRequest when it is too large or too slow."""
-    content = request.content
-    if content.is_eof():
-        # The usual case, without a timer: the body came with its headers.
-        body = content.read_nowait(-1)
-        if len(body) > bytes_max:
-            raise _too_large(bytes_max)
-        return body
-    announced = request.content_length
-    if announced is not None and announced > bytes_max:
-        raise _too_large(bytes_max)
-    if hdrs.EXPECT in request.headers and request.transport is not None:
-        request.transport.write(_CONTINUE)
-    received = bytearray()
-    try:
-        async with asyncio.timeout(wait_s_max):
-            while chunk := await content.readany():
-                received += chunk
-                if len(received) > bytes_max:
-                    raise _too_large(bytes_max)
-    except TimeoutError:
-        raise RefusedRequest(Refusal.BODY_TOO_SLOW) from None
-    return bytes(received)
+class BodyReader:
+    """Reads bodies.
+
+    bytes_max: of one body. wait_s_max: how long a client may take. receiving_bytes_max: of all bodies that are still
+    arriving, each counted as large as it may become.
+    """
+
+    def __init__(self, bytes_max: int, wait_s_max: float, receiving_bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._wait_s_max = wait_s_max
+        self._receiving_bytes_max = receiving_bytes_max
+        self._receiving_bytes = 0
+
+    async def read(self, request: BaseRequest) -> bytes:
+        """The body as sent. Raises RefusedRequest when it is too large or too slow, or too many are arriving."""
+        content = request.content
+        if content.is_eof():
+            # The usual case, without a timer: the body came with its headers.
+            body = content.read_nowait(-1)
+            if len(body) > self._bytes_max:
+                raise _too_large(self._bytes_max)
+            return body
+        size_max = request.content_length
+        if size_max is None:
+            size_max = self._bytes_max
+        elif size_max > self._bytes_max:
+            raise _too_large(self._bytes_max)
+        if self._receiving_bytes + size_max > self._receiving_bytes_max:
+            raise RefusedRequest(Refusal.OVERLOADED, "too many bodies are arriving")
+        self._receiving_bytes += size_max
+        try:
+            return await self._receive(request)
+        finally:
+            self._receiving_bytes -= size_max
+
+    async def _receive(self, request: BaseRequest) -> bytes:
+        if hdrs.EXPECT in request.headers and request.transport is not None:
+            request.transport.write(_CONTINUE)
+        received: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(self._wait_s_max):
+                while chunk := await request.content.readany():
+                    received.append(chunk)
+                    size += len(chunk)
+                    if size > self._bytes_max:
+                        raise _too_large(self._bytes_max)
+        except TimeoutError:
+            raise RefusedRequest(Refusal.BODY_TOO_SLOW) from None
+        return b"".join(received)
 
 
 def decompress(body: bytes, encoding: str | None, bytes_max: int) -> bytes:

@@ -1,18 +1,47 @@
 """Finding the events of a batch whose JSON is broken somewhere, so that one bad event does not cost its neighbours."""
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
 
 # Possessive quantifiers: an unterminated string fails at once instead of being tried in every way.
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\],:"]', re.DOTALL)
-_CLOSES: Final = {b"}": b"{", b"]": b"["}
+_OPENS: Final = {b"}": b"{", b"]": b"["}
+_BATCH: Final = b'"batch"'
 
 
-class Salvaged(NamedTuple):
-    """The members of the outer object and the elements of its `batch`, each as the bytes that stood there."""
+class Salvaged:
+    """The members of the outer object, and the elements of its `batch`, each as the bytes that stood there.
 
-    members: dict[bytes, bytes]
-    elements: list[bytes] | None
+    Names keep their quotes. elements is None when there is no batch.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._name = b""
+        self._member_start = 0
+        self._element_start = 0
+        self.members: dict[bytes, bytes] = {}
+        self.elements: list[bytes] | None = None
+
+    def opened(self, bracket: bytes, depth: int, end: int) -> None:
+        """A bracket ending at `end` opens level `depth`; the outer object is level 1."""
+        if depth == 1:
+            self._member_start = end
+        elif depth == 2 and bracket == b"[" and self._name == _BATCH:
+            self.elements, self._element_start = [], end
+
+    def separated(self, token: bytes, depth: int, start: int, end: int) -> None:
+        """A colon or comma, or the bracket that closes level `depth`, stands at start:end."""
+        if depth == 1 and token == b":":
+            self._name = self._body[self._member_start : start].strip()
+            self._member_start = end
+        elif depth == 1:
+            self.members[self._name] = self._body[self._member_start : start].strip()
+            self._member_start = end
+        elif depth == 2 and token != b":" and self.elements is not None and self._name == _BATCH:
+            if element := self._body[self._element_start : start].strip():
+                self.elements.append(element)
+            self._element_start = end
 
 
 def salvage(body: bytes) -> Salvaged | None:
@@ -20,45 +49,23 @@ def salvage(body: bytes) -> Salvaged | None:
 
     What stands between them is not looked at: an element may be anything, also nothing like JSON.
     """
-    open_brackets: list[bytes] = []
-    members: dict[bytes, bytes] = {}
-    elements: list[bytes] | None = None
-    name = b""
-    start = element_start = end = 0
+    salvaged = Salvaged(body)
+    brackets: list[bytes] = []
     for match in _TOKEN.finditer(body):
-        token = match[0]
-        if token == b'"' or (end and not open_brackets):
+        token, start, end = match[0], match.start(), match.end()
+        if not brackets and (token != b"{" or body[:start].strip()):
+            return None  # the first token does not open an object, or something follows its end
+        if token == b'"':
             return None
-        depth = len(open_brackets)
         if token in b"{[":
-            if depth == 0 and (token == b"[" or body[: match.start()].strip()):
-                return None
-            if depth == 1 and token == b"[" and name == b'"batch"':
-                elements, element_start = [], match.end()
-            open_brackets.append(token)
-            start = match.end() if depth == 0 else start
+            brackets.append(token)
+            salvaged.opened(token, len(brackets), end)
+        elif token in b":,":
+            salvaged.separated(token, len(brackets), start, end)
         elif token in b"}]":
-            if not open_brackets or open_brackets.pop() != _CLOSES[token]:
+            salvaged.separated(token, len(brackets), start, end)
+            if brackets.pop() != _OPENS[token]:
                 return None
-            if depth == 2 and elements is not None and name == b'"batch"':
-                _keep(elements, body[element_start : match.start()])
-            if depth == 1:
-                members[name] = body[start : match.start()].strip()
-            end = match.end()
-        elif depth == 1:
-            if token == b":":
-                name, start = body[start : match.start()].strip(), match.end()
-            elif token == b",":
-                members[name] = body[start : match.start()].strip()
-                start = match.end()
-        elif depth == 2 and token == b"," and elements is not None and name == b'"batch"':
-            _keep(elements, body[element_start : match.start()])
-            element_start = match.end()
-    if open_brackets or not end or body[end:].strip():
-        return None
-    return Salvaged(members, elements)
-
-
-def _keep(elements: list[bytes], element: bytes) -> None:
-    if element := element.strip():
-        elements.append(element)
+            if not brackets:
+                return None if body[end:].strip() else salvaged
+    return None

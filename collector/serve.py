@@ -15,9 +15,9 @@ from collector.app import Collector
 from collector.connections import Server
 from collector.counts import Counts
 from collector.projects import ProjectDirectory
-from collector.projects_topic import ProjectsFollower
 from collector.publisher import KafkaPublisher
 from schemas.metrics import CollectorMetrics
+from schemas.projects import ProjectsFollower
 from schemas.settings import Settings
 
 _log: Final = structlog.get_logger()
