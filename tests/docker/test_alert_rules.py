@@ -14,6 +14,7 @@ from docker.local import PROJECT_ROOT
 from docker.local.prometheus import promtool
 from schemas.settings import Settings
 
+pytestmark = pytest.mark.integration  # promtool comes with the real Prometheus
 PROMETHEUS = PROJECT_ROOT / "docker" / "prometheus"
 RULE_FILES = sorted((PROMETHEUS / "rules").glob("*.yml"))
 STEPS = 120  # of 15 s: half an hour

@@ -5,13 +5,16 @@ No engine runs here: what is checked is consistency, which is what breaks when a
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from confluent_kafka.admin import AdminClient, ConfigResource
 
 from docker.local import PROJECT_ROOT
+from docker.local.kafka import KafkaServer
 from schemas.settings import PREFIX, Settings, load
 
 DOCKER = PROJECT_ROOT / "docker"
@@ -82,6 +85,15 @@ def test_images_of_others_are_pinned_to_a_version() -> None:
 def test_kafka_is_the_version_that_the_tests_run() -> None:
     pom = (DOCKER / "local" / "maven" / "kafka" / "pom.xml").read_text()
     assert f"<version>{SERVICES['kafka']['image'].partition(':')[2]}</version>" in pom
+
+
+def test_kafka_knows_every_property_it_is_given(kafka_server: KafkaServer) -> None:
+    # An unknown one is not refused but passed over, so that a misspelt replication factor would be the default's 3.
+    broker = ConfigResource(ConfigResource.Type.BROKER, "1")
+    admin = AdminClient({"bootstrap.servers": kafka_server.bootstrap})
+    known = set(admin.describe_configs([broker])[broker].result(30))
+    given = {name for name in SERVICES["kafka"]["environment"] if name != "KAFKA_HEAP_OPTS"}
+    assert {name.removeprefix("KAFKA_").lower().replace("_", ".") for name in given} <= known
 
 
 def test_clickhouse_is_the_release_that_the_tests_run() -> None:
@@ -214,6 +226,12 @@ class TestImage:
         assert copied == [[name, f"/opt/tally/{name}"] for name in PACKAGES]
         ignored = (DOCKER / "Dockerfile.dockerignore").read_text()
         assert {f"!{name}" for name in PACKAGES} <= set(ignored.splitlines())
+
+    def test_installs_what_the_project_pins(self) -> None:
+        pinned = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+        locked = {line.partition(";")[0].strip() for line in (DOCKER / "requirements.lock").read_text().splitlines()}
+        assert {re.sub(r"\[.*\]", "", pin) for pin in pinned} <= locked
+        assert "COPY docker/requirements.lock /tmp/requirements.lock" in self.LINES
 
     def test_polars_keeps_to_one_thread(self) -> None:
         assert "POLARS_MAX_THREADS=1" in "\n".join(self.LINES)

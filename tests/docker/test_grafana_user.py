@@ -8,6 +8,7 @@ from clickhouse_driver.errors import ErrorCodes, ServerException
 
 from tests.docker.grafana_server import DATABASE, GRAFANA_PASSWORD, GRAFANA_USER, ServerWithUsers
 
+pytestmark = pytest.mark.integration
 ACCESS_DENIED = 497
 
 
