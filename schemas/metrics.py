@@ -8,6 +8,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from schemas.outcomes import DropReason, Outcome
+
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _EVENTS: Final = (1, 2, 5, 10, 20, 50, 100, 250, 500, 1000, 2500)
 _RECORDS: Final = (1, 10, 100, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
@@ -48,10 +50,13 @@ class StreamsMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.records_total = Counter(
             "tally_streams_records_total",
-            "records of raw_events by outcome: keep, drop, dead",
-            ["outcome", "reason"],
+            "records of raw_events and identity_claims by outcome: keep, drop, dead",
+            ["topic", "outcome", "reason"],
             registry=registry,
         )
+        for outcome, reason in ((Outcome.KEEP, ""), (Outcome.DROP, DropReason.DUPLICATE)):
+            # A series that begins with its first value hides that value from rate().
+            self.records_total.labels("raw_events", outcome, reason)
         self.published_total = Counter(
             "tally_streams_published_total", "records durable on a topic", ["topic"], registry=registry
         )
@@ -83,7 +88,11 @@ class StreamsMetrics:
         self.lag_records = Gauge(
             "tally_streams_lag_records", "records not yet committed", ["topic", "partition"], registry=registry
         )
-        self.lag_seconds = Gauge("tally_streams_lag_seconds", "age of the newest record committed", registry=registry)
+        self.lag_seconds = Gauge(
+            "tally_streams_lag_seconds",
+            "age of the newest record committed in the partition that is furthest behind",
+            registry=registry,
+        )
         self.oldest_chunk_seconds = Gauge(
             "tally_streams_oldest_chunk_seconds", "age of the oldest chunk in flight", registry=registry
         )

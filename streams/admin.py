@@ -55,11 +55,13 @@ class Observer:
             metrics.state_bytes.labels(name).set(size)
             metrics.restored.labels(name).set(table.store.restored)
         metrics.evicted.labels(raw_events.TABLE).set(app.evictor.evicted)
-        waiting = lags(app)
-        for (topic, partition), records in waiting.items():
+        metrics.lag_records.clear()  # of partitions that others own by now
+        oldest = now = self._clock()
+        for (topic, partition), records in lags(app).items():
             metrics.lag_records.labels(topic, partition).set(records)
-        behind = any(waiting.values()) and app.epochs.reached_at > 0
-        metrics.lag_seconds.set(max(0.0, self._clock() - app.epochs.reached_at) if behind else 0.0)
+            if records:
+                oldest = min(oldest, app.epochs.reached_at.get((topic, partition), now))
+        metrics.lag_seconds.set(now - oldest)
         for lookup in self._lookups.all():
             metrics.cache_entries.labels(lookup.name).set(lookup.entries)
             metrics.cache_misses_total.labels(lookup.name).inc(lookup.misses - self._misses.get(lookup.name, 0))
@@ -88,13 +90,14 @@ class Stuck:
 
 
 def lags(app: App) -> dict[tuple[str, int], int]:
-    """Records not yet committed, by topic and partition of the sources."""
+    """Records not yet committed, by source's name and partition."""
     found = {}
+    names = app.epochs.topics
     for tp in app.consumer.assignment():
-        if tp.topic in app.epochs.topics:
+        if tp.topic in names:
             end = app.consumer.highwater(tp)
             if end is not None:
-                found[tp.topic, tp.partition] = max(0, end - app.consumer.committed_offset(tp))
+                found[names[tp.topic], tp.partition] = max(0, end - app.consumer.committed_offset(tp))
     return found
 
 

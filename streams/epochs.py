@@ -34,6 +34,7 @@ class Source(Protocol):
     """What is done with the chunks of one topic. Changes states; publishes nothing itself."""
 
     topic: str  # the broker's name
+    name: str  # as in schemas.topics
     table: str
 
     def process(self, records: Records) -> Outputs:
@@ -107,12 +108,13 @@ class Epochs:
         self._behind = False  # the last chunk was full: there is a backlog
         self._opened_at = 0.0  # when the oldest chunk arrived that is not durable
         self.last_commit_at = clock()
-        self.reached_at = 0.0  # broker's time, in seconds since 1970, of the newest record committed
+        # By source's name and partition: the broker's time, in seconds since 1970, of the newest record committed.
+        self.reached_at: dict[tuple[str, int], float] = {}
 
     @property
-    def topics(self) -> frozenset[str]:
-        """The broker's names of the sources."""
-        return frozenset(self._sources)
+    def topics(self) -> dict[str, str]:
+        """The sources: the broker's name of each, and that in schemas.topics."""
+        return {topic: source.name for topic, source in self._sources.items()}
 
     async def add(self, event: EventT) -> None:
         """Take a chunk; returns at once unless processing is behind, which then holds the stream back."""
@@ -169,7 +171,7 @@ class Epochs:
                 records = to_records(mine)
                 started = self._clock()
                 try:
-                    self._publish(source.process(records))
+                    self._publish(source, source.process(records))
                 except Exception:
                     log.exception("a step failed; going on record by record where needed", topic=topic)
                     await self._process_carefully(source, records, mine)
@@ -195,22 +197,21 @@ class Epochs:
         except Exception as error:
             source.abandon()
             if len(records) == 1:
-                self._publish(source.bury(records, f"{type(error).__name__}: {error}"))
+                self._publish(source, source.bury(records, f"{type(error).__name__}: {error}"))
                 return
             middle = len(records) // 2
             await self._halve(source, records.part(0, middle))
             await self._halve(source, records.part(middle, len(records)))
             return
-        self._publish(outputs)
+        self._publish(source, outputs)
         await self._make_durable()
 
-    def _publish(self, outputs: Outputs) -> None:
+    def _publish(self, source: Source, outputs: Outputs) -> None:
         for topic, records in outputs.records.items():
             self._outputs.publish(self._topic_name(topic), records)
             self._metrics.published_total.labels(topic).inc(len(records))
-        outcomes = self._metrics.records_total
         for outcome, reason, count in outputs.counts():
-            outcomes.labels(outcome, reason).inc(count)
+            self._metrics.records_total.labels(source.name, outcome, reason).inc(count)
 
     async def _close(self) -> None:
         """Process what waits, make it durable, acknowledge it."""
@@ -222,19 +223,21 @@ class Epochs:
         for event in self._processed:
             event.ack()
         topics = {event.message.topic for event in self._processed}
-        reached_at = max(event.message.timestamp for event in self._processed)
+        reached = {(event.message.topic, event.message.partition): event.message.timestamp for event in self._processed}
         self._metrics.epoch_records.observe(self._processed_records)
         self._processed, self._processed_records = [], 0
         if self._waiting:
             self._opened_at = self._clock()
         await self._membership.commit(topics)
-        self.reached_at = max(self.reached_at, reached_at)
+        self.reached_at |= {
+            (self._sources[topic].name, partition): timestamp for (topic, partition), timestamp in reached.items()
+        }
         self.last_commit_at = self._clock()
         self._metrics.epoch_seconds.observe(self.last_commit_at - started)
 
     async def _make_durable(self) -> None:
         for source in self._sources.values():
-            self._publish(source.closing())
+            self._publish(source, source.closing())
         await self._outputs.flush()
         if not self._membership.is_member():
             # Paused for longer than the session timeout: somebody else owns the partitions and has newer states.

@@ -109,16 +109,20 @@ class ServerProcess:
 
     def start(self, timeout_s: float = START_TIMEOUT_S) -> Self:
         """Start and wait until ready; nothing but the wait if it runs already. Raises `ServerFailedError`."""
-        if self.pid is None:
-            self.home.mkdir(parents=True, exist_ok=True)
-            self.prepare()
-            self._spawn()
+        self.launch()
         try:
             self.wait_ready(timeout_s)
         except ServerFailedError:
             self.kill()
             raise
         return self
+
+    def launch(self) -> None:
+        """Start without waiting, so that several can start side by side; nothing if it runs already."""
+        if self.pid is None:
+            self.home.mkdir(parents=True, exist_ok=True)
+            self.prepare()
+            self._spawn()
 
     def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
         """Return once the server answers; raises `ServerFailedError` if it ended or did not answer in time."""

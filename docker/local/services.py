@@ -144,6 +144,8 @@ class Pipeline:
         """Every process, ready; topics, tables and projects are there already. Raises `ServerFailedError`."""
         try:
             for service in self.services:
+                service.launch()
+            for service in self.services:
                 service.start()
         except BaseException:
             self.stop()
@@ -198,7 +200,7 @@ class Pipeline:
         return answer
 
     def wait_for(self, sql: str, timeout_s: float = WAIT_TIMEOUT_S) -> None:
-        """Return once the query's answer is 1. Raises `TimeoutError` with the logs, at once if a process has ended."""
+        """Return once the query's answer is 1. Raises `TimeoutError` with the logs."""
         self.wait_until(lambda: self.query(sql) == "1\n", sql, timeout_s)
 
     def wait_until(self, condition: Callable[[], bool], what: str, timeout_s: float = WAIT_TIMEOUT_S) -> None:

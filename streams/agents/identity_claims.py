@@ -47,6 +47,7 @@ class ClaimStateCodec:
 class IdentityClaims:
     """What is done with chunks of identity_claims. Claims are few: one in ten events, usually one in hundreds."""
 
+    name = "identity_claims"
     table = TABLE
 
     def __init__(

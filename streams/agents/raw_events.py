@@ -26,6 +26,7 @@ class SessionStateCodec:
 class RawEvents:
     """What is done with chunks of raw_events."""
 
+    name = "raw_events"
     table = TABLE
 
     def __init__(

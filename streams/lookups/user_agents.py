@@ -35,7 +35,9 @@ _DESKTOP_SYSTEMS = frozenset(
         "CentOS",
         "SUSE",
         "Mandriva",
-        "Mint",
+        "Linux Mint",
+        "Mageia",
+        "Slackware",
         "Arch Linux",
         "Gentoo",
         "FreeBSD",
@@ -77,7 +79,7 @@ _TABLET = re.compile(
 )
 _MOBILE_TOKEN = re.compile(r"Mobile|Mobi\b|Opera Mini|Opera Mobi")
 # The HTTP stacks of Android apps name the system but never say Mobile.
-_ANDROID_APP = re.compile(r"^Dalvik/|okhttp")
+_ANDROID_APP = re.compile(r"\bDalvik/|okhttp")
 
 
 def parser() -> Callable[[str], UserAgent]:

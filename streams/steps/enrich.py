@@ -26,9 +26,9 @@ from schemas.outcomes import BotReason
 from streams.lookups import Lookup, Lookups, PageUrl, Place, UserAgent
 from streams.steps.documents import Campaign, Context, Handshake, Library, Page, reader
 
-# What browsers run, in lower case: an event of these that has no user agent, or a scripting library's, is made up.
-# Events of all other SDKs come from servers and apps, whose user agents say nothing about people.
-BROWSER_LIBRARIES = ("analytics.js", "rudderlabs javascript sdk", "@jitsu/js", "tally.js")
+# What only browsers run, in lower case: an event of these that has no user agent, or a scripting library's, is made up.
+# Other SDKs run in servers and apps, whose user agents say nothing about people; @jitsu/js runs in both.
+BROWSER_LIBRARIES = ("analytics.js", "rudderlabs javascript sdk", "tally.js")
 _IN_BROWSER = f"^(?i:{'|'.join(map(re.escape, BROWSER_LIBRARIES))})(/|$)"
 
 _read_contexts = reader(Context)

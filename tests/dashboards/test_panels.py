@@ -173,7 +173,7 @@ def test_received_is_what_was_sent_and_stored_duplicate_or_dead(answers: Answers
     received = 'sum(tally_collector_events_total{outcome=~"accepted|dead"})'
     outcomes = {
         "stored": 'sum(tally_sinks_records_total{topic=~".*enriched_events",outcome="keep"})',
-        "duplicate": 'sum(tally_streams_records_total{outcome="drop",reason="duplicate"})',
+        "duplicate": 'sum(tally_streams_records_total{topic="raw_events",outcome="drop",reason="duplicate"})',
         "dead": 'sum(tally_collector_events_total{outcome="dead"})',
     }
     answers.settled(received, answers.sent)

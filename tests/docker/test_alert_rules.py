@@ -28,8 +28,8 @@ HEALTHY = UP | {
     'tally_collector_events_total{outcome="accepted",reason=""}': f"0+15000x{STEPS}",
     'tally_collector_events_total{outcome="dead",reason="type_unknown"}': f"0+15x{STEPS}",
     'tally_collector_inflight_bytes{instance="collector-1"}': f"4000000x{STEPS}",
-    'tally_streams_records_total{outcome="keep",reason=""}': f"0+14985x{STEPS}",
-    'tally_streams_records_total{outcome="drop",reason="duplicate"}': f"0+15x{STEPS}",
+    'tally_streams_records_total{topic="raw_events",outcome="keep",reason=""}': f"0+14985x{STEPS}",
+    'tally_streams_records_total{topic="raw_events",outcome="drop",reason="duplicate"}': f"0+15x{STEPS}",
     'tally_streams_lag_records{topic="raw_events",partition="0"}': f"900x{STEPS}",
     'tally_streams_lag_seconds{instance="streams-1"}': f"0.5x{STEPS}",
     'tally_streams_epoch_seconds_count{instance="streams-1"}': f"0+20x{STEPS}",
@@ -63,7 +63,7 @@ TROUBLES: Mapping[str, Mapping[str, str]] = {
     "TallyDatabaseDown": {'tally_sinks_database_up{instance="sinks-1"}': f"1x80 0x{STEPS - 80}"},
     "TallySinksNoCommits": {f'tally_sinks_batches_total{{{ENRICHED},outcome="written"}}': f"70x{STEPS}"},
     "TallySinksRetrying": {f'tally_sinks_batches_total{{{ENRICHED},outcome="retried"}}': f"0+5x{STEPS}"},
-    "TallyDeadLetters": {'tally_streams_records_total{outcome="dead",reason="not_avro"}': f"0+300x{STEPS}"},
+    "TallyDeadLetters": {'tally_streams_records_total{topic="raw_events",outcome="dead",reason="not_avro"}': f"0+300x{STEPS}"},
     "TallyLatencyHigh": {f'tally_sinks_latency_seconds_bucket{{{ENRICHED},le="2"}}': f"0+1x{STEPS}"},
 }
 
