@@ -5,10 +5,13 @@ from typing import Any, Final
 
 from msgspec.structs import astuple
 
-from streams.state import MOMENT_BITS, SessionRules, SessionState, Slice
+from streams.state import MOMENT_BITS, SessionRules, SessionState, Slice, new_slice
 from streams.steps.sessionize import sessions, tombstones
 
 _FIELDS: Final = Slice.__struct_fields__
+_FIRST_TOUCH: Final = (
+    "referrer", "utm_source", "utm_medium", "utm_campaign", "device_type", "country_code", "channel_type",
+)  # fmt: skip
 
 
 class SessionRows:
@@ -43,26 +46,29 @@ class SessionRows:
         )
         started = [moment >> MOMENT_BITS for moment in slices["first_at"]]
         ended = [moment >> MOMENT_BITS for moment in slices["last_at"]]
-        return slices | {
-            "tenant_id": self._tenants,
-            "project_id": self._projects,
-            "started_at": started,
-            "ended_at": ended,
-            "duration_seconds": [(end - start) // 1000 for start, end in zip(started, ended, strict=True)],
-            "event_count": slices["events"],
-            "page_count": slices["pages"],
-            "converted": [moment > 0 for moment in slices["conversion_at"]],
-            "is_bot": [count > 0 for count in slices["bots"]],
-            "version": [version | applied for applied in self._applied],
-            "is_deleted": self._deleted,
-        }
+        first_touches = zip(*slices["first_touch"], strict=True)
+        return (
+            slices
+            | dict(zip(_FIRST_TOUCH, first_touches, strict=True))
+            | {
+                "tenant_id": self._tenants,
+                "project_id": self._projects,
+                "started_at": started,
+                "ended_at": ended,
+                "duration_seconds": [(end - start) // 1000 for start, end in zip(started, ended, strict=True)],
+                "event_count": slices["events"],
+                "page_count": slices["pages"],
+                "converted": [moment > 0 for moment in slices["conversion_at"]],
+                "is_bot": [count > 0 for count in slices["bots"]],
+                "version": [version | applied for applied in self._applied],
+                "is_deleted": self._deleted,
+            }
+        )
 
 
 def ceased(session_id: str, state: SessionState) -> Slice:
     """A session that is no more. Its times are recent, or the table's TTL would drop the tombstone first."""
-    at = state.touched_ms << MOMENT_BITS
-    return Slice(
-        cell=0, first_at=at, last_at=at, events=0, pages=0, bots=0, referrer="", utm_source=None, utm_medium=None,
-        utm_campaign=None, device_type="", country_code="", channel_type="", anonymous_id="", entry_at=0, entry_page="",
-        exit_at=0, exit_page="", conversion_at=0, conversion_event=None, user_at=0, user_id=None, session_id=session_id,
-    )  # fmt: skip
+    session = new_slice(0)
+    session.first_at = session.last_at = state.touched_ms << MOMENT_BITS
+    session.session_id = session_id
+    return session

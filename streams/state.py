@@ -27,6 +27,12 @@ SEEN_BYTES: Final = 12  # 8 of the id's hash, 4 of received_at in seconds
 _NAMESPACE: Final = uuid.UUID("6e3c6f6a-70d3-5a3c-9d26-7461696c7921").bytes
 
 
+# page_referrer, utm_source, utm_medium, utm_campaign, device_type, country_code, channel_type of the first event.
+FirstTouch = tuple[str, str | None, str | None, str | None, str, str, str]
+NO_TOUCH: Final[FirstTouch] = ("", None, None, None, "", "", "")
+_NEVER: Final = 2**63 - 1
+
+
 class Slice(msgspec.Struct, array_like=True, gc=False):
     """The events of one key in one cell. `*_at` are moments; 0 means none."""
 
@@ -36,13 +42,8 @@ class Slice(msgspec.Struct, array_like=True, gc=False):
     events: int
     pages: int
     bots: int
-    referrer: str
-    utm_source: str | None
-    utm_medium: str | None
-    utm_campaign: str | None
-    device_type: str
-    country_code: str
-    channel_type: str
+    first_touch: FirstTouch
+    anonymous_at: int
     anonymous_id: str
     entry_at: int
     entry_page: str
@@ -55,37 +56,32 @@ class Slice(msgspec.Struct, array_like=True, gc=False):
     session_id: str = ""  # set on a slice that starts a session whose row was emitted
 
     def absorb(self, other: "Slice") -> None:
-        """Fold the events of `other` in; the order of folding does not matter."""
+        """Add the events of `other`; the order of adding does not matter."""
         if other.first_at < self.first_at:
-            self.first_at = other.first_at
-            self.referrer = other.referrer
-            self.utm_source = other.utm_source
-            self.utm_medium = other.utm_medium
-            self.utm_campaign = other.utm_campaign
-            self.device_type = other.device_type
-            self.country_code = other.country_code
-            self.channel_type = other.channel_type
-            self.anonymous_id = other.anonymous_id or self.anonymous_id
-        elif not self.anonymous_id:
-            self.anonymous_id = other.anonymous_id
-        if other.last_at > self.last_at:
-            self.last_at = other.last_at
+            self.first_at, self.first_touch = other.first_at, other.first_touch
+        self.last_at = max(self.last_at, other.last_at)
         self.events += other.events
         self.pages += other.pages
         self.bots += other.bots
-        if other.entry_at:
-            if not self.entry_at or other.entry_at < self.entry_at:
-                self.entry_at, self.entry_page = other.entry_at, other.entry_page
-            if other.exit_at > self.exit_at:
-                self.exit_at, self.exit_page = other.exit_at, other.exit_page
+        if other.entry_at and (not self.entry_at or other.entry_at < self.entry_at):
+            self.entry_at, self.entry_page = other.entry_at, other.entry_page
+        if other.exit_at > self.exit_at:
+            self.exit_at, self.exit_page = other.exit_at, other.exit_page
         if other.conversion_at and (not self.conversion_at or other.conversion_at < self.conversion_at):
             self.conversion_at, self.conversion_event = other.conversion_at, other.conversion_event
         if other.user_at > self.user_at:
             self.user_at, self.user_id = other.user_at, other.user_id
+        if other.anonymous_at and (not self.anonymous_at or other.anonymous_at < self.anonymous_at):
+            self.anonymous_at, self.anonymous_id = other.anonymous_at, other.anonymous_id
+
+
+def new_slice(cell: int) -> Slice:
+    """A slice without events."""
+    return Slice(cell, _NEVER, 0, 0, 0, 0, NO_TOUCH, 0, "", 0, "", 0, "", 0, None, 0, None)
 
 
 class _Body(msgspec.Struct, array_like=True, gc=False):
-    newest_ms: int
+    newest_at: int
     seen: bytes
     slices: list[Slice]
 
@@ -93,14 +89,15 @@ class _Body(msgspec.Struct, array_like=True, gc=False):
 class SessionState(msgspec.Struct, gc=False):
     """The decoded value of one key.
 
-    applied: highest source offset folded in, -1 before the first; touched_ms: latest received_at; newest_ms: latest
-    timestamp; seen: `SEEN_BYTES` for each remembered message id, oldest first; slices: by cell.
-    `changed` holds the cells touched since the state was last made durable, `absorbed` the ids of sessions that ceased.
+    applied: highest source offset folded in, -1 before the first; touched_ms: latest received_at; newest_at: moment of
+    the latest event; seen: `SEEN_BYTES` for each remembered message id, oldest first; slices: by cell.
+    `changed` holds the cells touched since the state was last durable, unless there is one slice only; `absorbed` the
+    ids of sessions that ceased.
     """
 
     applied: int
     touched_ms: int
-    newest_ms: int
+    newest_at: int
     seen: bytes
     slices: list[Slice]
     changed: set[int]
@@ -118,7 +115,7 @@ def new_state() -> SessionState:
 
 def encode_state(state: SessionState) -> bytes:
     """The table's value."""
-    body = _encoder.encode(_Body(state.newest_ms, state.seen, state.slices))
+    body = _encoder.encode(_Body(state.newest_at, state.seen, state.slices))
     return _PREFIX.pack(state.applied, state.touched_ms) + body
 
 
@@ -126,7 +123,7 @@ def decode_state(value: bytes) -> SessionState:
     """The inverse of `encode_state`. Raises msgspec.DecodeError."""
     applied, touched_ms = _PREFIX.unpack_from(value)
     body = _decoder.decode(memoryview(value)[PREFIX_BYTES:])
-    return SessionState(applied, touched_ms, body.newest_ms, body.seen, body.slices, set(), [])
+    return SessionState(applied, touched_ms, body.newest_at, body.seen, body.slices, set(), [])
 
 
 def applied_offset(value: bytes) -> int:

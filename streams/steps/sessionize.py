@@ -7,19 +7,20 @@ A client's own session id is kept: its key is one session and one slice. Otherwi
 import uuid
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from operator import attrgetter
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import polars as pl
 
-from streams.state import MOMENT_BITS, SessionRules, SessionState, Slice, chains, named_uuid, session_id
+from streams.state import MOMENT_BITS, SessionRules, SessionState, Slice, chains, named_uuid, new_slice, session_id
 
 CLIENT_CELL: Final = 0
 _cell_of: Final = attrgetter("cell")
+# What a session takes from its first event, in the order of `Slice.first_touch`.
 _AT_FIRST: Final = (
-    "referrer", "utm_source", "utm_medium", "utm_campaign", "device_type", "country_code", "channel_type",
-    "anonymous_id",
+    "page_referrer", "utm_source", "utm_medium", "utm_campaign", "device_type", "country_code", "channel_type",
 )  # fmt: skip
 
 
@@ -37,20 +38,20 @@ def sessionize(
     """
     moments = _with_moments(frame, conversions, rules)
     groups = _groups(moments)
-    touched = groups["touched"].to_list()
-    for place, newest_ms, piece in zip(touched, groups["newest_ms"].to_list(), _pieces(moments, groups), strict=True):
-        state = states[place]
-        if newest_ms > state.newest_ms:
-            state.newest_ms = newest_ms
-        state.changed.add(piece.cell)
-        if state.slices:
-            fold(state.slices, piece)
-        else:
-            state.slices.append(piece)
+    touched = [states[place] for place in groups["touched"].to_list()]
+    pieces = _fold(touched, groups, moments)
+    _fold_sparse(pieces, groups, moments)
     ids = [
-        _session_of(states[place], keys[place], cell, client, rules)
-        for place, cell, client in zip(
-            touched, groups["cell"].to_list(), groups["client_session_id"].to_list(), strict=True
+        piece.session_id
+        if piece.session_id and len(state.slices) == 1
+        else _session_of(state, key, cell, client, rules)
+        for piece, state, key, cell, client in zip(
+            pieces,
+            touched,
+            map(keys.__getitem__, groups["touched"].to_list()),
+            groups["cell"].to_list(),
+            groups["client_session_id"].to_list(),
+            strict=True,
         )
     ]
     group_of_row = np.empty(len(frame), dtype=np.uint32)
@@ -61,32 +62,25 @@ def sessionize(
 
 
 def _with_moments(frame: pl.DataFrame, conversions: Mapping[str, frozenset[str]], rules: SessionRules) -> pl.DataFrame:
-    """What a slice is made of, in order of time: one row for each event, `position` being its place in that order."""
+    """What a slice is made of, in order of time: one row for each event."""
     timestamp = pl.col("timestamp").cast(pl.Int64)
     tie = (pl.col("hash") // (1 << (64 - MOMENT_BITS))).cast(pl.Int64)
     cell = pl.when(pl.col("client_session_id").is_null()).then(timestamp // rules.gap_ms).otherwise(CLIENT_CELL)
-    row = pl.int_range(pl.len(), dtype=pl.UInt32).alias("row")
-    return (
-        frame.select(
-            "touched",
-            "client_session_id",
-            "timestamp",
-            "event_name",
-            "user_id",
-            "page_path",
-            "is_bot",
-            pl.col("page_referrer").alias("referrer"),
-            *_AT_FIRST[1:],
-            row,
-            moment=timestamp * (1 << MOMENT_BITS) + tie,
-            cell=cell,
-            is_page=pl.col("event_type").is_in(["page", "screen"]),
-            has_page=pl.col("page_path") != "",
-            is_conversion=_is_conversion(conversions),
-        )
-        .sort("moment")
-        .with_columns(pl.int_range(pl.len(), dtype=pl.UInt32).alias("position"))
-    )
+    return frame.select(
+        "touched",
+        "client_session_id",
+        "event_name",
+        "user_id",
+        "anonymous_id",
+        "page_path",
+        "is_bot",
+        *_AT_FIRST,
+        pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
+        moment=timestamp * (1 << MOMENT_BITS) + tie,
+        cell=cell,
+        is_page=pl.col("event_type").is_in(["page", "screen"]),
+        is_conversion=_is_conversion(conversions),
+    ).sort("moment")
 
 
 def _is_conversion(conversions: Mapping[str, frozenset[str]]) -> pl.Expr:
@@ -101,55 +95,108 @@ def _is_conversion(conversions: Mapping[str, frozenset[str]]) -> pl.Expr:
 
 def _groups(moments: pl.DataFrame) -> pl.DataFrame:
     """One row for each key and cell, in order of first appearance; what is taken from one event is its position."""
-    position = pl.col("position")
-    return moments.group_by("touched", "cell", maintain_order=True).agg(
+    position = pl.int_range(pl.len(), dtype=pl.UInt32)
+    with_positions = moments.select(
+        "touched", "cell", "client_session_id", "row", "moment", "is_page", "is_bot",
+        position.alias("position"),
+        pl.when(pl.col("page_path") != "").then(position).alias("page"),
+        pl.when("is_conversion").then(position).alias("conversion"),
+        pl.when(pl.col("user_id").is_not_null()).then(position).alias("user"),
+        pl.when(pl.col("anonymous_id") != "").then(position).alias("anonymous"),
+    )  # fmt: skip
+    return with_positions.group_by("touched", "cell", maintain_order=True).agg(
         pl.col("client_session_id").first(),
-        pl.col("timestamp").cast(pl.Int64).max().alias("newest_ms"),
         pl.col("row"),
-        position.min().alias("first"),
-        position.max().alias("last"),
+        pl.col("moment").min().alias("first_at"),
+        pl.col("moment").max().alias("last_at"),
         pl.len().alias("events"),
         pl.col("is_page").sum().alias("pages"),
         pl.col("is_bot").sum().alias("bots"),
-        position.filter("has_page").min().alias("entry"),
-        position.filter("has_page").max().alias("exit"),
-        position.filter("is_conversion").min().alias("conversion"),
-        position.filter(pl.col("user_id").is_not_null()).max().alias("user"),
+        pl.col("position").min().alias("first"),
+        pl.col("page").min().alias("entry"),
+        pl.col("page").max().alias("exit"),
+        pl.col("conversion").min(),
+        pl.col("user").max(),
+        pl.col("anonymous").min(),
     )
 
 
-def _pieces(moments: pl.DataFrame, groups: pl.DataFrame) -> Iterator[Slice]:
-    """The chunk's slices, in the order of the groups."""
-    moment = moments["moment"]
+def _fold(states: Sequence[SessionState], groups: pl.DataFrame, moments: pl.DataFrame) -> list[Slice]:
+    """Fold what every event has into the slices, one of each state for each group; returns them.
 
-    def at(name: str) -> list[Any]:
-        return moment.gather(groups[name]).fill_null(0).to_list()
+    What a session takes from its first event is read only where a group holds one: a session has many groups.
+    """
+    pieces: list[Slice] = []
+    begun: list[Slice] = []
+    firsts: list[int] = []
+    names = ("cell", "first_at", "last_at", "events", "pages", "bots", "first")
+    columns = (groups[name].to_list() for name in names)
+    for state, cell, first_at, last_at, events, pages, bots, first in zip(states, *columns, strict=True):
+        slices = state.slices
+        piece = slices[0] if len(slices) == 1 and slices[0].cell == cell else _slice_of(state, cell)
+        pieces.append(piece)
+        piece.events += events
+        piece.pages += pages
+        piece.bots += bots
+        if last_at > piece.last_at:
+            piece.last_at = last_at
+            if last_at > state.newest_at:
+                state.newest_at = last_at
+        if first_at < piece.first_at:
+            piece.first_at = first_at
+            begun.append(piece)
+            firsts.append(first)
+    taken = (moments[column].gather(firsts).to_list() for column in _AT_FIRST)
+    for piece, first_touch in zip(begun, zip(*taken, strict=True), strict=True):
+        piece.first_touch = first_touch
+    return pieces
 
-    def value(column: str, name: str) -> list[Any]:
-        return moments[column].gather(groups[name]).to_list()
 
-    columns = [
-        groups["cell"].to_list(), at("first"), at("last"),
-        groups["events"].to_list(), groups["pages"].to_list(), groups["bots"].to_list(),
-        *(value(column, "first") for column in _AT_FIRST),
-        at("entry"), moments["page_path"].gather(groups["entry"]).fill_null("").to_list(),
-        at("exit"), moments["page_path"].gather(groups["exit"]).fill_null("").to_list(),
-        at("conversion"), value("event_name", "conversion"),
-        at("user"), value("user_id", "user"),
-    ]  # fmt: skip
-    return map(Slice, *columns)
+def _fold_sparse(pieces: Sequence[Slice], groups: pl.DataFrame, moments: pl.DataFrame) -> None:
+    """Fold what only some events have: a page, a conversion, a user, an anonymous id."""
+    for piece, at, page in _present(pieces, "entry", "page_path", groups, moments):
+        if not piece.entry_at or at < piece.entry_at:
+            piece.entry_at, piece.entry_page = at, page
+    for piece, at, page in _present(pieces, "exit", "page_path", groups, moments):
+        if at > piece.exit_at:
+            piece.exit_at, piece.exit_page = at, page
+    for piece, at, name in _present(pieces, "conversion", "event_name", groups, moments):
+        if not piece.conversion_at or at < piece.conversion_at:
+            piece.conversion_at, piece.conversion_event = at, name
+    for piece, at, user_id in _present(pieces, "user", "user_id", groups, moments):
+        if at > piece.user_at:
+            piece.user_at, piece.user_id = at, user_id
+    for piece, at, anonymous_id in _present(pieces, "anonymous", "anonymous_id", groups, moments):
+        if not piece.anonymous_at or at < piece.anonymous_at:
+            piece.anonymous_at, piece.anonymous_id = at, anonymous_id
 
 
-def fold(slices: list[Slice], piece: Slice) -> None:
-    """Fold a slice's events into slices, which stay sorted by cell."""
-    if piece.cell > slices[-1].cell:
-        slices.append(piece)
-        return
-    place = bisect_left(slices, piece.cell, key=_cell_of)
-    if slices[place].cell == piece.cell:
-        slices[place].absorb(piece)
-    else:
-        slices.insert(place, piece)
+def _present(
+    pieces: Sequence[Slice], name: str, column: str, groups: pl.DataFrame, moments: pl.DataFrame
+) -> Iterator[tuple[Slice, int, str]]:
+    """The slices of the groups that have a position `name`, its moment, and the value of a column there."""
+    positions = groups[name]
+    if positions.null_count():
+        present = positions.is_not_null()
+        pieces = [pieces[index] for index in present.arg_true().to_list()]
+        positions = positions.filter(present)
+    at, values = moments["moment"].gather(positions).to_list(), moments[column].gather(positions).to_list()
+    return zip(pieces, at, values, strict=True)
+
+
+def _slice_of(state: SessionState, cell: int) -> Slice:
+    """The state's slice of a cell, an empty one if it is new; notes that it changes."""
+    slices = state.slices
+    if not slices:
+        slices.append(new_slice(cell))
+        return slices[0]
+    if len(slices) == 1:
+        state.changed.add(slices[0].cell)  # while it was alone nobody had to note it
+    state.changed.add(cell)
+    place = bisect_left(slices, cell, key=_cell_of)
+    if place == len(slices) or slices[place].cell != cell:
+        slices.insert(place, new_slice(cell))
+    return slices[place]
 
 
 def _session_of(state: SessionState, key: bytes, cell: int, client: str | None, rules: SessionRules) -> str:
@@ -179,7 +226,7 @@ def _session_of(state: SessionState, key: bytes, cell: int, client: str | None, 
 
 def _name(state: SessionState, head: Slice, key: bytes, rules: SessionRules) -> None:
     # Beyond the lateness bound the session of that cell may have left the state: its row must not be overwritten.
-    late = head.last_at >> MOMENT_BITS < state.newest_ms - rules.lateness_ms
+    late = head.last_at >> MOMENT_BITS < (state.newest_at >> MOMENT_BITS) - rules.lateness_ms
     head.session_id = session_id(key.decode(), head.cell, late)
     state.changed.add(head.cell)
 
@@ -202,7 +249,7 @@ def sessions(state: SessionState, rules: SessionRules) -> Iterator[Slice]:
         if len(chain) == 1:
             yield chain[0]
             continue
-        whole = Slice(*(getattr(chain[0], name) for name in Slice.__struct_fields__))
+        whole = copy(chain[0])
         for other in chain[1:]:
             whole.absorb(other)
         yield whole
@@ -221,7 +268,7 @@ def settle(state: SessionState, rules: SessionRules) -> None:
     state.changed.clear()
     state.absorbed.clear()
     if len(state.slices) > 1:
-        horizon_ms = state.newest_ms - rules.lateness_ms - rules.gap_ms
+        horizon_ms = (state.newest_at >> MOMENT_BITS) - rules.lateness_ms - rules.gap_ms
         state.slices = [
             piece
             for chain in chains(state.slices, rules)
