@@ -1,18 +1,23 @@
 """Lookups over small databases, and the functions behind them."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
-from streams.lookups import CachedLookup, Lookups, parse_url, robots, user_agents
+from streams.lookups import CachedLookup, Lookups, robots, user_agents
 from streams.lookups.addresses import Places, open_places
+from streams.lookups.urls import parse_url
+from streams.steps.enrich import enrich
 from tests.streams.enrich.oracle import Sources
 
 WriteDatabase = Callable[..., str]
+EnrichOne = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +57,22 @@ def lookups(sources: Sources) -> Lookups:
         addresses=CachedLookup("addresses", sources.place, 4, 64),
         urls=CachedLookup("urls", sources.url, 4, 2_048),
     )
+
+
+@pytest.fixture(scope="session")
+def enrich_one(lookups: Lookups) -> EnrichOne:
+    """Enriches one event; `context` and `properties` are given as objects."""
+
+    def one(
+        event_type: str = "track",
+        ip_address: str = "",
+        user_agent: str = "",
+        context: Any = None,
+        properties: Any = None,
+    ) -> dict[str, Any]:
+        texts = {"context": json.dumps(context or {}), "properties": json.dumps(properties or {})}
+        row = {"event_type": event_type, "ip_address": ip_address, "user_agent": user_agent, **texts}
+        (enriched,) = enrich(pl.DataFrame([row]), lookups).to_dicts()
+        return enriched
+
+    return one

@@ -65,7 +65,7 @@ def _page(event_type: str, page: Row, properties: Row) -> dict[str, str | None]:
 
 
 def _reason(user_agent: str, channel_type: str, sdk_version: str, robot: BotReason) -> BotReason:
-    libraries = ("analytics.js", "rudderlabs javascript sdk", "@jitsu/js", "tally.js")
+    libraries = ("analytics.js", "rudderlabs javascript sdk", "tally.js")
     in_browser = any(f"{sdk_version.lower()}/".startswith(f"{library}/") for library in libraries)
     if channel_type != "web":
         return BotReason.NONE

@@ -1,0 +1,39 @@
+"""A bounded cache in front of a pure function."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.lookups import CachedLookup
+
+letters = st.text("abcdefgh", min_size=1, max_size=1)
+
+
+@given(calls=st.lists(st.lists(letters, max_size=12), max_size=12), entries_max=st.integers(1, 10))
+def test_answers_are_those_of_the_function_and_entries_stay_bounded(calls: list[list[str]], entries_max: int) -> None:
+    lookup = CachedLookup("test", str.upper, entries_max, length_max=1)
+    for texts in calls:
+        assert lookup(texts) == [text.upper() for text in texts]
+        assert lookup.entries <= max(2, entries_max)
+
+
+@given(texts=st.lists(letters, max_size=60), half=st.integers(1, 5))
+def test_the_later_half_of_the_entries_is_not_looked_up_again(texts: list[str], half: int) -> None:
+    lookup = CachedLookup("test", str.upper, 2 * half, length_max=1)
+    for number, text in enumerate(texts):
+        misses = lookup.misses
+        lookup([text])
+        asked_last = list(dict.fromkeys(reversed(texts[:number])))[:half]
+        assert lookup.misses == misses or text not in asked_last
+
+
+def test_misses_count_the_calls_of_the_function() -> None:
+    lookup = CachedLookup("test", len, 10, length_max=10)
+    lookup(["a", "b", "a"])
+    lookup(["b", "c"])
+    assert (lookup.name, lookup.misses, lookup.entries) == ("test", 3, 3)
+
+
+def test_a_long_text_is_looked_up_and_remembered_by_its_beginning() -> None:
+    lookup = CachedLookup("test", str.upper, 10, length_max=3)
+    assert lookup(["abcdef", "abcxyz", "abc"]) == ["ABC", "ABC", "ABC"]
+    assert lookup.misses == 1
