@@ -88,7 +88,7 @@ def deduplicate(frame: pl.DataFrame, state_of: StateOf, rules: DedupRules) -> De
         if newest_ms > state.touched_ms:
             state.touched_ms = newest_ms
         oldest_s = state.touched_ms // 1000 - rules.window_s
-        if len(seen) > horizon_bytes or int.from_bytes(state.seen[_HASH_BYTES:SEEN_BYTES]) < oldest_s:
+        if len(state.seen) > horizon_bytes or int.from_bytes(state.seen[_HASH_BYTES:SEEN_BYTES]) < oldest_s:
             state.seen = _forget(state.seen, oldest_s, horizon_bytes)
     touched = np.empty(len(frame), dtype=np.uint32)
     touched[rows] = np.repeat(np.arange(len(keys), dtype=np.uint32), counts)
