@@ -1,0 +1,86 @@
+"""The import contracts hold, and each fails on a planted fault."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from docker.local import PROJECT_ROOT
+
+PACKAGES = ("schemas", "collector", "streams", "sinks")
+LAYOUT = {"pyproject.toml", "README.md", "Makefile", "LICENSE", "docker", "tests", *PACKAGES}
+
+
+def lint(root: Path) -> tuple[int, str]:
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "lint-imports"), "--no-logo", "--no-cache"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The packages and their contracts in a folder of their own."""
+    for package in PACKAGES:
+        shutil.copytree(PROJECT_ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(PROJECT_ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def test_contracts_hold(copy: Path) -> None:
+    code, said = lint(copy)
+    assert code == 0, said
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("collector/admit.py", "import streams.pipeline"),
+        ("streams/pipeline.py", "import sinks.worker"),
+        ("sinks/worker.py", "import collector.app"),
+        ("schemas/codec.py", "import streams.state"),
+    ],
+)
+def test_an_import_across_the_layers_fails_the_build(copy: Path, module: str, line: str) -> None:
+    plant(copy / module, line)
+    code, said = lint(copy)
+    assert code != 0
+    assert "meet only in schemas BROKEN" in said
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("streams/steps/deduplicate.py", "import faust"),
+        ("streams/steps/enrich.py", "import time"),
+        ("streams/steps/sessionize.py", "import random"),
+        ("streams/pipeline.py", "import confluent_kafka"),
+        ("streams/state.py", "import asyncio"),
+    ],
+)
+def test_an_effect_in_a_pure_module_fails_the_build(copy: Path, module: str, line: str) -> None:
+    plant(copy / module, line)
+    code, said = lint(copy)
+    assert code != 0
+    assert "pure modules know nothing of Kafka, databases, HTTP, clocks or chance BROKEN" in said
+
+
+def plant(module: Path, line: str) -> None:
+    """Put an import at the end of a module that exists."""
+    assert module.exists()
+    with module.open("a") as file:
+        file.write(f"\n{line}\n")
+
+
+def test_the_top_level_is_the_fixed_layout() -> None:
+    listed = subprocess.run(
+        ["git", "ls-tree", "--name-only", "HEAD"], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert {name for name in listed if not name.startswith(".")} == LAYOUT
