@@ -6,7 +6,7 @@ import sys
 import time
 from functools import partial
 from threading import Event
-from typing import Annotated
+from typing import Annotated, Any
 
 import structlog
 import typer
@@ -118,7 +118,7 @@ def _part(
         failpoint,
     )
     worker = Worker(route.topic, delivery.deliver)
-    consumer = Consumer(consumer_config(settings, f"{settings.sinks_group}-{route.topic}", enable_partition_eof=True))
+    consumer = Consumer(_consumer_config(settings, route))
     limits = Limits(
         settings.sinks_flush_rows_max, settings.sinks_flush_bytes_max, settings.sinks_flush_age_ms_max / 1000
     )
@@ -141,6 +141,19 @@ def _part(
 def _intake(route: Route, schemas: SchemaTexts, limits: Limits, partition: int, resumption: Resumption) -> Intake:
     sieve = Sieve(partition, route.exactly_once, schemas.verdict)
     return Intake(route.topic, partition, sieve, limits, resumption)
+
+
+def _consumer_config(settings: Settings, route: Route) -> dict[str, Any]:
+    config = consumer_config(
+        settings,
+        f"{settings.sinks_group}-{route.topic}",
+        enable_partition_eof=True,
+        session_timeout_ms=settings.sinks_session_ms_max,
+        heartbeat_interval_ms=min(3_000, settings.sinks_session_ms_max // 3),
+    )
+    if settings.sinks_instance_id is not None:
+        config["group.instance.id"] = settings.sinks_instance_id
+    return config
 
 
 def _log_end(consumer: Consumer, topic_name: str, partition: int) -> int | None:

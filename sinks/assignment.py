@@ -107,7 +107,7 @@ class Assignment:
         low, high = self._consumer.get_watermark_offsets(
             TopicPartition(self._topic_name, found.partition), timeout=_ASK_S
         )
-        return Resumption(found.offset if found.offset >= 0 else low, Plan(None, doubt_end=high))
+        return Resumption(found.offset if found.offset >= 0 else low, Plan(None, doubt_end=high), committed=False)
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Finish what is under way if that is soon done, acknowledge what is written, let go."""

@@ -137,7 +137,7 @@ class Delivery:
             part = rows.part(start, stop)
             self._writer.insert(part, f"{batch.token}/part-{_digest(part.offsets)}")
 
-        refused = [_refused(rows, index, error) for index, error in refused_rows(len(rows), insert)]
+        refused = [_refused(rows, index, error) for index, error in refused_rows(len(rows), insert, every=True)]
         self._graveyard.bury(batch.partition, refused)
         return refused
 

@@ -18,7 +18,7 @@ class Holding:
     def __init__(self, partition: int, intake: Intake, resumption: Resumption, now: float) -> None:
         self.partition = partition
         self.intake = intake
-        self.committed = (resumption.offset, resumption.plan)
+        self.committed = (resumption.offset, resumption.plan) if resumption.committed else None
         self.ready: Batch | None = None
         self.flight: Flight | None = None
         self.settled = resumption.offset
@@ -59,9 +59,10 @@ class Holding:
         A plan that stands at the settled offset is never taken back: its rows may be in the table already, and only
         the plan tells the next owner where the batch ended.
         """
-        offset, plan = self.committed
         due = (self.settled, Plan(None, self._mark, self._doubt_end))
-        if self.flight is not None or due == self.committed or (offset == self.settled and plan.end is not None):
+        if self.flight is not None or due == self.committed:
+            return None
+        if self.committed is not None and self.committed[0] == self.settled and self.committed[1].end is not None:
             return None
         return due
 

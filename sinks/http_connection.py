@@ -1,14 +1,19 @@
 """ClickHouse's HTTP interface: one keep-alive connection, errors of one tree."""
 
 import http.client
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from sinks.failpoints import Failpoint, nothing
 from sinks.refusals import from_answer
 from sinks.writer import WriteFailedError
+
+# ClickHouse closes an idle connection after 3 or 10 s, depending on its version; to find that out with a batch would
+# look like an answer lost.
+_IDLE_S_MAX: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,7 @@ class Connection:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._http = http.client.HTTPConnection(server.host, server.http_port, timeout=server.timeout_s)
+        self._used_at = 0.0
         self._headers = {"X-ClickHouse-User": server.user, "X-ClickHouse-Key": server.password}
 
     def ask(self, query: str, parameters: Mapping[str, Any] | None = None) -> bytes:
@@ -40,6 +46,8 @@ class Connection:
     ) -> bytes:
         """Post `body` to a query. Raises SinkError."""
         target = "/?" + urlencode({"query": query, "database": self._server.database, **settings})
+        if time.monotonic() - self._used_at > _IDLE_S_MAX:
+            self.close()
         try:
             self._http.putrequest("POST", target, skip_accept_encoding=True)
             for name, value in self._headers.items():
@@ -52,6 +60,7 @@ class Connection:
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise WriteFailedError(f"{type(error).__name__}: {error}") from None
+        self._used_at = time.monotonic()
         if answer.status != 200:
             code = answer.getheader("X-ClickHouse-Exception-Code") or "0"
             raise from_answer(answer.status, int(code), text.decode(errors="replace"))

@@ -24,10 +24,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
-    """Where a partition goes on: what was committed."""
+    """Where a partition goes on. `committed`: offset and plan are what Kafka has, not what is assumed without it."""
 
     offset: int
     plan: Plan
+    committed: bool = True
 
 
 @dataclass(slots=True)

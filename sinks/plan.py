@@ -10,7 +10,7 @@ from typing import Final
 
 from sinks import watermark
 
-_FORMAT: Final = re.compile(r"tally1 end=(-|\d{1,19}) watermark=(-1|\d{1,19}) doubt=(\d{1,19})")
+_FORMAT: Final = re.compile(r"tally1 end=(-|\d{1,19}) watermark=(-1|\d{1,19}) doubt=(\d{1,19})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,34 +17,40 @@ _DETAIL_CHARS: Final = 500
 _STAGE: Final = "sinks"
 
 
-def refused_rows(count: int, attempt: Callable[[int, int], None]) -> Iterator[tuple[int, RowsRefusedError]]:
+def refused_rows(
+    count: int, attempt: Callable[[int, int], None], every: bool = False
+) -> Iterator[tuple[int, RowsRefusedError]]:
     """The indexes of the rows that are refused each alone, with the error, in ascending order.
 
     `attempt(start, stop)` tries the rows from `start` up to `stop` and raises RowsRefusedError. A row that the error
-    names is tried next, alone; what it says about a row among others is not believed, since a broken record can spoil
-    the reading of its neighbours. Each row is part of at least one attempt that passes, or is refused alone.
+    names is tried alone before that is believed, since a broken record can spoil the reading of its neighbours; if it
+    is so, those before it have been read and are not tried again. With `every`, because trying is writing, each row
+    that is not refused is part of an attempt that passes.
     """
     waiting = [(start, min(start + GROUP_ROWS, count)) for start in range(0, count, GROUP_ROWS)][::-1]
     while waiting:
         start, stop = waiting.pop()
-        try:
-            attempt(start, stop)
-        except RowsRefusedError as error:
-            if stop - start == 1:
-                yield start, error
-            else:
-                waiting += reversed(_divide(start, stop, error.row))
+        error = _refusal(attempt, start, stop)
+        if error is None:
+            continue
+        if stop - start == 1:
+            yield start, error
+            continue
+        suspect = start + error.row if error.row is not None and not every else stop
+        if suspect < stop and (named := _refusal(attempt, suspect, suspect + 1)) is not None:
+            yield suspect, named
+            waiting += [(suspect + 1, stop)] if suspect + 1 < stop else []
+        else:
+            middle = (start + stop) // 2
+            waiting += [(middle, stop), (start, middle)]
 
 
-def _divide(start: int, stop: int, row: int | None) -> list[tuple[int, int]]:
-    """The range without the named row and that row, or halves."""
-    if row is not None and 0 <= row < stop - start:
-        suspect = start + row
-        parts = [(start, suspect), (suspect, suspect + 1), (suspect + 1, stop)]
-    else:
-        middle = (start + stop) // 2
-        parts = [(start, middle), (middle, stop)]
-    return [(low, high) for low, high in parts if low < high]
+def _refusal(attempt: Callable[[int, int], None], start: int, stop: int) -> RowsRefusedError | None:
+    try:
+        attempt(start, stop)
+    except RowsRefusedError as error:
+        return error
+    return None
 
 
 class DeadLetters:

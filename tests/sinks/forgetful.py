@@ -1,0 +1,46 @@
+"""The sink without one of its safeguards, for negative controls: `FORGET=table python -m tests.sinks.forgetful run`.
+
+A test that counts each row once proves something only if it counts doubles when the safeguards are gone.
+"""
+
+import os
+import uuid
+from typing import Any
+from unittest.mock import patch
+
+from sinks import __main__ as program
+from sinks import watermark
+from sinks.batch import Rows
+from sinks.clickhouse import ClickHouseWriter
+from sinks.delivery import Delivery
+
+
+def forget_table() -> None:
+    """The table is not asked what it has: planned batches and their tokens are all there is."""
+    attempt = Delivery._try
+
+    def without_doubt(self: Delivery, batch: Any, rows: Rows, _doubtful: bool) -> Any:
+        return attempt(self, batch, rows, False)
+
+    patch.object(Delivery, "_try", without_doubt).start()
+
+
+def forget_tokens() -> None:
+    """Neither is the table asked, nor does it recognise a batch."""
+    forget_table()
+    insert = ClickHouseWriter.insert
+
+    def insert_anew(self: ClickHouseWriter, rows: Rows, token: str) -> None:
+        insert(self, rows, f"{token}/{uuid.uuid4()}")
+
+    patch.object(ClickHouseWriter, "insert", insert_anew).start()
+
+
+def forget_watermark() -> None:
+    """Every record is a row, however often it comes."""
+    patch.object(watermark, "fresh", lambda sources, _mark: sources != watermark.NONE).start()
+
+
+if __name__ == "__main__":
+    {"table": forget_table, "tokens": forget_tokens, "watermark": forget_watermark}[os.environ["FORGET"]]()
+    program.app()

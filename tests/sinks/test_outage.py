@@ -1,0 +1,121 @@
+"""A server goes away and comes back: nothing is lost, nothing doubled, and the sink stays in its group."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from docker.local.clickhouse import ClickHouseServer
+from docker.local.kafka import KafkaServer
+from tests.sinks.records import framed
+from tests.sinks.rig import PARTITIONS, Rig
+
+ROWS = 400
+PAD = {"properties": f'{{"pad":"{"x" * 2000}"}}'}
+
+
+@pytest.fixture(scope="module")
+def own_clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
+    """A ClickHouse that these tests may end: the session's is shared."""
+    with ClickHouseServer(tmp_path_factory.mktemp("own-clickhouse")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    with KafkaServer(tmp_path_factory.mktemp("own-kafka"), heap_mb=512) as server:
+        yield server
+
+
+@pytest.fixture
+def outage(tmp_path: Path, own_kafka: KafkaServer, own_clickhouse: ClickHouseServer, unique_name: str) -> Iterator[Rig]:
+    own_clickhouse.query(f"CREATE DATABASE {unique_name}")
+    rig = Rig.create(tmp_path, own_kafka, own_clickhouse, unique_name, f"{unique_name}_")
+    rig.found_group()
+    yield rig
+    rig.close()
+
+
+def produce(rig: Rig, first: int, last: int) -> None:
+    for partition in range(PARTITIONS):
+        rig.produce("enriched_events", [framed(offset, partition, **PAD) for offset in range(first, last)], partition)
+
+
+def expected(count: int) -> list[tuple[int, int, int]]:
+    return [(1, partition, offset) for partition in range(PARTITIONS) for offset in range(count)]
+
+
+def test_while_the_database_is_away_consumption_pauses_and_afterwards_all_goes_in(
+    outage: Rig, own_clickhouse: ClickHouseServer
+) -> None:
+    sink = outage.sink(sinks_flush_rows_max=50, sinks_buffer_bytes_max=300_000, sinks_request_ms_max=2_000)
+    sink.start()
+    produce(outage, 0, 100)
+    outage.wait_for_rows(200)
+    own_clickhouse.kill()
+    produce(outage, 100, ROWS)
+    outage.wait_until(lambda: "consumption pauses" in sink.log_tail(), lambda: sink.log_tail())
+    outage.wait_until(lambda: sink.metric("tally_sinks_database_up") == 0, lambda: sink.log_tail())
+    assert sink.get("/healthz")[0] == 200
+    own_clickhouse.start()
+    outage.wait_for_settlement([ROWS] * PARTITIONS)
+    assert outage.sources() == expected(ROWS)
+    outage.wait_until(lambda: sink.metric("tally_sinks_database_up") == 1, lambda: sink.log_tail())
+    # The same membership all along: partitions were assigned once.
+    assert sink.log_tail().count("partitions assigned") == 1
+
+
+def test_a_database_that_hangs_and_wakes_up_doubles_nothing(outage: Rig, own_clickhouse: ClickHouseServer) -> None:
+    sink = outage.sink(sinks_flush_rows_max=50, sinks_request_ms_max=1_000)
+    sink.start()
+    produce(outage, 0, 100)
+    outage.wait_for_rows(200)
+    own_clickhouse.suspend()
+    produce(outage, 100, ROWS)
+    outage.wait_until(lambda: sink.log_tail().count("a batch waits") >= 2, lambda: sink.log_tail())
+    own_clickhouse.resume()
+    outage.wait_for_settlement([ROWS] * PARTITIONS)
+    assert outage.sources() == expected(ROWS)
+
+
+def test_a_stop_while_the_database_is_away_ends_in_time_and_loses_nothing(
+    outage: Rig, own_clickhouse: ClickHouseServer
+) -> None:
+    sink = outage.sink(sinks_flush_rows_max=50, sinks_stop_ms_max=3_000, sinks_revoke_ms_max=500)
+    sink.start()
+    produce(outage, 0, 100)
+    outage.wait_for_rows(200)
+    own_clickhouse.kill()
+    produce(outage, 100, ROWS)
+    outage.wait_until(lambda: "a batch waits" in sink.log_tail(), lambda: sink.log_tail())
+    assert sink.terminate(timeout_s=10) == 0
+    own_clickhouse.start()
+    sink.start()
+    outage.wait_for_settlement([ROWS] * PARTITIONS)
+    assert outage.sources() == expected(ROWS)
+
+
+def test_a_sink_that_starts_before_its_database_waits_for_it(outage: Rig, own_clickhouse: ClickHouseServer) -> None:
+    own_clickhouse.kill()
+    sink = outage.sink()
+    sink._spawn()
+    outage.wait_until(lambda: "waiting for the database" in sink.log_tail(), lambda: sink.log_tail())
+    assert sink.get("/healthz")[0] == 200
+    assert sink.get("/readyz")[0] == 503
+    own_clickhouse.start()
+    produce(outage, 0, 10)
+    outage.wait_for_settlement([10] * PARTITIONS)
+    assert sink.get("/readyz")[0] == 200
+
+
+def test_a_broker_that_goes_away_and_comes_back_costs_nothing(outage: Rig, own_kafka: KafkaServer) -> None:
+    sink = outage.sink(sinks_flush_rows_max=50)
+    sink.start()
+    produce(outage, 0, 100)
+    outage.wait_for_rows(200)
+    own_kafka.kill()
+    own_kafka.start()
+    produce(outage, 100, ROWS)
+    outage.wait_for_settlement([ROWS] * PARTITIONS)
+    assert outage.sources() == expected(ROWS)
+    assert sink.exit_code is None

@@ -1,0 +1,145 @@
+"""A row that the database refuses becomes a dead letter; its neighbours become rows, once."""
+
+import signal
+import struct
+from typing import Any
+
+import pytest
+
+from sinks.failpoints import VARIABLE
+from tests.sinks.records import PROJECT, TENANT, codec, event, framed, framed_all
+from tests.sinks.rig import Rig
+
+GROUP = 250
+NOT_A_UUID: dict[str, Any] = {"event_id": "no uuid"}
+
+
+def settled(rig: Rig, records: int, *topics: str, **overrides: Any) -> None:
+    sink = rig.sink("enriched_events", "dead_letters", **overrides)
+    sink.start()
+    rig.wait_for_settlement([records, 0])
+
+
+def letters(rig: Rig) -> list[dict[str, Any]]:
+    return sorted(rig.consume("dead_letters"), key=lambda letter: int(letter["source_offset"]))
+
+
+def offsets(rig: Rig) -> list[int]:
+    return [offset for _, _, offset in rig.sources()]
+
+
+def test_a_refused_row_is_set_aside_and_the_others_go_in(rig: Rig) -> None:
+    rig.found_group()
+    values = [framed(offset, **(NOT_A_UUID if offset == 137 else {})) for offset in range(GROUP)]
+    rig.produce("enriched_events", values)
+    settled(rig, GROUP)
+    assert offsets(rig) == [offset for offset in range(GROUP) if offset != 137]
+    (letter,) = letters(rig)
+    assert (letter["stage"], letter["reason"]) == ("sinks", "row_refused")
+    assert (letter["source_topic"], letter["source_partition"], letter["source_offset"]) == ("enriched_events", 0, 137)
+    assert letter["payload"] == values[137]
+    assert (letter["tenant_id"], letter["project_id"]) == (TENANT, PROJECT)
+    assert letter["client_message_id"] == event(137)["client_message_id"]
+    assert "no uuid" in letter["detail"]
+
+
+def test_a_dead_letter_of_the_sink_becomes_a_row_too(rig: Rig) -> None:
+    rig.found_group()
+    rig.produce("enriched_events", [framed(0, **NOT_A_UUID)])
+    settled(rig, 1)
+    rig.wait_for_rows(1, "dead_letters")
+    assert rig.query("SELECT reason, stage FROM {db}.dead_letters") == "row_refused\tsinks\n"
+
+
+def test_records_that_are_no_rows_are_set_aside_each_with_its_reason(rig: Rig) -> None:
+    rig.found_group()
+    mismatched = codec("identities").header + framed(3)[5:]
+    unknown = struct.pack(">bI", 0, 4711) + framed(4)[5:]
+    values = [framed(0), b"", b"not framed", mismatched, unknown, framed(5, partition=1), framed(6), None, framed(8)]
+    rig.produce("enriched_events", values)
+    settled(rig, len(values))
+    assert offsets(rig) == [0, 6, 8]
+    assert [(letter["source_offset"], letter["reason"], letter["payload"]) for letter in letters(rig)] == [
+        (1, "not_avro", b""),
+        (2, "not_avro", b"not framed"),
+        (3, "schema_mismatch", mismatched),
+        (4, "schema_id_unknown", unknown),
+        (5, "field_invalid", values[5]),
+        (7, "not_avro", b""),
+    ]
+
+
+@pytest.mark.parametrize("place", [0, 60, GROUP - 1])
+@pytest.mark.parametrize("kept_bytes", [60, 300, -1])
+def test_a_truncated_record_is_set_aside_alone_wherever_it_stands(rig: Rig, place: int, kept_bytes: int) -> None:
+    rig.found_group()
+    values = [framed(offset) for offset in range(GROUP)]
+    values[place] = values[place][:kept_bytes]
+    rig.produce("enriched_events", values)
+    settled(rig, GROUP)
+    assert offsets(rig) == [offset for offset in range(GROUP) if offset != place]
+    assert [(letter["source_offset"], letter["payload"]) for letter in letters(rig)] == [(place, values[place])]
+
+
+def test_many_refused_rows_cost_neither_the_others_nor_a_part_each(rig: Rig) -> None:
+    rig.found_group()
+    count, every = 2_500, 5
+    values = [framed(offset, **(NOT_A_UUID if offset % every == 0 else {})) for offset in range(count)]
+    rig.produce("enriched_events", values)
+    settled(rig, count, sinks_flush_age_ms_max=2_000)
+    assert offsets(rig) == [offset for offset in range(count) if offset % every]
+    assert [letter["source_offset"] for letter in letters(rig)] == list(range(0, count, every))
+    assert (
+        rig.number("SELECT count() FROM system.parts WHERE database = '{db}' AND table = 'events' AND level = 0") < 10
+    )
+
+
+def test_rows_that_only_the_table_refuses_are_found_too(rig: Rig) -> None:
+    rig.found_group()
+    rig.query("ALTER TABLE {db}.events ADD CONSTRAINT no_tests CHECK page_path NOT IN ('/p/7', '/p/90')")
+    rig.produce("enriched_events", [framed(offset) for offset in range(GROUP)])
+    settled(rig, GROUP)
+    assert offsets(rig) == [offset for offset in range(GROUP) if offset not in (7, 90)]
+    assert [letter["source_offset"] for letter in letters(rig)] == [7, 90]
+
+
+@pytest.mark.parametrize("failpoint", ["during_insert:kill:1", "during_insert:kill:3", "after_insert:kill:1"])
+def test_a_kill_amid_poison_costs_no_row_and_doubles_none(rig: Rig, failpoint: str) -> None:
+    rig.found_group()
+    values = [framed(offset, **(NOT_A_UUID if offset in (5, 44) else {})) for offset in range(GROUP)]
+    rig.produce("enriched_events", values)
+    sink = rig.sink("enriched_events", "dead_letters")
+    sink.extra_environ = {VARIABLE: failpoint}
+    sink.start()
+    assert sink.wait_ended() == -signal.SIGKILL
+    sink.extra_environ = {}
+    sink.start()
+    rig.wait_for_settlement([GROUP, 0])
+    assert offsets(rig) == [offset for offset in range(GROUP) if offset not in (5, 44)]
+    assert {letter["source_offset"] for letter in letters(rig)} == {5, 44}
+    assert len({letter["dead_letter_id"] for letter in letters(rig)}) == 2
+
+
+def test_a_refused_dead_letter_is_itself_set_aside_and_does_not_go_round_for_ever(rig: Rig) -> None:
+    letter = {
+        "dead_letter_id": "no uuid",
+        "tenant_id": TENANT,
+        "project_id": PROJECT,
+        "stage": "collector",
+        "reason": "event_too_large",
+        "detail": "",
+        "payload": b"x",
+        "client_message_id": "",
+        "source_topic": "",
+        "source_partition": -1,
+        "source_offset": -1,
+        "first_seen_at": event(0)["timestamp"],
+    }
+    (value,) = framed_all("dead_letters", [letter])
+    rig.produce("dead_letters", [value])
+    rig.sink("dead_letters").start()
+    rig.wait_for_rows(1, "dead_letters")
+    assert rig.query("SELECT reason, source_topic, source_offset, hex(payload) FROM {db}.dead_letters") == (
+        f"row_refused\tdead_letters\t0\t{value.hex().upper()}\n"
+    )
+    assert len(rig.consume("dead_letters")) == 2
