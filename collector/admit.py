@@ -106,11 +106,11 @@ def admit(batch: Batch, arrival: Arrival, limits: Limits, ids: EventIds) -> Admi
 def _admit_event(raw: Raw | bytes, event_id: str, batch: Batch, arrival: Arrival, limits: Limits) -> RawEvent:
     if len(raw) > limits.event_bytes_max:
         raise Refused(DeadReason.EVENT_TOO_LARGE, f"{len(raw)} bytes, at most {limits.event_bytes_max}")
+    event, repaired = read_event(raw)
     if not batch.is_utf8 and not is_utf8(bytes(raw)):
         raise Refused(DeadReason.INVALID_UTF8, "the event is not UTF-8")
     project = arrival.project
     received_at = arrival.received_at
-    event, repaired = read_event(raw)
     event_type = arrival.event_type or event.type
     if event_type not in EVENT_TYPES:
         raise Refused(DeadReason.TYPE_UNKNOWN, f"type is one of {', '.join(sorted(EVENT_TYPES))}")

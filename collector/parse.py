@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from collector.event import Raw, text_or_none
+from collector.event import Raw
 from collector.salvage import Salvaged, salvage
 from collector.times import parse_time
 
@@ -44,6 +44,7 @@ class _Keyed(msgspec.Struct, gc=False, rename="camel"):
 
 _decode_envelope: Final = msgspec.json.Decoder(_Envelope).decode
 _decode_keyed: Final = msgspec.json.Decoder(_Keyed).decode
+_decode_text: Final = msgspec.json.Decoder(str | None).decode
 _decode_time: Final = msgspec.json.Decoder(str | float | int | None).decode
 
 
@@ -108,14 +109,15 @@ def _find_key(body: bytes) -> str | None:
 
 
 def _salvaged_key(salvaged: Salvaged) -> str | None:
-    return _text(Raw(salvaged.members.get(b'"writeKey"', b"")))
+    return _text(salvaged.members.get(b'"writeKey"', b""))
 
 
-def _text(raw: Raw) -> str | None:
+def _text(raw: Raw | bytes) -> str | None:
     try:
-        return text_or_none(raw)
+        text: str | None = _decode_text(raw)
     except ValueError:
         return None
+    return text
 
 
 def _sent_at(raw: bytes) -> int | None:

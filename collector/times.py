@@ -6,6 +6,7 @@ from typing import Final
 
 _SECONDS_BELOW: Final = 100_000_000_000  # smaller numbers are seconds: as milliseconds they would lie before March 1973
 _TIME_MAX: Final = 253_402_300_799_999  # the end of the year 9999
+_CHARS_MAX: Final = 64
 _from_iso: Final = datetime.fromisoformat
 
 
@@ -21,6 +22,8 @@ def parse_time(sent: str | float) -> int | None:
     """ISO 8601 text (without an offset: UTC) or an epoch number in ms or s; None when it is neither."""
     if not isinstance(sent, str):
         return _from_number(sent)
+    if sent[4:5] != "-":  # before ISO 8601 is tried: in its compact form, an epoch number may be a year, month, day, …
+        return _from_odd_text(sent)
     try:
         moment = _from_iso(sent)
     except ValueError:
@@ -36,12 +39,16 @@ def _from_number(number: float) -> int | None:
     return int(number * 1000 if number < _SECONDS_BELOW else number)
 
 
-def _from_odd_text(text: str) -> int | None:
-    text = text.strip()
-    if text.isascii() and text.replace(".", "", 1).isdigit() and len(text) <= 20:
+def _from_odd_text(sent: str) -> int | None:
+    text = sent.strip()
+    if len(text) > _CHARS_MAX:
+        return None
+    if text.isascii() and text.replace(".", "", 1).isdigit():
         return _from_number(float(text))
+    if (as_usual := text.upper().replace(" UTC", "Z").replace(" GMT", "Z")) != sent and as_usual[4:5] == "-":
+        return parse_time(as_usual)
     try:
-        moment = _from_iso(text.upper().replace(" UTC", "Z").replace(" GMT", "Z"))
+        moment = _from_iso(as_usual)
     except ValueError:
         return None
     return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -1,0 +1,81 @@
+"""The collector's application on a free port, with a publisher in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+from prometheus_client import CollectorRegistry
+
+from collector.app import Collector
+from collector.connections import Server
+from collector.counts import Counts
+from collector.event_ids import EventIds
+from collector.intake import Intake
+from collector.projects import ProjectDirectory
+from schemas.metrics import CollectorMetrics
+from schemas.settings import Settings
+from tests.collector.made import RECEIVED_AT, MemoryPublisher, directory_of, encoders
+
+
+class Served:
+    """A collector that answers at `url`; `publisher` keeps what it stores."""
+
+    def __init__(self, settings: Settings, directory: ProjectDirectory) -> None:
+        self.registry = CollectorRegistry()
+        self.publisher = MemoryPublisher()
+        self.directory = directory
+        self.counts = Counts(CollectorMetrics(self.registry))
+        intake = Intake(
+            settings,
+            directory=directory,
+            publisher=self.publisher,
+            encoders=encoders(),
+            ids=EventIds(),
+            clock=lambda: RECEIVED_AT / 1000,
+        )
+        self.collector = Collector(
+            settings, directory=directory, publisher=self.publisher, intake=intake, counts=self.counts
+        )
+        self.collector.is_loaded = True
+        self.server = Server(self.collector, settings)
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        """The value of a sample."""
+        self.counts.flush()
+        return self.registry.get_sample_value(name, labels)
+
+
+Serve = Callable[..., Awaitable[Served]]
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """Starts collectors: `await serve(directory, **settings)`."""
+    started: list[tuple[asyncio.Server, Served]] = []
+
+    async def start(directory: ProjectDirectory | None = None, **settings: Any) -> Served:
+        served = Served(Settings(**settings), directory or directory_of())
+        listening = await asyncio.get_running_loop().create_server(served.server, "127.0.0.1", 0)
+        served.port = listening.sockets[0].getsockname()[1]
+        started.append((listening, served))
+        return served
+
+    yield start
+    for listening, served in started:
+        listening.close()
+        served.server.close_idle()
+        await served.server.shutdown(1.0)
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[ClientSession]:
+    """An HTTP client that sets no header by itself but the unavoidable."""
+    async with ClientSession(skip_auto_headers=["User-Agent", "Content-Type", "Accept-Encoding"]) as session:
+        yield session
