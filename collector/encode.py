@@ -48,6 +48,7 @@ _DEAD_LETTER: Final = (
     ("source_partition", "int"),
     ("source_offset", "long"),
     ("first_seen_at", _MILLIS),
+    ("source_key", "bytes"),
 )
 _SCOPES_MAX: Final = 10_000
 
@@ -225,6 +226,7 @@ class DeadLetterEncoder:
                 _string(refused.client_message_id),
                 self._source,
                 _zigzag(refused.first_seen_at),
+                _bytes(b""),
             )
         )
 

@@ -12,7 +12,8 @@ CREATE TABLE IF NOT EXISTS dead_letters
     source_topic      LowCardinality(String),
     source_partition  Int32,
     source_offset     Int64,
-    first_seen_at     DateTime64(3)
+    first_seen_at     DateTime64(3),
+    source_key        String
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(first_seen_at)
