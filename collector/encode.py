@@ -48,7 +48,7 @@ _DEAD_LETTER: Final = (
     ("source_partition", "int"),
     ("source_offset", "long"),
     ("first_seen_at", _MILLIS),
-    ("source_key", "bytes"),
+    ("source_key", _STRING),
 )
 _SCOPES_MAX: Final = 10_000
 
@@ -226,7 +226,7 @@ class DeadLetterEncoder:
                 _string(refused.client_message_id),
                 self._source,
                 _zigzag(refused.first_seen_at),
-                _bytes(b""),
+                _string(""),
             )
         )
 

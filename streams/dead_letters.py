@@ -32,5 +32,5 @@ def dead_letter(records: Records, bad: Invalid, topic: str, generation: int, now
         "source_partition": partition,
         "source_offset": offset,
         "first_seen_at": now_ms,
-        "source_key": records.keys[bad.index] or b"",
+        "source_key": (records.keys[bad.index] or b"").decode("utf-8", "replace"),
     }
