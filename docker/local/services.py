@@ -172,6 +172,10 @@ class Pipeline:
             raise CommandFailedError([package, *arguments], done.returncode, done.stdout + done.stderr)
         return done.stdout
 
+    def new_tenant(self) -> None:
+        """Projects added from now on are another tenant's."""
+        self.tenant_id = str(uuid.uuid4())
+
     def add_project(self, name: str = "shop", *options: str) -> None:
         """Add a project of this pipeline's tenant; `project_id` and `write_key` are from now on its."""
         added = self.run("collector", "projects", "add", "--name", name, "--tenant", self.tenant_id, *options)

@@ -1,0 +1,181 @@
+"""From an SDK's call to the row: what real clients send, compared field by field with what ClickHouse holds."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from segment.analytics.client import Client
+
+from docker.local.demo.senders import send_node
+from docker.local.packages import fetch
+from docker.local.tools import require_tool
+from tests.pipeline import Pipeline
+
+IPHONE = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+    "Version/17.5 Mobile/15E148 Safari/604.1"
+)
+CONTEXT = {
+    "userAgent": IPHONE,
+    "ip": "81.2.69.160",
+    "campaign": {"source": "newsletter", "medium": "email", "name": "autumn"},
+    "page": {"path": "/pricing", "url": "https://shop.example/pricing", "title": "Pricing", "referrer": "https://a.example/"},
+}  # fmt: skip
+
+
+def ask(shop: Pipeline, select: str, table: str, more: str = "1", tail: str = "") -> str:
+    """A SELECT over the tenant's rows."""
+    return shop.query(f"SELECT {select} FROM {table} WHERE tenant_id = '{shop.tenant_id}' AND ({more}) {tail}")
+
+
+def lands(shop: Pipeline, condition: str, table: str) -> None:
+    """Wait until the tenant's rows meet the condition."""
+    shop.wait_until(lambda: ask(shop, condition, table) == "1\n", f"{condition} in {table}")
+
+
+def rows(shop: Pipeline, table: str, more: str = "1") -> list[dict[str, Any]]:
+    """The tenant's rows as dictionaries, 64-bit numbers and JSON texts as they are."""
+    tail = "FORMAT JSONEachRow SETTINGS output_format_json_quote_64bit_integers = 0"
+    return [json.loads(line) for line in ask(shop, "*", table, more, tail).splitlines()]
+
+
+def test_what_segment_analytics_python_sends_becomes_the_row(shop: Pipeline) -> None:
+    errors: list[Any] = []
+    client = Client(
+        shop.write_key, host=shop.url, gzip=True, on_error=lambda error, _: errors.append(error), max_retries=1
+    )
+    properties = {"sku": "S-1", "quantity": 2**63 + 11, "name": "Zoë ☃ \u0000", "nested": {"deep": [1, 2.50, None]}}
+    client.track(
+        anonymous_id="visitor-1", user_id="user-1", event="Product Added", properties=properties, context=CONTEXT
+    )
+    client.flush()
+    client.join()
+    assert errors == []
+
+    lands(shop, "count() = 1", "events")
+    (row,) = rows(shop, "events")
+    expected = {
+        "tenant_id": shop.tenant_id,
+        "project_id": shop.project_id,
+        "event_name": "Product Added",
+        "event_type": "track",
+        "anonymous_id": "visitor-1",
+        "user_id": "user-1",
+        "channel_type": "web",
+        "external_id": None,
+        "handshake_token": None,
+        "page_path": "/pricing",
+        "page_url": "https://shop.example/pricing",
+        "page_title": "Pricing",
+        "page_referrer": "https://a.example/",
+        "user_agent": IPHONE,
+        "device_type": "mobile",
+        "os_name": "iOS",
+        "os_version": "17.5",
+        "browser_name": "Mobile Safari",
+        "browser_version": "17.5",
+        "ip_address": "81.2.69.160",
+        "sdk_version": "analytics-python/2.4.0",
+        "is_bot": False,
+        "bot_reason": "",
+        "group_id": None,
+        "previous_id": None,
+        "source_generation": 1,
+    }
+    assert {name: row[name] for name in expected} == expected
+    assert json.loads(row["properties"]) == properties
+    assert json.loads(row["context"])["campaign"] == CONTEXT["campaign"]
+    # Its messageId is a UUID, so it is the row's, as sent.
+    assert row["message_id"] == row["client_message_id"]
+    lands(shop, "count() = 1", "sessions FINAL")
+    (session,) = rows(shop, "sessions FINAL")
+    assert session["session_id"] == row["session_id"]
+    assert session["started_at"] == session["ended_at"] == row["timestamp"]
+    expected_session = {
+        "tenant_id": shop.tenant_id,
+        "anonymous_id": "visitor-1",
+        "user_id": "user-1",
+        "duration_seconds": 0,
+        "event_count": 1,
+        "page_count": 0,
+        "entry_page": "/pricing",
+        "exit_page": "/pricing",
+        "referrer": "https://a.example/",
+        "utm_source": "newsletter",
+        "utm_medium": "email",
+        "utm_campaign": "autumn",
+        "device_type": "mobile",
+        "converted": False,
+        "conversion_event": None,
+        "project_id": shop.project_id,
+        "channel_type": "web",
+        "is_bot": False,
+    }
+    assert {name: session[name] for name in expected_session} == expected_session
+
+
+def test_what_segment_analytics_node_sends_lands_whole(shop: Pipeline) -> None:
+    sent = send_node(shop.url, shop.write_key, "run", visitors=6)
+    assert sent.events == 21
+
+    lands(shop, f"count() = {sent.events} AND uniqExact(message_id) = {sent.events}", "events")
+    by_type = ask(shop, "event_type, count()", "events", tail="GROUP BY 1 ORDER BY 1")
+    assert by_type == "identify\t3\npage\t6\ntrack\t12\n"
+    lands(shop, "count() = 6 AND sum(event_count) = 21 AND countIf(converted) = 6", "sessions FINAL")
+    strays = "session_id NOT IN (SELECT toString(session_id) FROM sessions)"
+    assert ask(shop, "count()", "events", strays) == "0\n"
+    lands(shop, "count() = 3", "identities FINAL")
+    (first, *_) = rows(shop, "identities FINAL", "anonymous_id = 'demo-run-node-0'")
+    assert (first["user_id"], first["link_source"]) == ("user-run-0", "identify")
+    assert json.loads(first["traits"]) == {"plan": "pro"}  # the password went no further than events
+    # Whose an anonymous event is, is decided when it is asked.
+    visitor = "anonymous_id = 'demo-run-node-0' AND resolved_user_id = 'user-run-0'"
+    assert ask(shop, "count()", "events_resolved", visitor) == "4\n"
+
+
+def test_other_sdks_land_unmodified(shop: Pipeline) -> None:
+    modules = fetch("sdks") / "node_modules"
+    script = Path(__file__).parent / "send_others.cjs"
+    done = subprocess.run(
+        [str(require_tool("node")), str(script), shop.url, shop.write_key],
+        env={"NODE_PATH": str(modules), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    lands(shop, "count() = 4", "events")
+    landed = ask(shop, "event_type, event_name, anonymous_id, user_id", "events", tail="ORDER BY 3, 1")
+    assert landed.splitlines() == [
+        "page\t\tjitsu-visitor\t\\N",
+        "track\tSigned Up\tjitsu-visitor\t\\N",
+        "identify\t\trudder-visitor\trudder-user",
+        "track\tSigned Up\trudder-visitor\trudder-user",
+    ]
+    # Jitsu names a page among its properties.
+    assert ask(shop, "JSONExtractString(properties, 'name')", "events", "event_type = 'page'") == "Home\n"
+
+
+def test_every_event_of_a_mixed_batch_is_accounted_for(shop: Pipeline) -> None:
+    good = {"type": "track", "event": "Viewed", "anonymousId": "v", "messageId": "00000000-0000-4000-8000-000000000001"}
+    batch = [
+        good,
+        good,
+        {"type": "track", "event": "Number", "anonymousId": "v", "properties": json.loads("1e0")},
+        {"type": "levitate", "anonymousId": "v", "messageId": "unknown type"},
+        {"type": "page", "anonymousId": "v", "name": "Later"},
+    ]
+    assert shop.post("/v1/batch", {"batch": batch}) == (200, '{"success":true}')
+    lands(shop, "count() = 2", "events")
+    lands(shop, "count() = 2", "dead_letters FINAL")
+    dead = rows(shop, "dead_letters FINAL")
+    assert {letter["reason"] for letter in dead} == {"properties_not_object", "type_unknown"}
+    assert all(json.loads(letter["payload"]) in batch for letter in dead)
+    assert {letter["project_id"] for letter in dead} == {shop.project_id}
+    # A repeat in a later request is a duplicate too, and the session counts it once.
+    assert shop.post("/v1/track", good)[0] == 200
+    assert shop.post("/v1/track", {"event": "Last", "anonymousId": "v"})[0] == 200
+    lands(shop, "count() = 3", "events")
+    lands(shop, "sum(event_count) = 3 AND count() = 1", "sessions FINAL")
