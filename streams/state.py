@@ -20,7 +20,9 @@ from typing import Final
 
 import msgspec
 
-MOMENT_BITS: Final = 20  # leaves 43 bits of milliseconds: until the year 2248
+MOMENT_BITS: Final = 20
+TIMESTAMP_BITS: Final = 63 - MOMENT_BITS  # of milliseconds: until the year 2248
+LATE_CELLS: Final = 1 << 40  # late events are in the cell so many below their own, which is below 0: never with others
 _PREFIX: Final = struct.Struct(">qq")
 PREFIX_BYTES: Final = _PREFIX.size
 SEEN_BYTES: Final = 12  # 8 of the id's hash, 4 of received_at in seconds
@@ -159,13 +161,12 @@ def chains(slices: list[Slice], rules: SessionRules) -> Iterator[list[Slice]]:
         yield slices[start:]
 
 
-def session_id(key: str, cell: int, late: bool = False) -> str:
+def session_id(key: str, cell: int) -> str:
     """UUIDv5 of the key (tenant/project/visitor) and the cell in which the session starts.
 
     The cell and not the exact start: an event that arrives out of order by seconds would otherwise rename the session.
     """
-    name = f"{key}/{cell}/late" if late else f"{key}/{cell}"
-    return named_uuid(name)
+    return named_uuid(f"{key}/{cell}")
 
 
 def named_uuid(name: str) -> str:

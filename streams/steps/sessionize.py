@@ -2,6 +2,9 @@
 
 A client's own session id is kept: its key is one session and one slice. Otherwise sessions are chains of slices
 (`streams.state`): the result is the same for every order of arrival within the lateness bound.
+
+An event is late when a newer one of its key, by more than the bound, arrived before it. The session it would have
+belonged to may have left the state, so late events make sessions of their own, apart from all others.
 """
 
 import uuid
@@ -12,11 +15,24 @@ from operator import attrgetter
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from streams.state import MOMENT_BITS, SessionRules, SessionState, Slice, chains, named_uuid, new_slice, session_id
+from streams.state import (
+    LATE_CELLS,
+    MOMENT_BITS,
+    TIMESTAMP_BITS,
+    SessionRules,
+    SessionState,
+    Slice,
+    chains,
+    named_uuid,
+    new_slice,
+    session_id,
+)
 
 CLIENT_CELL: Final = 0
+LATE_SLICES_MAX: Final = 336  # a week of half hours
 _cell_of: Final = attrgetter("cell")
 # What a session takes from its first event, in the order of `Slice.first_touch`.
 _AT_FIRST: Final = (
@@ -36,7 +52,8 @@ def sessionize(
     keys, states: what the column `touched` points into. `conversions` gives the conversion events of a project id. An
     event's session is the one its cell belongs to once the whole chunk is folded in.
     """
-    moments = _with_moments(frame, conversions, rules)
+    behind_ms = _behind(frame, states)
+    moments = _with_moments(frame, behind_ms > rules.lateness_ms, conversions, rules)
     groups = _groups(moments)
     touched = [states[place] for place in groups["touched"].to_list()]
     pieces = _fold(touched, groups, moments)
@@ -54,6 +71,9 @@ def sessionize(
             strict=True,
         )
     ]
+    disordered = frame["touched"].filter(pl.Series(behind_ms > 0)).to_numpy()
+    if len(disordered):
+        _note_vanished(disordered, groups, pieces, states, keys, rules)
     group_of_row = np.empty(len(frame), dtype=np.uint32)
     counts = groups["row"].list.len().to_numpy()
     rows = groups["row"].explode(empty_as_null=False).to_numpy()
@@ -61,11 +81,35 @@ def sessionize(
     return frame.with_columns(pl.Series("session_id", ids, dtype=pl.String).gather(pl.Series(group_of_row)))
 
 
-def _with_moments(frame: pl.DataFrame, conversions: Mapping[str, frozenset[str]], rules: SessionRules) -> pl.DataFrame:
+def _behind(frame: pl.DataFrame, states: Sequence[SessionState]) -> npt.NDArray[np.int64]:
+    """How many ms each row lies before the newest event of its key that arrived before it: (n,), 0 when in order.
+
+    Decided row by row, so that the same log gives the same answer however it is cut into chunks.
+    """
+    touched = frame["touched"].to_numpy().astype(np.int64)
+    timestamps = frame["timestamp"].cast(pl.Int64).to_numpy()
+    reached = np.array([state.newest_at for state in states], dtype=np.int64)[touched] >> MOMENT_BITS
+    order = np.argsort(touched, kind="stable")
+    # Lifted so that each key lies above the one before it: one running maximum serves them all.
+    lift = touched[order] << TIMESTAMP_BITS
+    reached[order] = np.maximum(reached[order], np.maximum.accumulate(timestamps[order] + lift) - lift)
+    behind: npt.NDArray[np.int64] = np.maximum(reached - timestamps, 0)
+    return behind
+
+
+def _with_moments(
+    frame: pl.DataFrame,
+    late: npt.NDArray[np.bool_],
+    conversions: Mapping[str, frozenset[str]],
+    rules: SessionRules,
+) -> pl.DataFrame:
     """What a slice is made of, in order of time: one row for each event."""
     timestamp = pl.col("timestamp").cast(pl.Int64)
     tie = (pl.col("hash") // (1 << (64 - MOMENT_BITS))).cast(pl.Int64)
-    cell = pl.when(pl.col("client_session_id").is_null()).then(timestamp // rules.gap_ms).otherwise(CLIENT_CELL)
+    cell = timestamp // rules.gap_ms
+    if late.any():
+        cell -= pl.lit(pl.Series(late.astype(np.int64) * LATE_CELLS))
+    cell = pl.when(pl.col("client_session_id").is_null()).then(cell).otherwise(CLIENT_CELL)
     return frame.select(
         "touched",
         "client_session_id",
@@ -206,7 +250,7 @@ def _session_of(state: SessionState, key: bytes, cell: int, client: str | None, 
         head = slices[0]
         if not head.session_id:
             if client is None:
-                _name(state, head, key, rules)
+                _name(state, head, key)
             else:
                 head.session_id = _as_uuid(client) or named_uuid(key.decode())
         return head.session_id
@@ -214,7 +258,7 @@ def _session_of(state: SessionState, key: bytes, cell: int, client: str | None, 
     for chain in chains(slices, rules):
         head = chain[0]
         if not head.session_id:
-            _name(state, head, key, rules)
+            _name(state, head, key)
         for other in chain[1:]:
             if other.session_id:
                 state.absorbed.append(other.session_id)
@@ -224,11 +268,36 @@ def _session_of(state: SessionState, key: bytes, cell: int, client: str | None, 
     return found
 
 
-def _name(state: SessionState, head: Slice, key: bytes, rules: SessionRules) -> None:
-    # Beyond the lateness bound the session of that cell may have left the state: its row must not be overwritten.
-    late = head.last_at >> MOMENT_BITS < (state.newest_at >> MOMENT_BITS) - rules.lateness_ms
-    head.session_id = session_id(key.decode(), head.cell, late)
+def _name(state: SessionState, head: Slice, key: bytes) -> None:
+    head.session_id = session_id(key.decode(), head.cell)
     state.changed.add(head.cell)
+
+
+def _note_vanished(
+    disordered: npt.NDArray[np.uint32],
+    groups: pl.DataFrame,
+    pieces: Sequence[Slice],
+    states: Sequence[SessionState],
+    keys: Sequence[bytes],
+    rules: SessionRules,
+) -> None:
+    """Note the sessions that only the first rows of the chunk would have made, of the keys with rows out of order.
+
+    The same rows in smaller chunks may have emitted them before the worker was killed. Some of those noted never were.
+    """
+    in_disorder = np.zeros(len(states), dtype=bool)
+    in_disorder[disordered] = True
+    for index in np.flatnonzero(in_disorder[groups["touched"].to_numpy()]).tolist():
+        piece = pieces[index]
+        if piece.events > groups["events"][index]:
+            continue  # there before the chunk: it did not begin as a session of its own
+        place = groups["touched"][index]
+        slices, key = states[place].slices, keys[place].decode()
+        # Put before others, it may have moved for a moment where sessions end by their length. Neighbours in a session
+        # are at most two cells apart.
+        moved = piece.cell < slices[-1].cell and 2 * len(slices) > rules.cells_max
+        candidates = slices if moved else [piece]
+        states[place].absorbed += [session_id(key, other.cell) for other in candidates if not other.session_id]
 
 
 def _as_uuid(text: str) -> str:
@@ -264,14 +333,22 @@ def tombstones(state: SessionState) -> list[str]:
 
 
 def settle(state: SessionState, rules: SessionRules) -> None:
-    """Forget what was emitted, and the sessions that no event within the lateness bound can still reach."""
+    """Forget what was emitted, and the sessions that no event within the lateness bound can still reach.
+
+    Sessions of late events have no such bound, and stay, the newest `LATE_SLICES_MAX` slices of them.
+    """
     state.changed.clear()
     state.absorbed.clear()
     if len(state.slices) > 1:
         horizon_ms = (state.newest_at >> MOMENT_BITS) - rules.lateness_ms - rules.gap_ms
-        state.slices = [
-            piece
-            for chain in chains(state.slices, rules)
-            if chain[-1].last_at >> MOMENT_BITS >= horizon_ms
-            for piece in chain
-        ]
+        room = LATE_SLICES_MAX
+        kept: list[list[Slice]] = []
+        for chain in reversed(list(chains(state.slices, rules))):
+            if chain[0].cell < 0:
+                room -= len(chain)
+                if room < 0:
+                    break
+            elif chain[-1].last_at >> MOMENT_BITS < horizon_ms:
+                continue
+            kept.append(chain)
+        state.slices = [piece for chain in reversed(kept) for piece in chain]
