@@ -32,7 +32,7 @@ from collector.projects_admin import (
     write_project,
 )
 from collector.publisher import KafkaPublisher
-from collector.serve import Parts, serve
+from collector.serve import Listeners, Parts, serve
 from collector.supervise import supervise
 from schemas import logs
 from schemas.codec import Codec
@@ -55,19 +55,28 @@ def _settings() -> Settings:
         raise typer.Exit(2) from None
 
 
-def _listener(settings: Settings, shared: bool) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.collector_host else socket.AF_INET
-    listener = socket.socket(family)
+def _listener(host: str, port: int, names: str, shared: bool = False) -> socket.socket:
+    """A bound socket; `names` are the settings to blame when there can be none."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if shared:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
-        listener.bind((settings.collector_host, settings.collector_port))
+        listener.bind((host, port))
     except OSError as error:
-        where = f"{settings.collector_host}:{settings.collector_port}"
-        typer.echo(f"TALLY_COLLECTOR_HOST, TALLY_COLLECTOR_PORT: cannot listen on {where}: {error.strerror}", err=True)
+        typer.echo(f"{names}: cannot listen on {host}:{port}: {error.strerror}", err=True)
         raise typer.Exit(2) from None
     return listener
+
+
+def _public_listener(settings: Settings, shared: bool) -> socket.socket:
+    names = "TALLY_COLLECTOR_HOST, TALLY_COLLECTOR_PORT"
+    return _listener(settings.collector_host, settings.collector_port, names, shared)
+
+
+def _admin_listener(settings: Settings) -> socket.socket:
+    names = "TALLY_ADMIN_HOST, TALLY_COLLECTOR_ADMIN_PORT"
+    return _listener(settings.admin_host, settings.collector_admin_port, names)
 
 
 @app.command()
@@ -79,11 +88,11 @@ def run(
     logs.configure(settings)
     if settings.collector_processes > 1 and not shared:
         raise typer.Exit(_run_several(settings))
-    listener = _listener(settings, shared)
-    raise typer.Exit(uvloop.run(_run_one(settings, listener, watch_parent=shared)))
+    listeners = Listeners(_public_listener(settings, shared), _admin_listener(settings))
+    raise typer.Exit(uvloop.run(_run_one(settings, listeners, watch_parent=shared)))
 
 
-async def _run_one(settings: Settings, listener: socket.socket, watch_parent: bool) -> int:
+async def _run_one(settings: Settings, listeners: Listeners, watch_parent: bool) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     failures: list[str] = []
@@ -98,7 +107,7 @@ async def _run_one(settings: Settings, listener: socket.socket, watch_parent: bo
         # The other end of the pipe closes when the parent dies, however it does.
         loop.add_reader(sys.stdin.fileno(), stop.set)
     parts = _build(settings, fail)
-    return await serve(parts, listener, stop, lambda: failures[0] if failures else "")
+    return await serve(parts, listeners, stop, lambda: failures[0] if failures else "")
 
 
 def _build(settings: Settings, on_fatal: Callable[[str], None]) -> Parts:
@@ -128,7 +137,7 @@ def _build(settings: Settings, on_fatal: Callable[[str], None]) -> Parts:
 
 def _run_several(settings: Settings) -> int:
     """Start the processes on one port and watch over them."""
-    reserved = _listener(settings, shared=True)  # holds the port, also when the system picked it; takes no connections
+    reserved = _public_listener(settings, shared=True)  # bound, it holds the port; not listening, it takes nothing
     port = reserved.getsockname()[1]
 
     def starter(index: int) -> Callable[[], "subprocess.Popen[bytes]"]:

@@ -17,7 +17,7 @@ from collector.addresses import TrustedProxies
 from collector.answers import Answer
 from collector.authenticate import Credentials, find_project, require_project
 from collector.body import BodyReader, decompress
-from collector.cors import origin_headers, preflight
+from collector.cors import PREFLIGHT, origin_headers
 from collector.counts import Counts
 from collector.intake import Intake, Origin, Pending
 from collector.pixel import GIF, event_of_query
@@ -103,9 +103,12 @@ class Collector:
         await self._settle(pending)
         return _SUCCESS
 
-    def _require_capacity(self) -> None:
+    def _require_projects(self) -> None:
         if not self.is_loaded:
             raise RefusedRequest(Refusal.STARTING)
+
+    def _require_capacity(self) -> None:
+        self._require_projects()
         if self._publisher.inflight_bytes >= self._inflight_bytes_max:
             raise RefusedRequest(Refusal.OVERLOADED)
 
@@ -137,11 +140,14 @@ class Collector:
         raise RefusedRequest(Refusal.METHOD_NOT_ALLOWED if is_known else Refusal.NOT_FOUND)
 
     def _preflight(self, request: BaseRequest, query: str) -> Answer:
+        """A preflight carries no Authorization: without a key in the query, every project is asked."""
+        self._require_projects()
         page = request.headers.get(hdrs.ORIGIN, "")
         write_key = _query_value(query, "writeKey")
         project = self._directory.by_key(write_key) if write_key else None
-        is_allowed = project.allows(page) if project else self._directory.allows_somewhere(page)
-        return preflight(page, is_allowed)
+        if not (project.allows(page) if project else self._directory.allows_somewhere(page)):
+            raise RefusedRequest(Refusal.ORIGIN_NOT_ALLOWED)
+        return PREFLIGHT
 
     async def _collect_pixel(self, request: BaseRequest, route: Route, query: str) -> Answer:
         self._require_capacity()
@@ -151,8 +157,7 @@ class Collector:
         return GIF
 
     def _source_settings(self, request: BaseRequest, write_key: str) -> Answer:
-        if not self.is_loaded:
-            raise RefusedRequest(Refusal.STARTING)
+        self._require_projects()
         credentials = Credentials(None, write_key, None)
         require_project(self._directory, find_project(self._directory, credentials), credentials, None)
         return settings_answer(write_key, request.headers.get(hdrs.HOST, ""))

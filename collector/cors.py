@@ -8,17 +8,12 @@ from collector.answers import Answer
 # Chromium keeps a preflight for ten minutes at most.
 _MAX_AGE_S: Final = 600
 _ALLOWED_HEADERS: Final = "authorization, content-type, content-encoding, x-retry-count, x-write-key, anonymousid"
-_PREFLIGHT: Final = Answer(
+# The answer to a preflight that is allowed; a browser takes one without the page's own origin in it for a no.
+PREFLIGHT: Final = Answer(
     204,
     headers=f"Access-Control-Allow-Methods: GET, POST, OPTIONS\r\nAccess-Control-Allow-Headers: {_ALLOWED_HEADERS}\r\n"
     f"Access-Control-Max-Age: {_MAX_AGE_S}\r\n",
 )
-_PREFLIGHT_REFUSED: Final = Answer(204, headers="Vary: Origin\r\n")
-
-
-def preflight(origin: str, is_allowed: bool) -> Answer:
-    """The answer to OPTIONS; a browser takes one without allow-headers for a no."""
-    return _PREFLIGHT.with_headers(origin_headers(origin)) if is_allowed else _PREFLIGHT_REFUSED
 
 
 @lru_cache(maxsize=4096)

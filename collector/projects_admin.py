@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -16,7 +15,7 @@ from schemas.settings import Settings
 
 NAME_CHARS_MAX: Final = 100
 WRITE_KEY_CHARS_MAX: Final = 100
-_WAIT_S_MAX: Final = 30.0
+_WAIT_S_MAX: Final = 10.0
 
 
 class ProjectsUnavailableError(RuntimeError):
@@ -29,22 +28,21 @@ def read_projects(settings: Settings, codec: Codec) -> ProjectDirectory:
     topic = settings.topic("projects")
     config = consumer_config(settings, f"projects-{uuid.uuid4()}", enable_partition_eof=True)
     consumer = Consumer(config)
-    deadline = time.monotonic() + _WAIT_S_MAX
     try:
+        if consumer.list_topics(topic, _WAIT_S_MAX).topics[topic].error is not None:
+            raise ProjectsUnavailableError(f"there is no topic {topic}: run `python -m schemas apply` first")
         consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
-        while time.monotonic() < deadline:
-            message = consumer.poll(1.0)
-            if message is None:
-                continue
+        while (message := consumer.poll(_WAIT_S_MAX)) is not None:
             error = message.error()
             if error is None:
                 value = message.value()
                 directory.apply((message.key() or b"").decode(), None if value is None else codec.decode(value))
             elif error.code() == KafkaError._PARTITION_EOF:
                 return directory
-            elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise ProjectsUnavailableError(f"there is no topic {topic}: run `python -m schemas apply` first")
         raise ProjectsUnavailableError(f"Kafka at {settings.kafka_bootstrap} did not answer")
+    except KafkaException as error:
+        reason = error.args[0].str()
+        raise ProjectsUnavailableError(f"Kafka at {settings.kafka_bootstrap} cannot be reached: {reason}") from None
     finally:
         consumer.close()
 

@@ -25,6 +25,13 @@ _IDLE_GRACE_S: Final = 0.5
 _BACKLOG: Final = 1024
 
 
+class Listeners(NamedTuple):
+    """The sockets, bound: a port that is taken is a bad setting, found before anything starts."""
+
+    public: socket.socket
+    admin: socket.socket
+
+
 class Parts(NamedTuple):
     """What a process is made of; `__main__` makes it."""
 
@@ -38,13 +45,13 @@ class Parts(NamedTuple):
     registry: CollectorRegistry
 
 
-async def serve(parts: Parts, listener: socket.socket, stop: asyncio.Event, failure: Callable[[], str]) -> int:
+async def serve(parts: Parts, listeners: Listeners, stop: asyncio.Event, failure: Callable[[], str]) -> int:
     """Serve until `stop` is set; the exit code: 0 when everything taken was acknowledged and nothing failed."""
-    admin = await _start_admin(parts, lambda: _why_not_ready(parts.collector, failure()))
+    admin = await _start_admin(parts, listeners.admin, lambda: _why_not_ready(parts.collector, failure()))
     following = asyncio.create_task(parts.follower.run())
     server = Server(parts.collector, parts.settings)
-    listening = await asyncio.get_running_loop().create_server(server, sock=listener, backlog=_BACKLOG)
-    _log.info("listening", address="{}:{}".format(*listener.getsockname()[:2]))
+    listening = await asyncio.get_running_loop().create_server(server, sock=listeners.public, backlog=_BACKLOG)
+    _log.info("listening", address="{}:{}".format(*listeners.public.getsockname()[:2]))
     # What has been made by now stays: the collector of garbage need not look at it again.
     gc.collect()
     gc.freeze()
@@ -84,7 +91,7 @@ def _why_not_ready(collector: Collector, failure: str) -> str:
     return failure
 
 
-async def _start_admin(parts: Parts, why_not_ready: Callable[[], str]) -> web.AppRunner:
+async def _start_admin(parts: Parts, listener: socket.socket, why_not_ready: Callable[[], str]) -> web.AppRunner:
     def refresh() -> None:
         parts.counts.flush()
         parts.metrics.inflight_bytes.set(parts.publisher.inflight_bytes)
@@ -92,6 +99,5 @@ async def _start_admin(parts: Parts, why_not_ready: Callable[[], str]) -> web.Ap
 
     runner = web.AppRunner(create_admin(parts.registry, refresh, why_not_ready), access_log=None)
     await runner.setup()
-    settings = parts.settings
-    await web.TCPSite(runner, settings.admin_host, settings.collector_admin_port).start()
+    await web.SockSite(runner, listener).start()
     return runner

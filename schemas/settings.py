@@ -5,6 +5,7 @@ All problems are reported at once, at start, by `load()`; a `TALLY_` name that n
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -138,6 +139,13 @@ class Settings(BaseModel):
     clickhouse_database: str = Field("tally", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="database of all tables")
     clickhouse_user: str = Field("default", description="ClickHouse user")
     clickhouse_password: SecretStr = Field(SecretStr(""), description="ClickHouse password")
+
+    @field_validator("collector_trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for cidr in filter(None, map(str.strip, value.split(","))):
+            ip_network(cidr)  # raises ValueError naming it
+        return value
 
     @field_validator("topic_prefix")
     @classmethod

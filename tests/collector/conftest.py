@@ -1,7 +1,8 @@
 """The collector's application on a free port, with a publisher in memory."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +15,11 @@ from collector.counts import Counts
 from collector.event_ids import EventIds
 from collector.intake import Intake
 from collector.projects import ProjectDirectory
+from docker.local.kafka import KafkaServer
 from schemas.metrics import CollectorMetrics
 from schemas.settings import Settings
 from tests.collector.made import RECEIVED_AT, MemoryPublisher, directory_of, encoders
+from tests.collector.running import Running
 
 
 class Served:
@@ -79,3 +82,18 @@ async def client() -> AsyncIterator[ClientSession]:
     """An HTTP client that sets no header by itself but the unavoidable."""
     async with ClientSession(skip_auto_headers=["User-Agent", "Content-Type", "Accept-Encoding"]) as session:
         yield session
+
+
+@pytest.fixture
+def running(tmp_path: Path, kafka_server: KafkaServer, topic_prefix: str) -> Iterator[Running]:
+    """The collector as a process, ready, with topics and a project of its own."""
+    collector = Running(tmp_path / "collector", kafka_server.bootstrap, topic_prefix).prepare()
+    with collector.service:
+        yield collector
+
+
+@pytest.fixture(scope="module")
+def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    """A Kafka that the tests of one module may suspend and kill."""
+    with KafkaServer(tmp_path_factory.mktemp("own_kafka")) as server:
+        yield server

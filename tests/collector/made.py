@@ -115,12 +115,14 @@ class MemoryPublisher:
         self.overloaded = False
         self.inflight_bytes = 0
         self.records: list[tuple[str, Record]] = []
+        self.published = asyncio.Event()
 
     def publish(self, batches: Sequence[tuple[str, list[Record]]], size: int) -> "asyncio.Future[bool]":
         if self.overloaded:
             raise OverloadedError("full")
         assert size == sum(len(r["key"]) + len(r["value"]) for _, records in batches for r in records)
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.published.set()
         self.records += [(topic, record) for topic, records in batches for record in records]
         if self.durable is not None:
             future.set_result(self.durable)

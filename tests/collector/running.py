@@ -1,0 +1,122 @@
+"""The collector as a process between a client and a real Kafka."""
+
+import base64
+import json
+import subprocess
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+
+from docker.local import PROJECT_ROOT
+from docker.local.process import HOST, free_port
+from schemas.apply import apply_topics
+from schemas.kafka import consumer_config
+from schemas.settings import Settings, to_environ
+from tests.collector.made import codec
+from tests.pipeline import Service, python
+
+TENANT = "0c9a3f52-6f0b-4a86-8f4c-3f2f6f1f4a22"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A record as it stands in a topic."""
+
+    key: bytes
+    partition: int
+    value: dict[str, Any]
+
+
+class Running:
+    """Topics of its own, a project, and the collector's process, started by `start`."""
+
+    def __init__(self, home: Path, bootstrap: str, prefix: str, **overrides: Any) -> None:
+        own: dict[str, Any] = {
+            "kafka_bootstrap": bootstrap,
+            "topic_prefix": prefix,
+            "partitions": 4,
+            "collector_port": free_port(),
+            "collector_admin_port": free_port(),
+        }
+        self.settings = Settings.model_validate(own | overrides)
+        self.service = Service("collector", home, self.settings, self.settings.collector_admin_port)
+        self.write_key = ""
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.settings.collector_port}"
+
+    def prepare(self) -> Self:
+        """Create the topics and a project."""
+        apply_topics(self.settings)
+        self.write_key = self.command("projects", "add", "--name", "tests", "--tenant", TENANT).strip()
+        return self
+
+    def start(self) -> Self:
+        """Start the process and wait until it is ready."""
+        self.service.start()
+        return self
+
+    def command(self, *arguments: str, code: int = 0) -> str:
+        """Run `python -m collector …` to its end and return what it printed; it must exit with `code`."""
+        done = subprocess.run(
+            [*python("collector"), *arguments],
+            env=to_environ(self.settings) | {"PATH": "/usr/bin:/bin", "COLUMNS": "200"},
+            cwd=PROJECT_ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout if code == 0 else done.stderr
+
+    def post(self, path: str, body: Any, headers: Mapping[str, str] | None = None, timeout_s: float = 30) -> int:
+        """The status of a POST with the project's key. Raises OSError when nobody answers."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        basic = base64.b64encode(f"{self.write_key}:".encode()).decode()
+        own = {"Authorization": f"Basic {basic}", "Content-Type": "application/json"}
+        sent = urllib.request.Request(f"{self.url}{path}", data, own | dict(headers or {}), method="POST")
+        try:
+            with urllib.request.urlopen(sent, timeout=timeout_s) as answer:
+                status: int = answer.status
+                return status
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+
+    def stored(self, topic: str) -> list[Stored]:
+        """Everything in a topic, in the order of partitions and offsets."""
+        return read_topic(self.settings, topic)
+
+    def raw_events(self) -> list[dict[str, Any]]:
+        """The raw events, in the order of their ids."""
+        return sorted((stored.value for stored in self.stored("raw_events")), key=lambda value: str(value["event_id"]))
+
+
+def read_topic(settings: Settings, topic: str) -> list[Stored]:
+    """Everything in a topic, in the order of partitions and offsets."""
+    consumer = Consumer(consumer_config(settings, f"test-{uuid.uuid4()}", enable_partition_eof=True))
+    name = settings.topic(topic)
+    found: list[Stored] = []
+    try:
+        partitions = consumer.list_topics(name, timeout=10).topics[name].partitions
+        consumer.assign([TopicPartition(name, partition, OFFSET_BEGINNING) for partition in partitions])
+        ended = 0
+        while ended < len(partitions):
+            message = consumer.poll(20)
+            assert message is not None, f"{name} cannot be read"
+            if message.error() is None:
+                found.append(Stored(message.key(), message.partition(), codec(topic).decode(message.value())))
+            else:
+                assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
+                ended += 1
+    finally:
+        consumer.close()
+    return sorted(found, key=lambda stored: stored.partition)

@@ -1,0 +1,218 @@
+"""Connections: what slow, odd and vanishing clients meet."""
+
+import asyncio
+import base64
+
+import pytest
+
+from tests.collector.conftest import Serve, Served
+from tests.collector.made import WRITE_KEY
+
+KEY = base64.b64encode(f"{WRITE_KEY}:".encode()).decode()
+EVENT = b'{"event":"E","userId":"u"}'
+
+
+def request(body: bytes = EVENT, version: str = "1.1", **headers: str) -> bytes:
+    """The bytes of a POST /v1/track."""
+    lines = {"Host": "h", "Authorization": f"Basic {KEY}", "Content-Length": str(len(body))} | headers
+    head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in lines.items())
+    return f"POST /v1/track HTTP/{version}\r\n{head}\r\n".encode() + body
+
+
+class Wire:
+    """A connection on which nothing is done by itself."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def to(cls, served: Served) -> "Wire":
+        return cls(*await asyncio.open_connection("127.0.0.1", served.port))
+
+    async def answer(self) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers in lower case, body of the next answer."""
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
+        status, *lines = head.strip().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        body = await self.reader.readexactly(int(headers.get("content-length", 0)))
+        return int(status.split()[1]), headers, body
+
+    async def is_closed(self) -> bool:
+        """Whether the collector closes the connection without another byte."""
+        return await self.reader.read(1) == b""
+
+
+async def test_requests_follow_each_other_on_one_connection(serve: Serve) -> None:
+    served = await serve()
+    wire = await Wire.to(served)
+    for _ in range(3):
+        wire.writer.write(request())
+        status, _, body = await wire.answer()
+        assert (status, body) == (200, b'{"success":true}')
+    assert len(served.publisher.records) == 3
+
+
+async def test_requests_in_a_row_are_answered_in_a_row(serve: Serve) -> None:
+    served = await serve()
+    wire = await Wire.to(served)
+    wire.writer.write(request() + request(b"broken") + request())
+    assert [(await wire.answer())[0] for _ in range(3)] == [200, 400, 200]
+
+
+async def test_a_request_that_asks_for_it_is_the_last_of_its_connection(serve: Serve) -> None:
+    served = await serve()
+    for sent in (request(Connection="close"), request(version="1.0"), request(b"broken", Connection="close")):
+        wire = await Wire.to(served)
+        wire.writer.write(sent)
+        _, headers, _ = await wire.answer()
+        assert headers["connection"] == "close"
+        assert await wire.is_closed()
+
+
+async def test_while_stopping_every_answer_is_the_last_of_its_connection(serve: Serve) -> None:
+    served = await serve()
+    wire = await Wire.to(served)
+    wire.writer.write(request())
+    assert "connection" not in (await wire.answer())[1]
+    served.collector.is_stopping = True
+    wire.writer.write(request())
+    status, headers, _ = await wire.answer()
+    assert (status, headers["connection"]) == (200, "close")
+    assert await wire.is_closed()
+
+
+async def test_a_body_in_pieces_is_put_together(serve: Serve) -> None:
+    served = await serve()
+    wire = await Wire.to(served)
+    for byte in request():
+        wire.writer.write(bytes([byte]))
+        await wire.writer.drain()
+        await asyncio.sleep(0)
+    assert (await wire.answer())[0] == 200
+    assert served.publisher.decoded("raw_events")[0]["event_name"] == "E"
+
+
+async def test_a_client_that_asks_whether_to_go_on_is_told_so(serve: Serve) -> None:
+    served = await serve()
+    wire = await Wire.to(served)
+    wire.writer.write(request(Expect="100-continue").removesuffix(EVENT))
+    assert await wire.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    wire.writer.write(EVENT)
+    assert (await wire.answer())[0] == 200
+
+
+async def test_headers_that_trickle_in_end_the_connection(serve: Serve) -> None:
+    served = await serve(collector_body_read_ms_max=200)
+    wire = await Wire.to(served)
+    wire.writer.write(b"POST /v1/track HTTP/1.1\r\nHost: h\r\n")
+    async with asyncio.timeout(10):
+        assert await wire.is_closed()
+
+
+async def test_headers_that_trickle_in_end_the_connection_also_after_a_good_request(serve: Serve) -> None:
+    served = await serve(collector_body_read_ms_max=300)
+    wire = await Wire.to(served)
+    wire.writer.write(request())
+    assert (await wire.answer())[0] == 200
+    wire.writer.write(b"POST /v1/track HTTP/1.1\r\n")
+    async with asyncio.timeout(10):
+        assert await wire.is_closed()
+
+
+async def test_headers_in_two_pieces_within_the_time_are_in_order(serve: Serve) -> None:
+    served = await serve(collector_body_read_ms_max=300)
+    wire = await Wire.to(served)
+    sent = request()
+    wire.writer.write(sent[:20])
+    await asyncio.sleep(0.05)
+    wire.writer.write(sent[20:])
+    assert (await wire.answer())[0] == 200
+    await asyncio.sleep(0.4)
+    wire.writer.write(request())
+    assert (await wire.answer())[0] == 200
+
+
+async def test_a_body_that_trickles_in_is_408(serve: Serve) -> None:
+    served = await serve(collector_body_read_ms_max=200)
+    wire = await Wire.to(served)
+    wire.writer.write(request()[:-1])
+    async with asyncio.timeout(10):
+        status, _, body = await wire.answer()
+    assert status == 408
+    assert b"request_timeout" in body
+    assert served.publisher.records == []
+
+
+async def test_an_idle_connection_is_closed(serve: Serve) -> None:
+    served = await serve(collector_keepalive_s=1)
+    wire = await Wire.to(served)
+    wire.writer.write(request())
+    assert (await wire.answer())[0] == 200
+    async with asyncio.timeout(10):
+        assert await wire.is_closed()
+
+
+async def test_bodies_under_way_are_bounded_together(serve: Serve) -> None:
+    served = await serve(collector_inflight_bytes_max=1000)
+    first, second, third = [await Wire.to(served) for _ in range(3)]
+    large = b" " * 700
+    first.writer.write(request(large)[:-10])
+    await asyncio.sleep(0.1)
+    second.writer.write(request(large)[:-10])
+    status, headers, _ = await second.answer()
+    assert (status, headers["retry-after"]) == (503, "5")
+    third.writer.write(request())
+    assert (await third.answer())[0] == 200
+    first.writer.write(b" " * 10)
+    assert (await first.answer())[0] == 400
+    third.writer.write(request(EVENT + large)[:-1])
+    await asyncio.sleep(0.05)
+    third.writer.write(b" ")
+    assert (await third.answer())[0] == 200
+
+
+async def test_a_client_that_vanishes_harms_nobody(serve: Serve) -> None:
+    served = await serve()
+    vanishing = await Wire.to(served)
+    vanishing.writer.write(request()[:-5])
+    await vanishing.writer.drain()
+    vanishing.writer.transport.abort()
+    other = await Wire.to(served)
+    other.writer.write(request())
+    assert (await other.answer())[0] == 200
+    assert len(served.publisher.records) == 1
+
+
+async def test_a_client_that_vanishes_while_it_waits_has_its_events_stored(serve: Serve) -> None:
+    served = await serve()
+    served.publisher.durable = None
+    vanishing = await Wire.to(served)
+    vanishing.writer.write(request())
+    await vanishing.writer.drain()
+    await served.publisher.published.wait()
+    vanishing.writer.transport.abort()
+    served.publisher.durable = True
+    other = await Wire.to(served)
+    other.writer.write(request())
+    assert (await other.answer())[0] == 200
+    assert len(served.publisher.records) == 2
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01",
+        b"GARBAGE\r\n\r\n",
+        b"POST /v1/track HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        b"POST /v1/track HTTP/1.1\r\nHost: h\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
+        b"POST /v1/track HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+async def test_what_is_no_http_is_400_and_closed(serve: Serve, sent: bytes) -> None:
+    served = await serve()
+    wire = await Wire.to(served)
+    wire.writer.write(sent)
+    async with asyncio.timeout(10):
+        assert (await wire.answer())[0] == 400
+        assert await wire.is_closed()

@@ -1,0 +1,171 @@
+"""The life of the process: start, settings, several processes, SIGTERM."""
+
+import os
+import re
+import signal
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+from docker.local.kafka import KafkaServer
+from docker.local.process import HOST, free_port
+from schemas.settings import to_environ
+from tests.collector.made import track
+from tests.collector.running import Running
+from tests.pipeline import Service
+
+
+def test_sigterm_answers_what_is_open_takes_no_more_and_exits_with_0(running: Running) -> None:
+    taken: list[str] = []
+    refused: list[object] = []
+    stopping = threading.Event()
+
+    def send(client: int) -> None:
+        number = 0
+        while True:
+            message_id = f"{client}-{number}"
+            try:
+                status = running.post("/v1/batch", {"batch": [track(messageId=message_id)]})
+            except OSError as error:
+                # Nothing but a refused connection once the port is closed; never a request cut off before its answer.
+                refused.append(error)
+                assert stopping.is_set()
+                return
+            assert status == 200
+            taken.append(message_id)
+            number += 1
+
+    clients = [threading.Thread(target=send, args=(client,)) for client in range(8)]
+    for client in clients:
+        client.start()
+    time.sleep(1)
+    stopping.set()
+    assert running.service.terminate() == 0
+    for client in clients:
+        client.join()
+    assert all("refused" in str(error) for error in refused), refused
+    found = [event["client_message_id"] for event in running.raw_events()]
+    assert sorted(found) == sorted(taken)
+    assert len(taken) > 50
+
+
+def test_readyz_is_503_before_the_port_closes(running: Running) -> None:
+    assert running.service.get("/readyz") == (200, "ready\n")
+    pid = running.service.pid
+    assert pid is not None
+    connection = HTTPConnection(HOST, running.settings.collector_port)
+    connection.request("GET", "/")
+    connection.getresponse().read()
+    os.kill(pid, signal.SIGTERM)
+    give_up_at = time.monotonic() + 5
+    while (answer := running.service.get("/readyz"))[0] == 200:
+        assert time.monotonic() < give_up_at
+    assert answer == (503, "stopping\n")
+    # A connection that is open already gets one more answer, and is told that it is the last.
+    connection.request("GET", "/")
+    last = connection.getresponse()
+    assert (last.status, last.headers["Connection"]) == (404, "close")
+
+
+def test_metrics_tell_what_was_taken(running: Running) -> None:
+    assert running.post("/v1/batch", {"batch": [track(), track(), {}]}) == 200
+    _, text = running.service.get("/metrics")
+    assert 'tally_collector_events_total{outcome="accepted",reason=""} 2.0' in text
+    assert 'tally_collector_events_total{outcome="dead",reason="type_unknown"} 1.0' in text
+    assert 'tally_collector_requests_total{route="batch",status="200"} 1.0' in text
+    assert "tally_collector_projects 1.0" in text
+    assert "tally_collector_inflight_bytes 0.0" in text
+    assert running.service.get("/healthz") == (200, "ok\n")
+
+
+@pytest.fixture
+def several(tmp_path: Path, kafka_server: KafkaServer, topic_prefix: str) -> Iterator[Running]:
+    """Two processes on one port."""
+    overrides = {"collector_processes": 2, "collector_admin_port": free_port()}
+    collector = Running(tmp_path / "collector", kafka_server.bootstrap, topic_prefix, **overrides).prepare()
+    second = Service("collector", tmp_path / "second", collector.settings, collector.settings.collector_admin_port + 1)
+    with collector.service:
+        wait_for_port(second)
+        yield collector
+
+
+def wait_for_port(service: Service) -> None:
+    give_up_at = time.monotonic() + 30
+    while not service.is_ready():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.1)
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def accepted(running: Running, index: int) -> float:
+    """How many events one of the processes has accepted."""
+    url = f"http://{HOST}:{running.settings.collector_admin_port + index}/metrics"
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        text = answer.read().decode()
+    found = re.search(r'events_total\{outcome="accepted",reason=""\} (\S+)', text)
+    return float(found[1]) if found else 0.0
+
+
+def test_processes_share_the_port_and_a_dead_one_is_replaced(several: Running) -> None:
+    parent = several.service.pid
+    assert parent is not None
+    before = children(parent)
+    assert len(before) == 2
+    for _ in range(60):
+        assert several.post("/v1/track", track()) == 200
+    assert accepted(several, 0) + accepted(several, 1) == 60
+    assert min(accepted(several, 0), accepted(several, 1)) > 0
+    os.kill(before[0], signal.SIGKILL)
+    give_up_at = time.monotonic() + 30
+    while len(after := children(parent)) < 2 or before[0] in after:
+        assert time.monotonic() < give_up_at
+        time.sleep(0.1)
+    wait_for_port(several.service)
+    assert before[1] in after
+    assert several.post("/v1/track", track()) == 200
+    assert several.service.terminate() == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in after)
+
+
+def test_processes_end_with_their_parent_however_it_ends(several: Running) -> None:
+    parent = several.service.pid
+    assert parent is not None
+    orphans = children(parent)
+    several.service.kill()
+    give_up_at = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in orphans):
+        assert time.monotonic() < give_up_at
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("TALLY_COLLECTOR_PORT", "99999", "TALLY_COLLECTOR_PORT: Input should be less than or equal to 65535"),
+        ("TALLY_COLLECTOR_BODY_BYTES_MAX", "0", "TALLY_COLLECTOR_BODY_BYTES_MAX: Input should be greater than 0"),
+        ("TALLY_COLLECTOR_PRT", "1", "TALLY_COLLECTOR_PRT: no such setting"),
+        (
+            "TALLY_COLLECTOR_TRUSTED_PROXIES",
+            "10.0.0.0/33",
+            "TALLY_COLLECTOR_TRUSTED_PROXIES: Value error, '10.0.0.0/33'",
+        ),
+        ("TALLY_COLLECTOR_HOST", "192.0.2.1", "TALLY_COLLECTOR_HOST, TALLY_COLLECTOR_PORT: cannot listen on 192.0.2.1"),
+        ("TALLY_COLLECTOR_ADMIN_PORT", "{taken}", "TALLY_ADMIN_HOST, TALLY_COLLECTOR_ADMIN_PORT: cannot listen on"),
+    ],
+)
+def test_a_bad_setting_names_itself_and_exits_with_2(
+    running: Running, monkeypatch: pytest.MonkeyPatch, name: str, value: str, problem: str
+) -> None:
+    environ = to_environ(running.settings) | {"TALLY_COLLECTOR_PORT": "0", "TALLY_COLLECTOR_ADMIN_PORT": "0"}
+    environ[name] = value.format(taken=running.settings.collector_admin_port)
+    monkeypatch.setattr("tests.collector.running.to_environ", lambda _settings: environ)
+    assert problem in running.command("run", code=2)
