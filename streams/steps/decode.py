@@ -25,8 +25,7 @@ _CHECKS: Final[tuple[tuple[str, pl.Expr], ...]] = (
     # Who owns a record is read off its key wherever the value cannot be trusted: the two must agree.
     (
         "the Kafka key does not begin with tenant_id/project_id/",
-        pl.col("key")
-        .cast(pl.String, strict=False)
+        pl.col("key_text")
         .str.starts_with(pl.concat_str("tenant_id", pl.lit("/"), "project_id", pl.lit("/")))
         .fill_null(value=False),
     ),
@@ -70,13 +69,29 @@ def decode(records: Records, codec: Codec) -> tuple[pl.DataFrame, list[Invalid]]
         pl.Series("index", indexes, dtype=pl.Int64),
     )
     sound = pl.all_horizontal(*(check for _, check in _CHECKS))
-    if frame.select(sound.all()).item():
+    checked = frame.with_columns(key_text=_texts(frame["key"]))
+    if checked.select(sound.all()).item():
         return frame, invalid
-    unsound = frame.filter(~sound)
+    unsound = checked.filter(~sound)
     problem = pl.coalesce(*(pl.when(~check).then(pl.lit(name)) for name, check in _CHECKS))
     named = unsound.select("index", problem=problem).rows()
     invalid = invalid + [Invalid(index, DeadReason.FIELD_INVALID, text) for index, text in named]
-    return frame.filter(sound), invalid
+    return checked.filter(sound).drop("key_text"), invalid
+
+
+def _texts(keys: pl.Series) -> pl.Series:
+    """The keys as text, null for one that is no UTF-8."""
+    try:
+        return keys.cast(pl.String)
+    except pl.exceptions.ComputeError:  # raised for all because of one, by a cast that is not strict too
+        return pl.Series([_text(key) for key in keys.to_list()], dtype=pl.String)
+
+
+def _text(key: bytes | None) -> str | None:
+    try:
+        return None if key is None else key.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _pick(column: Sequence[_T], indexes: list[int], whole: bool) -> Sequence[_T]:
