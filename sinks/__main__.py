@@ -26,6 +26,7 @@ from sinks.delivery import Delivery
 from sinks.failpoints import Failpoint, from_environ
 from sinks.graveyard import KafkaGraveyard
 from sinks.http_connection import Connection, Server
+from sinks.inspect import ledger, trace
 from sinks.intake import Intake, Limits, Resumption
 from sinks.lane import Lane, Pace
 from sinks.poison import DeadLetters
@@ -44,6 +45,10 @@ EXIT_TABLE_UNFIT = 3
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 log = structlog.get_logger()
+
+
+app.command()(ledger)
+app.command()(trace)
 
 
 @app.callback()

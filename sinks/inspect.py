@@ -1,0 +1,142 @@
+"""The commands that look: `ledger` and `trace`. They read Kafka and the tables, and change nothing."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+from clickhouse_driver import Client
+from clickhouse_driver.errors import Error as ClickHouseError
+from confluent_kafka import KafkaException
+from rich.console import Console
+from rich.table import Table
+
+from schemas.registry import open_ids
+from schemas.settings import Settings, SettingsError, load
+from sinks import trace as tracing
+from sinks.audit import Auditor, Ledger
+from sinks.ledger_sources import LedgerError, Tables, Topics
+
+EXIT_UNSOUND = 1
+EXIT_SETTINGS = 2
+EXIT_UNREACHABLE = 4
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_OUTCOMES = ("accepted", "stored", "duplicate", "dead", "in_flight")
+console = Console()
+
+
+@contextmanager
+def sources() -> Iterator[tuple[Settings, Client, Topics]]:
+    """Settings, tables and topics; what cannot be reached ends the command with its name."""
+    try:
+        settings = load()
+    except SettingsError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(EXIT_SETTINGS) from None
+    client = Client(
+        settings.clickhouse_host,
+        port=settings.clickhouse_tcp_port,
+        user=settings.clickhouse_user,
+        password=settings.clickhouse_password.get_secret_value(),
+        database=settings.clickhouse_database,
+        connect_timeout=5,
+    )
+    topics = Topics(settings, open_ids(settings.schema_registry_url, settings.topic_prefix))
+    try:
+        yield settings, client, topics
+    except (LedgerError, KafkaException, ClickHouseError, EOFError, OSError) as error:
+        typer.echo(f"cannot be read: {error}", err=True)
+        raise typer.Exit(EXIT_UNREACHABLE) from None
+    finally:
+        topics.close()
+        client.disconnect()
+
+
+def ledger(
+    project: Annotated[str | None, typer.Option(help="only this project id")] = None,
+    since: Annotated[str | None, typer.Option(help="only what came since: 30m, 6h, 2d, or an ISO time")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
+) -> None:
+    """Account for every accepted event that raw_events still holds. Exits 1 when one is lost or stands twice."""
+    with sources() as (settings, client, topics):
+        since_ms = None if since is None else moment_ms(since)
+        tell = (lambda line: None) if as_json else (lambda line: console.print(f"[dim]{line}[/]"))
+        found = Auditor(topics, Tables(client, settings)).audit(since_ms, tell)
+        names = dict(client.execute("SELECT toString(project_id), any(name) FROM projects FINAL GROUP BY 1"))
+    shown = {name: counts for name, counts in found.projects.items() if project in (None, name)}
+    if as_json:
+        typer.echo(json.dumps(as_dict(found, shown)))
+    else:
+        _print(found, shown, names)
+    if not found.total.sound:
+        raise typer.Exit(EXIT_UNSOUND)
+
+
+def as_dict(found: Ledger, projects: dict[str, Any]) -> dict[str, Any]:
+    """The ledger as JSON knows it."""
+    total = found.total
+    return {
+        **{outcome: getattr(total, outcome) for outcome in _OUTCOMES},
+        "difference": total.difference,
+        "lost": {str(number): account.lost for number, account in found.partitions.items() if account.lost},
+        "doubled": {str(number): account.doubled for number, account in found.partitions.items() if account.doubled},
+        "sound": total.sound,
+        "projects": {name: dict(counts) for name, counts in projects.items()},
+    }
+
+
+def _print(found: Ledger, projects: dict[str, Any], names: dict[str, str]) -> None:
+    table = Table("project", "accepted", "stored", "duplicate", "dead", "in flight")
+    for name, counts in sorted(projects.items()):
+        table.add_row(names.get(name) or name, *(str(counts[outcome]) for outcome in _OUTCOMES))
+    total = found.total
+    table.add_section()
+    table.add_row("all", *(str(getattr(total, outcome)) for outcome in _OUTCOMES))
+    console.print(table)
+    if total.sound:
+        console.print("[green]sound[/]: accepted - stored - duplicate - dead - in flight = 0, nothing stands twice")
+    for number, account in found.partitions.items():
+        for what in ("lost", "doubled"):
+            if offsets := getattr(account, what):
+                some = ", ".join(map(str, offsets[:10]))
+                console.print(f"[red]{what}[/]: partition {number}, {len(offsets)} offsets: {some} …")
+
+
+def trace(message_id: Annotated[str, typer.Argument(help="the event's messageId, as the client sent it")]) -> None:
+    """Say where an event is: stored, duplicate, dead letter or in flight, and why. Exits 1 when it is nowhere."""
+    with sources() as (_, client, topics):
+        projects = [name for (name,) in client.execute("SELECT DISTINCT toString(project_id) FROM projects")]
+        ids = tracing.message_ids(message_id, projects)
+        sightings = list(tracing.in_tables(client, message_id, ids))
+        rows = tracing.stored_places(client, ids)
+        for partition in topics.partitions():
+            processed = topics.processed(partition)
+            low, end = topics.bounds(partition)
+            console.print(f"[dim]reading partition {partition}: {end - low} raw events[/]")
+            events = topics.tail(partition, low, end)
+            sightings += tracing.in_topic(events, ids, rows, partition, processed)
+    for sighting in sightings:
+        console.print(
+            f"[bold]{sighting.where}[/] (project {sighting.project_id}): {sighting.particulars}", highlight=False
+        )
+    if not sightings:
+        console.print(
+            "nowhere: not in events, dead_letters or raw_events. Was it answered 200, by this project's write key, and "
+            "less than 7 days ago?"
+        )
+        raise typer.Exit(EXIT_UNSOUND)
+
+
+def moment_ms(text: str) -> int:
+    """Milliseconds since 1970 of `30m`, `6h`, `2d` ago or an ISO time. Raises typer.BadParameter."""
+    try:
+        if text[-1:] in _UNITS and text[:-1].isdigit():
+            then = datetime.now(UTC) - timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
+        else:
+            then = datetime.fromisoformat(text)
+            then = then if then.tzinfo else then.replace(tzinfo=UTC)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is neither like 30m, 6h, 2d nor an ISO time") from None
+    return int(then.timestamp() * 1000)

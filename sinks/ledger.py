@@ -1,0 +1,126 @@
+"""The ledger: accepted - stored - duplicate - dead - in flight = 0, for every partition of raw_events. Pure.
+
+Everything is computed from what is durable: the offsets of the topic (one an accepted event), the lineage columns of
+the tables, and the raw events themselves for what is neither stored nor dead. Counters in memory, which a crash resets,
+have no part in it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+SPAN_MAX: Final = 500_000  # offsets settled at once: 4 MB of them
+_MINUTE_MS: Final = 60_000
+
+Offsets = npt.NDArray[np.int64]
+
+
+class RawEvent(NamedTuple):
+    """What the ledger needs of a raw event."""
+
+    offset: int
+    tenant_id: str
+    project_id: str
+    message_id: str
+    received_ms: int
+
+
+class Stored(NamedTuple):
+    """What the tables hold of a span: source offsets that have a row, more than one row, a dead letter."""
+
+    rows: Offsets
+    doubled: Offsets
+    dead: Offsets
+
+
+@dataclass(slots=True)
+class Account:
+    """How many accepted events ended where. `lost` and `doubled` name source offsets; a sound ledger has none."""
+
+    accepted: int = 0
+    stored: int = 0
+    duplicate: int = 0
+    dead: int = 0
+    in_flight: int = 0
+    lost: list[int] = field(default_factory=list)
+    doubled: list[int] = field(default_factory=list)
+
+    @property
+    def difference(self) -> int:
+        """accepted - stored - duplicate - dead - in flight: the number of events nobody can account for."""
+        return self.accepted - self.stored - self.duplicate - self.dead - self.in_flight
+
+    @property
+    def sound(self) -> bool:
+        """Nothing lost and nothing twice."""
+        return self.difference == 0 and not self.lost and not self.doubled
+
+    def add(self, other: "Account") -> None:
+        """Add another account to this one."""
+        self.accepted += other.accepted
+        self.stored += other.stored
+        self.duplicate += other.duplicate
+        self.dead += other.dead
+        self.in_flight += other.in_flight
+        self.lost += other.lost
+        self.doubled += other.doubled
+
+
+Kept = Callable[[Sequence[RawEvent]], set[tuple[str, str]]]
+
+
+def spans(start: int, end: int, span_max: int = SPAN_MAX) -> Iterable[tuple[int, int]]:
+    """[start, end) in pieces of at most `span_max` offsets."""
+    return ((first, min(first + span_max, end)) for first in range(start, end, span_max))
+
+
+def missing(start: int, end: int, stored: Stored) -> Offsets:
+    """The offsets of [start, end) that are neither a row nor a dead letter: duplicates, or losses."""
+    present = np.zeros(end - start, dtype=bool)
+    present[stored.rows - start] = True
+    present[stored.dead - start] = True
+    return np.flatnonzero(~present) + start
+
+
+def settle(
+    start: int, end: int, stored: Stored, read: Callable[[Offsets], Iterable[RawEvent]], kept: Kept
+) -> tuple[Account, list[RawEvent]]:
+    """The account of [start, end), and the duplicates in it.
+
+    `read` gives the raw events at offsets, and leaves out those the topic no longer has. `kept` says which
+    (project_id, message_id) have a row: an event that has none itself is a duplicate if another with its id does.
+    """
+    absent = missing(start, end, stored)
+    account = Account(
+        accepted=end - start,
+        stored=len(stored.rows),
+        dead=len(np.setdiff1d(stored.dead, stored.rows)),
+        doubled=stored.doubled.tolist(),
+    )
+    events = list(read(absent)) if len(absent) else []
+    having = kept(events) if events else set()
+    duplicates = [event for event in events if (event.project_id, event.message_id) in having]
+    accounted = {event.offset for event in duplicates}
+    account.duplicate = len(duplicates)
+    account.lost = [offset for offset in absent.tolist() if offset not in accounted]
+    return account, duplicates
+
+
+def frontier(committed: int, watermark: int | None, sink_behind: bool) -> int:
+    """Up to which raw offset everything must have landed.
+
+    committed: the streams group's offset, below which all outputs are durable. watermark: the highest source offset
+    that the sink has written, None before its first. When it has written all of enriched_events, `committed` itself.
+    """
+    if not sink_behind:
+        return committed
+    return 0 if watermark is None else min(committed, watermark + 1)
+
+
+def by_minute(events: Iterable[RawEvent]) -> Mapping[tuple[str, int], int]:
+    """Number of events of each project and minute (ms since 1970)."""
+    return Counter((event.project_id, event.received_ms // _MINUTE_MS * _MINUTE_MS) for event in events)
