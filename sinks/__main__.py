@@ -19,6 +19,7 @@ from schemas.kafka import consumer_config, producer_config
 from schemas.metrics import SinksMetrics
 from schemas.registry import SchemaIds, open_ids
 from schemas.settings import Settings, SettingsError, load
+from sinks import letters_commands
 from sinks.admin import AdminServer
 from sinks.assignment import Assignment
 from sinks.clickhouse import ClickHouseWriter
@@ -49,6 +50,8 @@ log = structlog.get_logger()
 
 app.command()(ledger)
 app.command()(trace)
+app.command()(letters_commands.replay)
+app.add_typer(letters_commands.app, name="dead-letters")
 
 
 @app.callback()

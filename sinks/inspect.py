@@ -115,7 +115,7 @@ def trace(message_id: Annotated[str, typer.Argument(help="the event's messageId,
             processed = topics.processed(partition)
             low, end = topics.bounds(partition)
             console.print(f"[dim]reading partition {partition}: {end - low} raw events[/]")
-            events = topics.tail(partition, low, end)
+            events = topics.tail(partition, low, end, message_id.encode())
             sightings += tracing.in_topic(events, ids, rows, partition, processed)
     for sighting in sightings:
         console.print(

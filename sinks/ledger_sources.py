@@ -86,8 +86,11 @@ class Topics:
         (committed,) = consumer.committed([TopicPartition(topic, partition)], timeout=_TIMEOUT_S)
         return committed
 
-    def read(self, partition: int, offsets: Offsets) -> Iterator[RawEvent]:
-        """The raw events at these offsets (rising), as far as the topic still has them and they can be decoded."""
+    def read(self, partition: int, offsets: Offsets, containing: bytes = b"") -> Iterator[RawEvent]:
+        """The raw events at these offsets (rising), as far as the topic still has them and they can be decoded.
+
+        containing: only those whose bytes hold this, which is told without decoding.
+        """
         position = -1
         for offset in offsets.tolist():
             if position < 0 or not position <= offset <= position + _SKIP_MAX:
@@ -98,12 +101,12 @@ class Topics:
                 if message is None:
                     return
                 position = message.offset() + 1
-                if message.offset() == offset:
+                if message.offset() == offset and containing in (message.value() or b""):
                     yield from self._decoded(message)
 
-    def tail(self, partition: int, start: int, end: int) -> Iterator[RawEvent]:
-        """The raw events of [start, end)."""
-        return self.read(partition, np.arange(start, end, dtype=np.int64))
+    def tail(self, partition: int, start: int, end: int, containing: bytes = b"") -> Iterator[RawEvent]:
+        """The raw events of [start, end) whose bytes hold `containing`."""
+        return self.read(partition, np.arange(start, end, dtype=np.int64), containing)
 
     def _next(self) -> Any:
         message = self._consumer.poll(_TIMEOUT_S)

@@ -77,7 +77,8 @@ class Letters:
         """The dead letters, oldest first; payload is bytes."""
         where, values = wanted.where()
         rows = self._client.execute_iter(
-            f"SELECT {', '.join(_COLUMNS)} FROM dead_letters FINAL WHERE {where} ORDER BY first_seen_at, dead_letter_id",
+            f"SELECT {', '.join(_COLUMNS)} FROM dead_letters FINAL WHERE {where} "
+            "ORDER BY first_seen_at, dead_letter_id",
             values,
             settings={"strings_as_bytes": True, "max_block_size": 1_000},
         )

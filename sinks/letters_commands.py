@@ -1,0 +1,153 @@
+"""The commands for dead letters: `dead-letters list|show` and `replay`."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from confluent_kafka import Producer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from schemas.kafka import producer_config
+from schemas.registry import open_ids
+from schemas.settings import Settings
+from sinks.container import container
+from sinks.heads import HEADER_BYTES
+from sinks.http_connection import Connection, Server
+from sinks.inspect import moment_ms, sources
+from sinks.letters import Filter, Letter, Letters, Replayer, ReplayError, age
+from sinks.routes import ROUTES
+from sinks.schema_texts import SchemaTexts
+from sinks.writer import SinkError
+
+EXIT_INCOMPLETE = 1
+_SHOWN_BYTES = 2_000
+app = typer.Typer(no_args_is_help=True, help="Events that could not go on: list them, look at one.")
+console = Console()
+
+Reason = Annotated[str | None, typer.Option(help="only this reason")]
+Stage = Annotated[str | None, typer.Option(help="only this stage: collector, streams, sinks")]
+Project = Annotated[str | None, typer.Option(help="only this project id")]
+Since = Annotated[str | None, typer.Option(help="only what was first seen since: 30m, 6h, 2d, or an ISO time")]
+
+
+@app.command("list")
+def list_letters(reason: Reason = None, stage: Stage = None, project: Project = None, since: Since = None) -> None:
+    """Numbers by stage, reason and project, and the latest few."""
+    wanted = _filter(reason, stage, project, since)
+    with sources() as (_, client, _topics):
+        letters = Letters(client)
+        summary = letters.summary(wanted)
+        latest = list(letters.read(wanted))[-10:]
+    table = Table("stage", "reason", "project", "events", "latest")
+    for row_stage, row_reason, project_id, count, seen in summary:
+        table.add_row(row_stage, row_reason, project_id, str(count), f"{age(seen)} ago")
+    console.print(table)
+    for letter in latest:
+        console.print(f"{letter['dead_letter_id']}  {letter['reason']}: {letter['detail'][:80]}", highlight=False)
+
+
+@app.command("show")
+def show_letter(dead_letter_id: Annotated[str, typer.Argument(help="as `list` prints it")]) -> None:
+    """One dead letter whole: why, where from, and its bytes."""
+    with sources() as (_, client, _topics):
+        found = list(Letters(client).read(Filter(dead_letter_id=dead_letter_id)))
+    if not found:
+        typer.echo(f"no dead letter has the id {dead_letter_id}", err=True)
+        raise typer.Exit(EXIT_INCOMPLETE)
+    for name, value in found[0].items():
+        text = repr(value[:_SHOWN_BYTES]) if name == "payload" else str(value)
+        console.print(f"[bold]{name:18}[/] {text}", highlight=False)
+
+
+def replay(
+    reason: Reason = None,
+    stage: Stage = None,
+    project: Project = None,
+    since: Since = None,
+    dead_letter_id: Annotated[str | None, typer.Option("--id", help="only this dead letter")] = None,
+    dry_run: Annotated[bool, typer.Option(help="say what would be sent, send nothing")] = False,
+    rate: Annotated[float, typer.Option(help="events a second; 0: as fast as it goes")] = 500.0,
+) -> None:
+    """Send dead letters through again, once their cause is mended. Repeating it changes nothing.
+
+    What has been stored meanwhile is recognised by its id; what fails again is the same dead letter. Exits 1 when some
+    could not be sent.
+    """
+    wanted = _filter(reason, stage, project, since, dead_letter_id)
+    with sources() as (settings, client, _topics):
+        letters = Letters(client)
+        summary = letters.summary(wanted)
+        total = sum(row[3] for row in summary)
+        for row_stage, row_reason, project_id, count, _ in summary:
+            console.print(f"{count:8} {row_stage:10} {row_reason} (project {project_id})", highlight=False)
+        if dry_run or not total:
+            console.print("nothing sent" if dry_run else "no dead letters fit")
+            return
+        failed = _send(settings, letters, wanted, total, rate)
+    console.print(f"{total - len(failed)} sent, {len(failed)} not")
+    for problem in failed[:10]:
+        console.print(f"[red]{problem}[/]", highlight=False)
+    if failed:
+        raise typer.Exit(EXIT_INCOMPLETE)
+
+
+def _send(settings: Settings, letters: Letters, wanted: Filter, total: int, rate: float) -> list[str]:
+    """Send them all; the problems of those that could not be."""
+    failed: list[str] = []
+    replayer = Replayer(
+        f"http://{settings.collector_host}:{settings.collector_port}",
+        letters.write_keys(),
+        Producer(producer_config(settings)),
+        Insertion(settings),
+        rate,
+    )
+    # Read whole first: replaying may write to the table that is being read.
+    chosen: list[Letter] = list(letters.read(wanted))
+    with Progress(console=console, disable=not sys.stdout.isatty()) as progress:
+        task = progress.add_task("replaying", total=total)
+        for letter in chosen:
+            try:
+                replayer.replay(letter)
+            except (ReplayError, SinkError) as error:
+                failed.append(str(error))
+            progress.advance(task)
+    replayer.finish()
+    return failed
+
+
+class Insertion:
+    """Inserts a record that the database refused into its table again; the token makes a repetition nothing."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._ids = open_ids(settings.schema_registry_url, settings.topic_prefix)
+        self._connection = Connection(
+            Server(
+                settings.clickhouse_host,
+                settings.clickhouse_http_port,
+                settings.clickhouse_database,
+                settings.clickhouse_user,
+                settings.clickhouse_password.get_secret_value(),
+                settings.sinks_request_ms_max / 1000,
+            )
+        )
+
+    def __call__(self, payload: bytes, token: str) -> None:
+        """Raises ReplayError for what is no record, SinkError when the database refuses it again."""
+        schema_id = int.from_bytes(payload[1:HEADER_BYTES])
+        for route in ROUTES.values():
+            texts = SchemaTexts(route.topic, self._ids)
+            if texts.verdict(schema_id) is None:
+                settings: dict[str, Any] = {"async_insert": 0, "insert_deduplicate": 1}
+                settings |= {"insert_deduplication_token": f"replay/{token}", "wait_end_of_query": 1}
+                body = container(texts.text(schema_id), [payload])
+                self._connection.send(f"INSERT INTO {route.table} FORMAT Avro", body, settings)
+                return
+        raise ReplayError(f"dead letter {token} is no record of a topic that sinks write (schema id {schema_id})")
+
+
+def _filter(
+    reason: str | None, stage: str | None, project: str | None, since: str | None, dead_letter_id: str | None = None
+) -> Filter:
+    return Filter(reason, stage, project, None if since is None else moment_ms(since), dead_letter_id)
