@@ -5,6 +5,7 @@ with the loop for the interpreter.
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NotRequired, Protocol, TypedDict
@@ -105,7 +106,8 @@ class KafkaPublisher:
                 queue_buffering_max_kbytes=max(2**20, 4 * settings.collector_inflight_bytes_max // 1024),
                 reconnect_backoff_max_ms=1000,
             )
-            | {"error_cb": self._on_error}
+            | {"error_cb": self._on_error},
+            logger=logging.getLogger("librdkafka"),
         )
         self._timer = self._loop.call_later(_IDLE_POLL_S, self._poll)
         self._is_busy = False
@@ -179,8 +181,8 @@ class KafkaPublisher:
         self._timer = self._loop.call_later(_BUSY_POLL_S if requests else _IDLE_POLL_S, self._poll)
 
     def _on_error(self, error: KafkaError) -> None:
-        _log.warning("kafka", error=error.str(), fatal=error.fatal())
         if error.fatal():
+            _log.error("kafka", error=error.str())
             self._on_fatal(error.str())
 
     def close(self, timeout_s: float) -> int:

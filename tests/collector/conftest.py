@@ -64,7 +64,7 @@ async def serve() -> AsyncIterator[Serve]:
     started: list[tuple[asyncio.Server, Served]] = []
 
     async def start(directory: ProjectDirectory | None = None, **settings: Any) -> Served:
-        served = Served(Settings(**settings), directory or directory_of())
+        served = Served(Settings.model_validate(settings), directory or directory_of())
         listening = await asyncio.get_running_loop().create_server(served.server, "127.0.0.1", 0)
         served.port = listening.sockets[0].getsockname()[1]
         started.append((listening, served))

@@ -3,6 +3,7 @@
 import base64
 import json
 import subprocess
+import time
 import urllib.error
 import urllib.request
 import uuid
@@ -13,6 +14,7 @@ from typing import Any, Self
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
+from collector.projects_admin import project_record, write_project
 from docker.local import PROJECT_ROOT
 from docker.local.process import HOST, free_port
 from schemas.apply import apply_topics
@@ -55,7 +57,9 @@ class Running:
     def prepare(self) -> Self:
         """Create the topics and a project."""
         apply_topics(self.settings)
-        self.write_key = self.command("projects", "add", "--name", "tests", "--tenant", TENANT).strip()
+        record = project_record(None, time.time_ns() // 1_000_000, name="tests", tenant_id=TENANT)
+        write_project(self.settings, codec("projects"), record)
+        self.write_key = record["write_key"]
         return self
 
     def start(self) -> Self:
