@@ -15,6 +15,10 @@ from schemas.settings import PREFIX, SettingsError
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
+# The first bytes of IPv4 addresses that private, local and reserved networks begin with.
+_V4_FIRST_BYTES = frozenset((0, 10, 100, 127, 169, 172, 192, 198, 203, *range(224, 256)))
+
+
 class Place(NamedTuple):
     """ISO 3166-1 alpha-2 code in capitals and the city's English name; '' where nothing is known."""
 
@@ -44,7 +48,7 @@ class Database:
 
 
 class Places:
-    """Looks an address up in the databases that are there; about 5 µs an address: put it behind a cache."""
+    """Looks an address up in the databases that are there; 5 µs an address, 10 with cities: put it behind a cache."""
 
     def __init__(self, country: Database | None, cities: tuple[Database, ...]) -> None:
         self._country = country
@@ -100,7 +104,15 @@ def routable(text: str) -> IPAddress | None:
         return None
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
-    return address if address.is_global else None
+    return address if _is_global(address) else None
+
+
+def _is_global(address: IPAddress) -> bool:
+    """`address.is_global`, without its 5 µs where the first bits decide: in nearly all addresses of visitors."""
+    if address.version == 4:
+        return int(address) >> 24 not in _V4_FIRST_BYTES or address.is_global
+    first = int(address) >> 112
+    return (0x2003 <= first < 0x3FFF) or address.is_global
 
 
 def _country_of(record: dict[str, Any]) -> str:

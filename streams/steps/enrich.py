@@ -91,11 +91,18 @@ def _campaigns(contexts: list[Context]) -> list[pl.Series]:
 
 
 def _channels(contexts: list[Context]) -> list[pl.Series]:
-    channels = [context.channel_type or context.channelType for context in contexts]
+    names_any = [
+        of.channel_type or of.channelType or of.external_id or of.externalId or of.handshake_token or of.handshakeToken
+        for of in contexts
+    ]
+    if not any(names_any):  # nearly every chunk of a web site: saves three columns of constants, 0.1 µs an event
+        columns = {"channel_type": "web", "external_id": None, "handshake_token": None}
+        return [_texts(name, [text]).new_from_index(0, len(contexts)) for name, text in columns.items()]
+    channels = [of.channel_type or of.channelType for of in contexts]
     return [
         _texts("channel_type", ["whatsapp" if text and text.lower() == "whatsapp" else "web" for text in channels]),
-        _texts("external_id", [context.external_id or context.externalId or None for context in contexts]),
-        _texts("handshake_token", [context.handshake_token or context.handshakeToken or None for context in contexts]),
+        _texts("external_id", [of.external_id or of.externalId or None for of in contexts]),
+        _texts("handshake_token", [of.handshake_token or of.handshakeToken or None for of in contexts]),
     ]
 
 

@@ -37,8 +37,13 @@ def write_database(tmp_path_factory: pytest.TempPathFactory) -> WriteDatabase:
 
 @pytest.fixture(scope="session")
 def places(write_database: WriteDatabase) -> Places:
-    """Two public resolvers have a place, all other addresses none."""
-    country = write_database({"8.8.8.0/24": {"country_code": "us"}, "2001:4860::/32": {"country_code": "CH"}})
+    """Two public resolvers have a place, all other public addresses none."""
+    # A careless database that knows private networks: they are nowhere all the same.
+    private = ("0.0.0.0/8", "10.0.0.0/8", "127.0.0.0/8", "192.168.0.0/16", "fc00::/7")
+    careless = {network: {"country_code": "XX"} for network in private}
+    country = write_database(
+        {"8.8.8.0/24": {"country_code": "us"}, "2001:4860::/32": {"country_code": "CH"}, **careless}
+    )
     city = write_database({"8.8.8.0/24": {"city": {"names": {"en": "Mountain View"}}}})
     return open_places(country, city, None)
 

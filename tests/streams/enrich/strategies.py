@@ -119,7 +119,7 @@ def broken(draw: st.DrawFn) -> str:
 
 
 def rows(objects: st.SearchStrategy[str]) -> st.SearchStrategy[list[dict[str, Any]]]:
-    """Chunks of up to 5 rows of raw_events, as far as enrichment reads them, and a number for each row."""
+    """Chunks of up to 3 rows of raw_events, as far as enrichment reads them, and a number for each row."""
     row = st.fixed_dictionaries(
         {
             "event_type": st.sampled_from(EVENT_TYPES),
@@ -129,4 +129,4 @@ def rows(objects: st.SearchStrategy[str]) -> st.SearchStrategy[list[dict[str, An
             "properties": objects,
         }
     )
-    return st.lists(row, max_size=5).map(lambda found: [{"number": n, **row} for n, row in enumerate(found)])
+    return st.lists(row, max_size=3).map(lambda found: [{"number": n, **row} for n, row in enumerate(found)])

@@ -78,6 +78,14 @@ def test_duplicate_members_are_read_as_their_last(lookups: Lookups) -> None:
     assert (enriched["page_title"], enriched["page_path"], enriched["page_url"]) == ("d", "/b", "/b")
 
 
+def test_an_escaped_name_is_the_name(lookups: Lookups) -> None:
+    rows = [
+        _row(event_type="track", properties=r'{"\u0068andshake_token": "t"}'),
+        _row(event_type="track", properties=r'{"handshak\u0065Token": "t"}'),
+    ]
+    assert enrich(pl.DataFrame(rows), lookups)["handshake_token"].to_list() == ["t", "t"]
+
+
 def test_nul_stays_and_lone_surrogates_are_replaced(lookups: Lookups) -> None:
     title = r'{"page": {"title": "a\u0000b \ud83d\ude00 \ud83d c\udc00", "path": "/\u0000"}}'
     enriched = enrich(pl.DataFrame([_row(context=title)]), lookups)

@@ -70,6 +70,7 @@ def test_utm_columns_are_null_when_nothing_names_a_campaign(enrich_one: EnrichOn
         ({"channelType": "WhatsApp"}, "whatsapp"),
         ({"channel_type": "email"}, "web"),
         ({"channel_type": 7, "channelType": "whatsapp"}, "whatsapp"),
+        ({"channel_type": "", "channelType": "whatsapp"}, "whatsapp"),
         ({"channel_type": "web", "channelType": "whatsapp"}, "web"),
     ],
 )

@@ -33,6 +33,27 @@ def test_every_address_has_an_answer(places: Places, address: ipaddress.IPv4Addr
     assert isinstance(places(str(address)), Place)
 
 
+_NEAR_SPECIAL_ONES = st.sampled_from(
+    (*range(8, 13), *range(98, 102), *range(126, 129), *range(168, 174), *range(191, 256))
+)
+_OF_EACH_KIND = st.one_of(
+    st.ip_addresses(v=4),
+    st.ip_addresses(v=6),
+    st.builds(
+        lambda first, rest: ipaddress.IPv4Address(first << 24 | rest), _NEAR_SPECIAL_ONES, st.integers(0, 2**24 - 1)
+    ),
+    st.builds(
+        lambda a, b: ipaddress.IPv6Address(a << 112 | b), st.integers(0x1FFE, 0x4001), st.integers(0, 2**112 - 1)
+    ),
+)
+
+
+@given(address=_OF_EACH_KIND)
+def test_public_addresses_are_those_python_calls_global(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    assert (routable(str(address)) is not None) == (mapped or address).is_global
+
+
 def test_ipv4_mapped_addresses_are_their_ipv4_address(places: Places) -> None:
     assert places("::ffff:8.8.8.8") == places("8.8.8.8") == Place("US", "Mountain View")
     assert routable("::ffff:808:808") == ipaddress.ip_address("8.8.8.8")

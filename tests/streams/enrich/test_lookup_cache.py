@@ -33,6 +33,12 @@ def test_misses_count_the_calls_of_the_function() -> None:
     assert (lookup.name, lookup.misses, lookup.entries) == ("test", 3, 3)
 
 
+def test_a_text_that_is_asked_for_again_is_one_entry() -> None:
+    lookup = CachedLookup("test", str.upper, 4, length_max=1)
+    lookup(["a", "b", "c", "a"])
+    assert (lookup.entries, lookup.misses) == (3, 3)
+
+
 def test_a_long_text_is_looked_up_and_remembered_by_its_beginning() -> None:
     lookup = CachedLookup("test", str.upper, 10, length_max=3)
     assert lookup(["abcdef", "abcxyz", "abc"]) == ["ABC", "ABC", "ABC"]

@@ -43,6 +43,7 @@ def test_every_exception_to_the_list_is_still_in_the_list() -> None:
         ("python-requests/2.32.3", "http_library"),
         ("node-fetch/1.0 (+https://github.com/bitinn/node-fetch)", "http_library"),
         ("WordPress/6.8; https://blog.example", "http_library"),
+        ("AhrefsBot/7.0 (python-requests/2.32)", "user_agent"),
         ("AcmeBot/1.0 (python-requests/2.32)", "http_library"),
         ("analytics-python/2.3.4", ""),
         ("Mozilla/5.0 (Linux; Android 10; CUBOT NOTE 20) AppleWebKit/537.36 Chrome/141.0 Mobile Safari/537.36", ""),
