@@ -9,12 +9,17 @@ from typing import Any, Final
 
 _NAMESPACE: Final = uuid.UUID("0b0e4b26-6c2b-5d0e-8f7e-1d6f3c9a5e11")
 _BROWSERS: Final = (
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{major}.0.{build}.{patch} Safari/537.36",
-    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/{major}.{patch} Safari/605.1.15",
-    "Mozilla/5.0 (iPhone; CPU iPhone OS {major}_{patch} like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/{major}.0 Mobile/15E148 Safari/604.1",
-    "Mozilla/5.0 (Linux; Android 14; SM-S9{build}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{major}.0.0.0 Mobile Safari/537.36",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/{major}.0.{build}.{patch} Safari/537.36",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+    "Version/{major}.{patch} Safari/605.1.15",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS {major}_{patch} like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+    "Version/{major}.0 Mobile/15E148 Safari/604.1",
+    "Mozilla/5.0 (Linux; Android 14; SM-S9{build}) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/{major}.0.0.0 Mobile Safari/537.36",
     "Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:{major}.0) Gecko/20100101 Firefox/{major}.0",
-)  # fmt: skip
+)
+_TRACKED: Final = ("Product Viewed", "Product Added", "Order Completed")
 _CAMPAIGNS: Final = (None, None, None, {"source": "newsletter", "medium": "email", "name": "autumn"}, {"source": "ads"})
 
 
@@ -29,11 +34,13 @@ class Traffic:
     visitors: int = 20_000
     duplicate_share: float = 0.01
     identify_share: float = 0.1
+    population: int = 1  # equal numbers are the same visitors
     start_ms: int = 1_795_000_000_000
     ms_per_event: float = 1.0
     tenant_id: str = str(uuid.uuid5(_NAMESPACE, "tenant"))
     project_id: str = str(uuid.uuid5(_NAMESPACE, "project"))
     _random: random.Random = field(init=False)
+    _made: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
@@ -46,26 +53,48 @@ class Traffic:
         ]
 
     def records(self, count: int) -> Iterator[tuple[str, dict[str, Any]]]:
-        """`count` pairs of Kafka key and record, duplicates among them."""
+        """`count` pairs of Kafka key and record, duplicates among them, at times after those of earlier calls.
+
+        A duplicate repeats a record of the same call.
+        """
         earlier: list[tuple[str, dict[str, Any]]] = []
-        for number in range(count):
+        for _ in range(count):
+            self._made += 1
             if earlier and self._random.random() < self.duplicate_share:
                 yield self._random.choice(earlier)
                 continue
-            pair = self._record(number)
+            pair = self._record(self._made, self._random.randrange(self.visitors))
             earlier.append(pair)
             if len(earlier) > 10_000:
                 del earlier[:5_000]
             yield pair
 
-    def _record(self, number: int) -> tuple[str, dict[str, Any]]:
+    def first_visits(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """One pair for each visitor, in their order."""
+        for visitor in range(self.visitors):
+            self._made += 1
+            yield self._record(self._made, visitor)
+
+    def calls(self, count: int) -> Iterator[dict[str, Any]]:
+        """`count` track calls as a browser's SDK posts them, without messageId and times, which the sender adds."""
+        for _ in range(count):
+            visitor = self._random.randrange(self.visitors)
+            yield {
+                "type": "track",
+                "event": self._random.choice(_TRACKED),
+                "anonymousId": self._anonymous_id(visitor),
+                "properties": self._properties(),
+                "context": self._context(visitor, self._path()),
+                "integrations": {},
+            }
+
+    def _record(self, number: int, visitor: int) -> tuple[str, dict[str, Any]]:
         chance = self._random
-        visitor = chance.randrange(self.visitors)
-        anonymous_id = str(uuid.uuid5(_NAMESPACE, f"visitor {self.seed} {visitor}"))
+        anonymous_id = self._anonymous_id(visitor)
         identify = chance.random() < self.identify_share
         at = self.start_ms + int(number * self.ms_per_event)
         event_id = str(uuid.UUID(int=chance.getrandbits(128), version=4))
-        path = f"/products/{chance.randrange(5_000)}"
+        path = self._path()
         is_page = not identify and chance.random() < 0.4
         record = {
             "event_id": event_id,
@@ -74,11 +103,7 @@ class Traffic:
             "tenant_id": self.tenant_id,
             "project_id": self.project_id,
             "event_type": "identify" if identify else "page" if is_page else "track",
-            "event_name": ""
-            if identify
-            else "Home"
-            if is_page
-            else chance.choice(("Product Viewed", "Product Added", "Order Completed")),
+            "event_name": "" if identify else "Home" if is_page else chance.choice(_TRACKED),
             "timestamp": at,
             "received_at": at + chance.randrange(500),
             "anonymous_id": anonymous_id,
@@ -88,12 +113,20 @@ class Traffic:
             "previous_id": None,
             "ip_address": f"{visitor % 200 + 1}.{visitor // 200 % 250}.{visitor % 99}.{visitor % 250}",
             "user_agent": self._agents[visitor % len(self._agents)],
-            "properties": json.dumps(
-                {"price": chance.randrange(100_000) / 100, "sku": f"S-{chance.randrange(9_999)}", "currency": "EUR"}
-            ),
+            "properties": json.dumps(self._properties()),
             "context": json.dumps(self._context(visitor, path), separators=(",", ":")),
         }
         return f"{self.tenant_id}/{self.project_id}/v/{anonymous_id}", record
+
+    def _anonymous_id(self, visitor: int) -> str:
+        return str(uuid.uuid5(_NAMESPACE, f"visitor {self.population} {visitor}"))
+
+    def _path(self) -> str:
+        return f"/products/{self._random.randrange(5_000)}"
+
+    def _properties(self) -> dict[str, Any]:
+        chance = self._random
+        return {"price": chance.randrange(100_000) / 100, "sku": f"S-{chance.randrange(9_999)}", "currency": "EUR"}
 
     def _context(self, visitor: int, path: str) -> dict[str, Any]:
         page = {

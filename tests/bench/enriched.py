@@ -1,0 +1,71 @@
+"""Enriched events as the worker writes them, made by its own steps without Kafka: what the sink is measured on."""
+
+import zlib
+from typing import Any, Final
+
+from schemas.registry import open_ids
+from schemas.settings import Settings
+from sinks.container import varint
+from streams.app import rules
+from streams.lookups import open_lookups
+from streams.pipeline import Pipeline
+from streams.state import SessionState, new_state
+from streams.steps.decode import Records
+from tests.bench.loads import Load
+
+_CHUNK: Final = 5_000
+_HEADER_BYTES: Final = 5
+Rows = dict[int, list[bytes]]  # partition → framed records, in the order of their source offsets
+
+
+def enrich(settings: Settings, load: Load, now_ms: int) -> Rows:
+    """The load's distinct events; partitions as a hash of the key chooses them, source offsets as they come."""
+    pipeline = Pipeline(rules(settings), open_lookups(settings), open_ids(None))
+    states: dict[bytes, SessionState] = {}
+
+    def state_of(_partition: int, key: bytes) -> SessionState:
+        return states.setdefault(key, new_state())
+
+    rows: Rows = {partition: [] for partition in range(settings.partitions)}
+    reached = dict.fromkeys(rows, 0)
+    for start in range(0, len(load), _CHUNK):
+        records = _place(load.records[start : start + _CHUNK], reached)
+        for record in pipeline.process(records, state_of, {}, now_ms).records.get("enriched_events", ()):
+            rows[record["partition"]].append(record["value"])
+    return rows
+
+
+def _place(raw: list[dict[str, Any]], reached: dict[int, int]) -> Records:
+    """The records with partitions and offsets; `reached` is the next offset of each partition, and moved."""
+    partitions = [zlib.crc32(record["key"]) % len(reached) for record in raw]
+    offsets = []
+    for partition in partitions:
+        offsets.append(reached[partition])
+        reached[partition] += 1
+    return Records(partitions, offsets, [record["key"] for record in raw], [record["value"] for record in raw])
+
+
+def repeat(rows: Rows, copies: int) -> Rows:
+    """The rows so many times, each time with source offsets after the last: new rows to the sink and to ClickHouse."""
+    repeated: Rows = {}
+    for partition, values in rows.items():
+        split = [_split(value) for value in values]
+        span = split[-1][0] + 1 if split else 0
+        repeated[partition] = values + [
+            value[:_HEADER_BYTES] + varint(offset + copy * span) + rest
+            for copy in range(1, copies)
+            for value, (offset, rest) in zip(values, split, strict=True)
+        ]
+    return repeated
+
+
+def _split(value: bytes) -> tuple[int, bytes]:
+    """A framed enriched event's source offset, its first field, and what follows it."""
+    folded, shift, place = 0, 0, _HEADER_BYTES
+    while True:
+        byte = value[place]
+        folded |= (byte & 0x7F) << shift
+        place += 1
+        if byte < 0x80:
+            return (folded >> 1) ^ -(folded & 1), value[place:]
+        shift += 7

@@ -1,0 +1,81 @@
+"""The events table as a measured run sees it: filled by somebody else, watched, checked, emptied."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from schemas.apply import clickhouse, statements
+from schemas.settings import Settings
+from tests.bench.broker import POLL_S
+from tests.bench.lines import require, require_equal
+
+_TIMEOUT_S = 300.0
+TABLE = "events"
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """How fast a table was filled, from the first rows seen to the last, the first not counted."""
+
+    rows: int
+    wall_s: float
+
+    @property
+    def per_s(self) -> float:
+        """Rows a second."""
+        return self.rows / self.wall_s
+
+
+class EventsTable:
+    """The table in the settings' database."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._client = clickhouse(settings)
+
+    def ask(self, query: str) -> list[tuple[object, ...]]:
+        """The rows of an answer."""
+        answer: list[tuple[object, ...]] = self._client.execute(query)
+        return answer
+
+    def count(self) -> int:
+        """Its rows, from the metadata: costs the server next to nothing."""
+        return int(str(self.ask(f"SELECT count() FROM {TABLE}")[0][0]))
+
+    @contextmanager
+    def emptied(self) -> Iterator[None]:
+        """A table without rows, parts or merges under way, and again afterwards."""
+        self._recreate()
+        yield
+        self._recreate()
+
+    def watch(self, total: int, is_alive: Callable[[], bool]) -> Filled:
+        """Wait until it has `total` rows. Raises WrongOutputError when that does not happen."""
+        first, began = 0, time.monotonic()
+        give_up_at = began + _TIMEOUT_S
+        while (count := self.count()) < total:
+            now = time.monotonic()
+            if not first and 0 < count < total // 2:  # with more at first sight nothing would be left to measure
+                first, began = count, now
+            require(is_alive(), f"whoever fills {TABLE} has ended at {count:,} rows")
+            require(now < give_up_at, f"{TABLE} has {count:,} rows, should have {total:,}")
+            time.sleep(POLL_S)
+        return Filled(total - first, time.monotonic() - began)
+
+    def verify(self, total: int) -> None:
+        """Each source offset of each partition once, and as many as there should be. Raises WrongOutputError."""
+        (found,) = self.ask(f"SELECT count(), uniqExact(source_partition, source_offset) FROM {TABLE}")
+        require_equal("rows, and distinct ones", found, (total, total))
+
+    def columns(self) -> str:
+        """Names and types, as CREATE TABLE takes them."""
+        rows = self.ask(
+            "SELECT name, type FROM system.columns "
+            f"WHERE database = currentDatabase() AND table = '{TABLE}' ORDER BY position"
+        )
+        return ", ".join(f"`{name}` {kind}" for name, kind in rows)
+
+    def _recreate(self) -> None:
+        self.ask(f"DROP TABLE IF EXISTS {TABLE} SYNC")
+        for statement in statements(TABLE):
+            self.ask(statement)
