@@ -86,6 +86,7 @@ def create_app(settings: Settings, parts: Parts) -> App:
             parts.ids,
             frozenset(filter(None, settings.streams_secret_traits.lower().split(","))),
             settings.streams_links_max,
+            settings.streams_generation,
             parts.now_ms,
         ),
     ]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
+import pyarrow as pa
 from faust.types import TP
 
 from schemas.codec import Codec, Invalid
@@ -13,12 +14,11 @@ from schemas.registry import SchemaIds
 from streams.dead_letters import dead_letter
 from streams.pipeline import Outputs
 from streams.steps.decode import Records
-from streams.steps.stitch import ClaimState, settle_handshake, settle_link, without_secrets
+from streams.steps.stitch import ClaimState, new_claims, settle_handshake, settle_link, without_secrets
 from streams.tables import Changes, Epoch, WriteBehindTable, changelog_topic
 
 TABLE = "identities"
 _PREFIX: Final = struct.Struct(">qq")  # as in streams.state: applied offset, then the time of the last claim
-_HANDSHAKE_MARK: Final = "/h/"
 
 
 class _Tracked(msgspec.Struct):
@@ -34,7 +34,7 @@ class ClaimStateCodec:
     _decoder: Final = msgspec.msgpack.Decoder(ClaimState)
 
     def new(self) -> _Tracked:
-        return _Tracked(-1, 0, ClaimState({}))
+        return _Tracked(-1, 0, new_claims())
 
     def encode(self, state: _Tracked) -> bytes:
         return _PREFIX.pack(state.applied, state.touched_ms) + self._encoder.encode(state.claims)
@@ -57,12 +57,14 @@ class IdentityClaims:
         ids: SchemaIds,
         secrets: frozenset[str],
         links_max: int,
+        generation: int,
         now_ms: Callable[[], int],
     ) -> None:
         self.topic = topic
         self._table = table
         self._secrets = secrets
         self._links_max = links_max
+        self._generation = generation
         self._now_ms = now_ms
         self._claims = Codec("identity_claims", ids)
         self._identities = Codec("identities", ids)
@@ -74,38 +76,42 @@ class IdentityClaims:
         batch, indexes, invalid = self._claims.decode_columns(records.values)
         for bad in invalid:
             self._bury(outputs, records, bad)
-        for index, claim in zip(indexes, batch.to_pylist(), strict=True):
+        for index, claim in zip(indexes, _to_rows(batch), strict=True):
             key, offset = records.keys[index], records.offsets[index]
-            if key is None:
-                self._bury(outputs, records, Invalid(index, DeadReason.FIELD_INVALID, "the record has no key"))
+            problem = _problem(key, claim)
+            if key is None or problem:
+                self._bury(outputs, records, Invalid(index, DeadReason.FIELD_INVALID, problem), claim)
                 continue
             tracked = self._epoch.state_of(records.partitions[index], key)
             if offset <= tracked.applied:
                 outputs.replayed += 1
                 continue
             tracked.applied = offset
-            self._settle(outputs, tracked, claim, Invalid(index, DeadReason.TOO_MANY_LINKS, ""), records)
+            tracked.touched_ms = max(tracked.touched_ms, claim["linked_at"])
+            settle = self._settle if claim["anonymous_id"] and claim["user_id"] else self._shake_hands
+            refusal = settle(outputs, tracked.claims, claim)
+            if refusal:
+                self._bury(outputs, records, Invalid(index, DeadReason.TOO_MANY_LINKS, refusal), claim)
+            else:
+                outputs.kept += 1
         return outputs
 
-    def _settle(
-        self, outputs: Outputs, tracked: _Tracked, claim: dict[str, Any], otherwise: Invalid, records: Records
-    ) -> None:
-        claim["linked_ms"] = int(claim["linked_at"].timestamp() * 1000)
-        tracked.touched_ms = max(tracked.touched_ms, claim["linked_ms"])
-        if not (claim["anonymous_id"] and claim["user_id"]):
-            tied = settle_handshake(tracked.claims, claim)
-            if tied is not None:
-                key = f"{tied['tenant_id']}/a/{tied['anonymous_id']}"
-                value = self._claims.encode({name: tied[name] for name in self._claims.arrow_schema.names})
-                outputs.add("identity_claims", [{"key": key.encode(), "value": value}])
-            outputs.kept += 1
-            return
+    def _shake_hands(self, outputs: Outputs, state: ClaimState, claim: dict[str, Any]) -> str:
+        """Claims for the pairs that a claim of one side completes; why it is refused, '' when it is not."""
+        tied = settle_handshake(state, claim)
+        if tied is None:
+            return "too many ids were seen with the handshake token already"
+        for claim_of_pair in tied:
+            key = f"{claim_of_pair['tenant_id']}/a/{claim_of_pair['anonymous_id']}"
+            outputs.add("identity_claims", [{"key": key.encode(), "value": self._claims.encode(claim_of_pair)}])
+        return ""
+
+    def _settle(self, outputs: Outputs, state: ClaimState, claim: dict[str, Any]) -> str:
+        """The identity of a claim that knows both sides; why it is refused, '' when it is not."""
         claim["traits"] = without_secrets(claim["traits"], self._secrets)
-        if not settle_link(tracked.claims, claim, self._links_max):
-            detail = f"the visitor is linked to {self._links_max} users already"
-            self._bury(outputs, records, Invalid(otherwise.index, otherwise.reason, detail))
-            return
-        link = tracked.claims.links[claim["user_id"]]
+        if not settle_link(state, claim, self._links_max):
+            return f"the visitor is linked to {len(state.links)} users, and there is no room for more"
+        link = state.links[claim["user_id"]]
         identity = {
             "tenant_id": claim["tenant_id"],
             "anonymous_id": claim["anonymous_id"],
@@ -118,7 +124,7 @@ class IdentityClaims:
         }
         key = f"{claim['tenant_id']}/{claim['anonymous_id']}/{claim['user_id']}"
         outputs.add("identities", [{"key": key.encode(), "value": self._identities.encode(identity)}])
-        outputs.kept += 1
+        return ""
 
     def bury(self, records: Records, detail: str) -> Outputs:
         outputs = Outputs()
@@ -126,8 +132,10 @@ class IdentityClaims:
             self._bury(outputs, records, Invalid(index, DeadReason.STEP_FAILED, detail))
         return outputs
 
-    def _bury(self, outputs: Outputs, records: Records, bad: Invalid) -> None:
-        letter = dead_letter(records, bad, self.topic, 0, self._now_ms())
+    def _bury(self, outputs: Outputs, records: Records, bad: Invalid, claim: Mapping[str, Any] | None = None) -> None:
+        letter = dead_letter(records, bad, self.topic, self._generation, self._now_ms())
+        # The key names the tenant and no project.
+        letter["project_id"] = "" if claim is None else claim["project_id"]
         key = f"{letter['tenant_id']}/{letter['project_id']}"
         outputs.add("dead_letters", [{"value": self._dead.encode(letter), "key": key.encode()}])
         outputs.dead[bad.reason] = outputs.dead.get(bad.reason, 0) + 1
@@ -146,3 +154,22 @@ class IdentityClaims:
 
     def abandon(self) -> None:
         self._epoch.abandon()
+
+
+def _to_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """The claims, linked_at in ms."""
+    place = batch.schema.get_field_index("linked_at")
+    in_ms: pa.RecordBatch = batch.set_column(place, "linked_at", batch.column(place).cast(pa.int64()))
+    rows: list[dict[str, Any]] = in_ms.to_pylist()
+    return rows
+
+
+def _problem(key: bytes | None, claim: Mapping[str, Any]) -> str:
+    """What is wrong with a claim; '' when nothing is."""
+    if key is None:
+        return "the record has no key"
+    if not (claim["anonymous_id"] or claim["user_id"]):
+        return "neither a visitor nor a user is named"
+    if not (claim["handshake_token"] or (claim["anonymous_id"] and claim["user_id"])):
+        return "one side is missing, and there is no handshake token to find it by"
+    return ""

@@ -4,7 +4,7 @@ Links are a set that only grows, each with the times of its earliest and latest 
 is decided when it is asked (view events_resolved). So the result is the same for every order and repetition of claims.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -12,6 +12,8 @@ import polars as pl
 
 # Names of the logins in Segment's and RudderStack's event specifications, lower case.
 _LOGIN_NAMES: Final = ("signed in", "logged in", "login", "sign in", "user signed in", "user logged in")
+LINKS_BYTES_MAX: Final = 2**20  # of one visitor's users and traits: its state must fit into a record of the changelog
+HANDSHAKE_IDS_MAX: Final = 10  # on each side; a token is meant for one visitor and one user
 CLAIM_COLUMNS: Final = (
     "source_offset", "source_partition", "tenant_id", "project_id", "anonymous_id", "user_id", "handshake_token",
     "link_source", "linked_at", "traits",
@@ -24,13 +26,14 @@ def claims(frame: pl.DataFrame) -> pl.DataFrame:
     identify and login events with both ids; alias, whose previousId is taken for the visitor; and events with a
     handshake token, keyed by the token when they know only one side.
     """
-    both = (pl.col("anonymous_id") != "") & pl.col("user_id").is_not_null() & (pl.col("user_id") != "")
+    has_user = pl.col("user_id").is_not_null() & (pl.col("user_id") != "")
+    both = (pl.col("anonymous_id") != "") & has_user
     login = (pl.col("event_type") == "track") & pl.col("event_name").str.to_lowercase().is_in(_LOGIN_NAMES)
     alias = (pl.col("event_type") == "alias") & pl.col("previous_id").is_not_null() & (pl.col("previous_id") != "")
     handshake = pl.col("handshake_token").is_not_null() & (pl.col("handshake_token") != "")
     source = (
-        pl.when(alias & pl.col("user_id").is_not_null()).then(pl.lit("alias"))
-        .when(handshake & ((pl.col("anonymous_id") != "") | pl.col("user_id").is_not_null())).then(pl.lit("handshake"))
+        pl.when(alias & has_user).then(pl.lit("alias"))
+        .when(handshake & ((pl.col("anonymous_id") != "") | has_user)).then(pl.lit("handshake"))
         .when((pl.col("event_type") == "identify") & both).then(pl.lit("identify"))
         .when(login & both).then(pl.lit("login"))
     )  # fmt: skip
@@ -62,21 +65,36 @@ class Link(msgspec.Struct, array_like=True):
     traits_ms: int
 
 
+class Sighting(msgspec.Struct, array_like=True):
+    """When an id was seen with a handshake token; times in ms."""
+
+    first_ms: int
+    last_ms: int
+
+
 class ClaimState(msgspec.Struct, array_like=True):
     """What the identity table holds for one key.
 
-    For a visitor: its links, by user. For a handshake token: the two sides seen so far.
+    For a visitor: its links, by user. For a handshake token: the visitors and the users seen with it.
     """
 
     links: dict[str, Link]
-    anonymous_id: str = ""
-    user_id: str = ""
+    visitors: dict[str, Sighting]
+    users: dict[str, Sighting]
+
+
+def new_claims() -> ClaimState:
+    """The state of a key never seen before."""
+    return ClaimState({}, {}, {})
 
 
 def without_secrets(traits: str, secrets: Iterable[str]) -> str:
-    """The JSON object less its members named like secrets, in any case; '{}' when it is not an object."""
+    """The JSON object less its members named like secrets, in any case; '{}' when it is not an object.
+
+    Only one that may have such members is decoded; a backslash may spell a letter of their names.
+    """
     lowered = traits.lower()
-    if not any(name in lowered for name in secrets):
+    if lowered.startswith("{") and "\\" not in lowered and not any(name in lowered for name in secrets):
         return traits
     try:
         members = msgspec.json.decode(traits, type=dict[str, msgspec.Raw])
@@ -87,8 +105,11 @@ def without_secrets(traits: str, secrets: Iterable[str]) -> str:
 
 
 def settle_link(state: ClaimState, claim: Mapping[str, Any], links_max: int) -> bool:
-    """Fold a claim that knows both sides into the visitor's links; False when the visitor has too many already."""
-    moment_ms = int(claim["linked_ms"])
+    """Fold a claim that knows both sides into the visitor's links; False when there is no room for it."""
+    moment_ms: int = claim["linked_at"]
+    others = sum(len(user.encode()) + len(link.traits.encode()) for user, link in state.links.items())
+    if others + len(claim["user_id"].encode()) + len(claim["traits"].encode()) > LINKS_BYTES_MAX:
+        return False
     link = state.links.get(claim["user_id"])
     has_traits = claim["traits"] != "{}"
     if link is None:
@@ -107,13 +128,29 @@ def settle_link(state: ClaimState, claim: Mapping[str, Any], links_max: int) -> 
     return True
 
 
-def settle_handshake(state: ClaimState, claim: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Note one side of a handshake; when both are known, the claim that ties them, to be keyed by its visitor."""
-    state.anonymous_id = claim["anonymous_id"] or state.anonymous_id
-    state.user_id = claim["user_id"] or state.user_id
-    if not (state.anonymous_id and state.user_id):
-        return None
-    return {**claim, "anonymous_id": state.anonymous_id, "user_id": state.user_id, "link_source": "handshake"}
+def settle_handshake(state: ClaimState, claim: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """Note one side of a handshake: the claims that tie it to every id of the other side, to be keyed by the visitor.
 
-
-StateOf = Callable[[int, bytes], ClaimState]
+    None when too many ids were seen with the token already. A pair is linked from when both its ids had been seen to
+    when the later of them was seen last: among the claims of all orders of arrival are those two moments, and none
+    outside them. Traits are not carried over.
+    """
+    moment_ms: int = claim["linked_at"]
+    by_visitor = bool(claim["anonymous_id"])
+    own, others = (state.visitors, state.users) if by_visitor else (state.users, state.visitors)
+    name = claim["anonymous_id"] or claim["user_id"]
+    sighting = own.get(name)
+    if sighting is None:
+        if len(own) >= HANDSHAKE_IDS_MAX:
+            return None
+        own[name] = Sighting(moment_ms, moment_ms)
+    else:
+        sighting.first_ms = min(sighting.first_ms, moment_ms)
+        sighting.last_ms = max(sighting.last_ms, moment_ms)
+    tied = dict(claim) | {"link_source": "handshake", "traits": "{}"}
+    return [
+        tied
+        | {"anonymous_id": name if by_visitor else other, "user_id": other if by_visitor else name, "linked_at": at}
+        for other, seen in others.items()
+        for at in sorted({max(moment_ms, seen.first_ms), max(moment_ms, seen.last_ms)})
+    ]

@@ -201,3 +201,85 @@ def session_id_of(row: Row, known: Iterable[Row], rules: SessionRules) -> str:
         if any(other is row for other in session.rows):
             return session.session_id
     raise AssertionError("the row is not among the known")
+
+
+# --- stitch
+
+_LOGINS: Final = ("signed in", "logged in", "login", "sign in", "user signed in", "user logged in")
+
+
+def claim_of(row: Row) -> Row | None:
+    """The identity claim that an enriched event makes, with the Kafka key it travels under."""
+    visitor, user, token = row["anonymous_id"], row["user_id"] or "", row["handshake_token"] or ""
+    name = row["event_name"].lower()
+    if row["event_type"] == "alias" and row["previous_id"] and user:
+        source, visitor = "alias", row["previous_id"]
+    elif token and (visitor or user):
+        source = "handshake"
+    elif row["event_type"] == "identify" and visitor and user:
+        source = "identify"
+    elif row["event_type"] == "track" and name in _LOGINS and visitor and user:
+        source = "login"
+    else:
+        return None
+    found_by = f"a/{visitor}" if visitor and user else f"h/{token}"
+    return {
+        "source_offset": row["source_offset"],
+        "source_partition": row["source_partition"],
+        "tenant_id": row["tenant_id"],
+        "project_id": row["project_id"],
+        "anonymous_id": visitor,
+        "user_id": user,
+        "handshake_token": token,
+        "link_source": source,
+        "linked_at": row["timestamp"],
+        "traits": row["properties"] if row["event_type"] == "identify" else "{}",
+        "key": f"{row['tenant_id']}/{found_by}",
+    }
+
+
+def identities_of(claims: Iterable[Row], secrets: Iterable[str]) -> dict[tuple[str, str, str], Row]:
+    """The table identities, from the set of claims: by tenant, visitor and user."""
+    claims = list(claims)
+    links: dict[tuple[str, str, str], list[tuple[int, str, str]]] = {}
+    for claim in claims:
+        if claim["anonymous_id"] and claim["user_id"]:
+            name = claim["tenant_id"], claim["anonymous_id"], claim["user_id"]
+            traits = _without(claim["traits"], set(secrets))
+            links.setdefault(name, []).append((claim["linked_at"], claim["link_source"], traits))
+    for name, moments in _handshakes(claims).items():
+        links.setdefault(name, []).extend((at, "handshake", "{}") for at in moments)
+    return {name: _identity(name, link) for name, link in links.items()}
+
+
+def _handshakes(claims: Sequence[Row]) -> dict[tuple[str, str, str], set[int]]:
+    """When each pair that a token ties was linked first and last."""
+    halves = [claim for claim in claims if not (claim["anonymous_id"] and claim["user_id"])]
+    found: dict[tuple[str, str, str], set[int]] = {}
+    for one in halves:
+        for other in halves:
+            same = (one["tenant_id"], one["handshake_token"]) == (other["tenant_id"], other["handshake_token"])
+            if same and one["anonymous_id"] and other["user_id"]:
+                name = one["tenant_id"], one["anonymous_id"], other["user_id"]
+                found.setdefault(name, set()).add(max(one["linked_at"], other["linked_at"]))
+    return found
+
+
+def _identity(name: tuple[str, str, str], link: Sequence[tuple[int, str, str]]) -> Row:
+    told = [(at, traits) for at, _, traits in link if traits != "{}"]
+    return {
+        "tenant_id": name[0],
+        "anonymous_id": name[1],
+        "user_id": name[2],
+        "linked_at": max(link)[0],
+        "link_source": max((at, source) for at, source, _ in link)[1],
+        "traits": max(told)[1] if told else "{}",
+        "is_deleted": False,
+        "first_linked_at": min(link)[0],
+    }
+
+
+def _without(traits: str, secrets: set[str]) -> str:
+    members = json.loads(traits)
+    kept = {name: value for name, value in members.items() if name.lower() not in secrets}
+    return traits if kept == members else json.dumps(kept, separators=(",", ":"))

@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 from hypothesis import given
 
 from streams.state import SEEN_BYTES, SessionState
-from streams.steps.deduplicate import DedupRules, Deduplicated, deduplicate
+from streams.steps.deduplicate import Deduplicated, DedupRules, deduplicate
 from tests.streams.oracle import Deduplicator, hash_uuid
 from tests.streams.universe import MESSAGE_IDS, Row, States, cuts, enriched_rows, placed, to_frame
 

@@ -6,6 +6,7 @@ oracles as they are.
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import polars as pl
@@ -110,7 +111,7 @@ def cuts(draw: st.DrawFn, length: int) -> list[tuple[int, int]]:
     """How a log of so many rows is cut into chunks: (start, end) of each."""
     marks = sorted(draw(st.sets(st.integers(1, max(1, length - 1)), max_size=6)))
     bounds = [0, *(mark for mark in marks if mark < length), length]
-    return list(zip(bounds, bounds[1:], strict=False))
+    return list(pairwise(bounds))
 
 
 _TYPES: Final[Mapping[str, Any]] = {
