@@ -87,7 +87,14 @@ def raw_events(draw: st.DrawFn, times: st.SearchStrategy[int] = clustered_times)
     traits = {"name": draw(st.sampled_from(("A", "B"))), "PIN": "1234"} if draw(st.booleans()) else {}
     kind, name = draw(
         st.sampled_from(
-            (("track", "Viewed"), ("track", "Bought"), ("track", "Signed In"), ("page", ""), ("identify", ""), ("alias", ""))
+            (
+                ("track", "Viewed"),
+                ("track", "Bought"),
+                ("track", "Signed In"),
+                ("page", ""),
+                ("identify", ""),
+                ("alias", ""),
+            )
         )
     )
     return raw_event(
@@ -136,7 +143,9 @@ def records(draw: st.DrawFn) -> tuple[bytes | None, bytes | None]:
     key: bytes | None = key_of(event)
     value: bytes | None = RAW.encode(event)
     if kind == "key":
-        key = draw(st.sampled_from((None, b"", b"\xff\xfe", b"elsewhere/v/ann", key_of(event)[:-8], key_of(event)[40:])))
+        key = draw(
+            st.sampled_from((None, b"", b"\xff\xfe", b"elsewhere/v/ann", key_of(event)[:-8], key_of(event)[40:]))
+        )
     if kind == "bytes":
         assert value is not None
         event_named = RAW.encode(event | {"event_name": "Viewed"})

@@ -82,9 +82,7 @@ def live(emitted: Sequence[Row]) -> dict[tuple[str, str], Row]:
         name = row["tenant_id"], row["session_id"]
         if name not in newest or row["version"] >= newest[name]["version"]:
             newest[name] = row
-    return {
-        name: {field: row[field] for field in FIELDS} for name, row in newest.items() if not row["is_deleted"]
-    }
+    return {name: {field: row[field] for field in FIELDS} for name, row in newest.items() if not row["is_deleted"]}
 
 
 def run(data: Any, rows: Sequence[Row], rules: SessionRules = RULES) -> Fold:
@@ -159,9 +157,7 @@ def test_events_beyond_the_bound_are_counted_once_too(drawn: list[Row], data: st
 
 
 @given(logs, st.data())
-def test_events_beyond_the_bound_leave_the_sessions_of_the_others_alone(
-    drawn: list[Row], data: st.DataObject
-) -> None:
+def test_events_beyond_the_bound_leave_the_sessions_of_the_others_alone(drawn: list[Row], data: st.DataObject) -> None:
     rows = placed(drawn)
     fold = run(data, rows)
     timely = all_sessions(within_the_bound(fold.kept), RULES, CONVERSIONS)
