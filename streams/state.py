@@ -33,6 +33,10 @@ _NAMESPACE: Final = uuid.UUID("6e3c6f6a-70d3-5a3c-9d26-7461696c7921").bytes
 FirstTouch = tuple[str, str | None, str | None, str | None, str, str, str]
 NO_TOUCH: Final[FirstTouch] = ("", None, None, None, "", "", "")
 _NEVER: Final = 2**63 - 1
+# A client may send 30 KB of referrer in every half hour. A state that no longer fits into a record of 2 MiB would end
+# the worker, and the next one, for ever.
+_BODY_BYTES_MAX: Final = 2**20
+_CLIPPED_CHARS: Final = 100
 
 
 class Slice(msgspec.Struct, array_like=True, gc=False):
@@ -76,6 +80,15 @@ class Slice(msgspec.Struct, array_like=True, gc=False):
         if other.anonymous_at and (not self.anonymous_at or other.anonymous_at < self.anonymous_at):
             self.anonymous_at, self.anonymous_id = other.anonymous_at, other.anonymous_id
 
+    def clip(self) -> None:
+        """Shorten every text that a client chose."""
+        referrer, source, medium, campaign, *rest = self.first_touch
+        texts = [text and text[:_CLIPPED_CHARS] for text in (source, medium, campaign)]
+        self.first_touch = (referrer[:_CLIPPED_CHARS], *texts, *rest)  # type: ignore[assignment]
+        for name in ("anonymous_id", "entry_page", "exit_page", "conversion_event", "user_id"):
+            text = getattr(self, name)
+            setattr(self, name, text and text[:_CLIPPED_CHARS])
+
 
 def new_slice(cell: int) -> Slice:
     """A slice without events."""
@@ -116,8 +129,12 @@ def new_state() -> SessionState:
 
 
 def encode_state(state: SessionState) -> bytes:
-    """The table's value."""
+    """The table's value. It fits into a record of the changelog: texts are clipped when it otherwise would not."""
     body = _encoder.encode(_Body(state.newest_at, state.seen, state.slices))
+    if len(body) > _BODY_BYTES_MAX:
+        for piece in state.slices:
+            piece.clip()
+        body = _encoder.encode(_Body(state.newest_at, state.seen, state.slices))
     return _PREFIX.pack(state.applied, state.touched_ms) + body
 
 
