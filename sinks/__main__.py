@@ -115,7 +115,7 @@ def _part(
     codec = Codec(route.topic, ids)
     schemas = SchemaTexts(route.topic, ids)
     writer = ClickHouseWriter(Connection(_server(settings)), route, schemas, failpoint)
-    letters = DeadLetters(codec, Codec("dead_letters", ids), settings.streams_generation, time.time)
+    letters = DeadLetters(topic_name, codec, Codec("dead_letters", ids), settings.streams_generation, time.time)
     delivery = Delivery(
         route,
         writer,
@@ -137,7 +137,6 @@ def _part(
         worker,
         time.monotonic,
         settings.sinks_revoke_ms_max / 1000,
-        keyed=route.version is not None,
     )
     log_end = partial(_log_end, consumer, topic_name)
     report = Report(route.topic, metrics, time_reader(codec, route.since), log_end, time.time)

@@ -34,10 +34,8 @@ class Assignment:
         worker: Worker,
         clock: Callable[[], float],
         revoke_s_max: float,
-        keyed: bool,
     ) -> None:
         self.holdings: dict[int, Holding] = {}
-        self.keyed = keyed
         self.joined = False
         self._consumer = consumer
         self._topic_name = topic_name

@@ -23,18 +23,19 @@ class Bad:
 
     offset: int
     value: bytes
+    key: bytes | None
     reason: DeadReason
     detail: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Framed records of one schema in offset order. keys only on topics with a version, sources only exactly-once."""
+    """Framed records of one schema in offset order, with their Kafka keys. Sources only on exactly-once topics."""
 
     schema_id: int
     offsets: Sequence[int]
     values: Sequence[bytes]
-    keys: Sequence[bytes | None] = ()
+    keys: Sequence[bytes | None]
     sources: Sources = field(default_factory=lambda: NO_SOURCES)
 
     def __len__(self) -> int:
@@ -56,7 +57,7 @@ class Rows:
             self.schema_id,
             [self.offsets[index] for index in indexes],
             [self.values[index] for index in indexes],
-            [self.keys[index] for index in indexes] if self.keys else (),
+            [self.keys[index] for index in indexes],
             self.sources[list(indexes)] if len(self.sources) else NO_SOURCES,
         )
 

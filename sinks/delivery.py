@@ -151,7 +151,7 @@ class Delivery:
 
 
 def _refused(rows: Rows, index: int, error: SinkError) -> Bad:
-    return Bad(rows.offsets[index], rows.values[index], DeadReason.ROW_REFUSED, str(error))
+    return Bad(rows.offsets[index], rows.values[index], rows.keys[index], DeadReason.ROW_REFUSED, str(error))
 
 
 def _without(rows: Rows, present: set[int]) -> Rows:

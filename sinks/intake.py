@@ -100,7 +100,7 @@ class Intake:
         keys: Sequence[bytes | None],
         now: float,
     ) -> None:
-        """Take the next records of the partition in; `keys` is empty unless the topic has a version."""
+        """Take the next records of the partition in."""
         if self._planned_end is not None and offsets[-1] >= self._planned_end:
             inside = int(np.searchsorted(offsets, self._planned_end))
             if inside:
@@ -143,7 +143,7 @@ class Intake:
     ) -> None:
         if not offsets:
             return
-        sieved = self._sieve.sift(offsets, values, self._mark)
+        sieved = self._sieve.sift(offsets, values, keys, self._mark)
         self._bad += sieved.bad
         if sieved.bad and self._bad_since is None:
             self._bad_since = now

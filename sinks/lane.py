@@ -104,8 +104,8 @@ class Lane:
             if offsets[0] < holding.intake.position:
                 log.warning("the topic begins anew", topic=self._topic_name, partition=partition, offset=offsets[0])
                 holding.intake.restart(offsets[0], now)
-            keys = list(map(Message.key, records)) if self._assignment.keyed else ()
-            holding.intake.add(offsets, list(map(Message.value, records)), keys, now)
+            values, keys = list(map(Message.value, records)), list(map(Message.key, records))
+            holding.intake.add(offsets, values, keys, now)
 
     def _without_events(self, messages: list[Message], now: float) -> list[Message]:
         """The records among the messages; the others are ends of partitions, or errors."""

@@ -56,7 +56,10 @@ def _refusal(attempt: Callable[[int, int], None], start: int, stop: int) -> Rows
 class DeadLetters:
     """Makes the dead letters of one topic; the same record always makes the one with the same id."""
 
-    def __init__(self, codec: Codec, letters: Codec, generation: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, topic_name: str, codec: Codec, letters: Codec, generation: int, clock: Callable[[], float]
+    ) -> None:
+        self._topic_name = topic_name
         self._codec = codec
         self._letters = letters
         self._generation = generation
@@ -65,10 +68,11 @@ class DeadLetters:
     def encode(self, bad: Bad, partition: int) -> tuple[bytes, bytes]:
         """Key and value for the topic dead_letters."""
         record = self._decoded(bad.value)
-        tenant_id, project_id = record.get("tenant_id", ""), record.get("project_id", "")
-        topic = self._codec.topic
+        named = self._owner(bad.key)
+        tenant_id, project_id = record.get("tenant_id", named[0]), record.get("project_id", named[1])
+        place = f"{self._generation}/{self._topic_name}/{partition}/{bad.offset}"
         letter = {
-            "dead_letter_id": str(uuid.uuid5(_NAMESPACE, f"{self._generation}/{topic}/{partition}/{bad.offset}")),
+            "dead_letter_id": str(uuid.uuid5(_NAMESPACE, place)),
             "tenant_id": tenant_id,
             "project_id": project_id,
             "stage": _STAGE,
@@ -76,12 +80,18 @@ class DeadLetters:
             "detail": bad.detail[:_DETAIL_CHARS],
             "payload": bad.value,
             "client_message_id": record.get("client_message_id", ""),
-            "source_topic": topic,
+            "source_topic": self._topic_name,
             "source_partition": partition,
             "source_offset": bad.offset,
             "first_seen_at": datetime.fromtimestamp(self._clock(), UTC),
+            "source_key": (bad.key or b"").decode("utf-8", "replace"),
         }
         return f"{tenant_id}/{project_id}".encode(), self._letters.encode(letter)
+
+    def _owner(self, key: bytes | None) -> tuple[str, str]:
+        """Tenant and project as the Kafka key of an event names them; ('', '') when it does not."""
+        parts = (key or b"").decode("utf-8", "replace").split("/", 2)
+        return (parts[0], parts[1]) if self._codec.topic == "enriched_events" and len(parts) == 3 else ("", "")
 
     def _decoded(self, value: bytes) -> dict[str, Any]:
         """The record, to say whose it is; {} when it cannot be decoded."""

@@ -48,12 +48,14 @@ class Sieve:
         self._verdict = verdict
         self._known: set[int] = set()
 
-    def sift(self, offsets: Sequence[int], values: Sequence[bytes | None], mark: int) -> Sieved:
+    def sift(
+        self, offsets: Sequence[int], values: Sequence[bytes | None], keys: Sequence[bytes | None], mark: int
+    ) -> Sieved:
         """Sort the records; `mark` is the watermark before them."""
         gaps = None in values
         present: Sequence[bytes] = [value or b"" for value in values] if gaps else values  # type: ignore[assignment]
         heads = read_lineage(present, self._partition) if self._exactly_once else read_heads(present)
-        good, bad = self._judge(offsets, values, present, heads)
+        good, bad = self._judge(offsets, values, present, keys, heads)
         if heads.sources is None:
             tombstones = sum(value is None for value in values) if gaps else 0
             return Sieved(good, heads.schema_ids, NO_SOURCES, bad, 0, tombstones)
@@ -62,7 +64,12 @@ class Sieve:
         return Sieved(kept, heads.schema_ids, sources, bad, int(good.sum() - kept.sum()), 0)
 
     def _judge(
-        self, offsets: Sequence[int], values: Sequence[bytes | None], present: Sequence[bytes], heads: Heads
+        self,
+        offsets: Sequence[int],
+        values: Sequence[bytes | None],
+        present: Sequence[bytes],
+        keys: Sequence[bytes | None],
+        heads: Heads,
     ) -> tuple[npt.NDArray[np.bool_], list[Bad]]:
         good = np.ones(len(values), np.bool_)
         wrong = self._wrong(heads)
@@ -70,7 +77,7 @@ class Sieve:
         for index, (reason, detail) in sorted(wrong.items()):
             good[index] = False
             if values[index] is not None or self._exactly_once:
-                bad.append(Bad(offsets[index], present[index], reason, detail))
+                bad.append(Bad(offsets[index], present[index], keys[index], reason, detail))
         return good, bad
 
     def _wrong(self, heads: Heads) -> dict[int, tuple[DeadReason, str]]:

@@ -66,7 +66,8 @@ def feed(target: Intake, log: Sequence[Record], cuts: Sequence[int], now: float 
         fetch = log[done : done + size]
         done += size
         if fetch:
-            target.add([record.offset for record in fetch], [record.value for record in fetch], (), now)
+            keys = [b"%d" % record.offset for record in fetch]
+            target.add([record.offset for record in fetch], [record.value for record in fetch], keys, now)
 
 
 def taken(target: Intake, now: float) -> list[Batch]:
@@ -105,6 +106,8 @@ def test_every_record_is_a_row_or_bad_or_a_repeat_and_in_order(log: list[Record]
     rows, bad = as_oracle(log)
     assert [offset for batch in batches for offset in batch.rows.offsets] == rows
     assert [record.offset for batch in batches for record in batch.bad] == bad
+    assert all(record.key == b"%d" % record.offset for batch in batches for record in batch.bad)
+    assert all(list(batch.rows.keys) == [b"%d" % offset for offset in batch.rows.offsets] for batch in batches)
     assert sum(batch.replayed for batch in batches) == len(log) - len(rows) - len(bad)
     assert target.size == 0
 
@@ -144,6 +147,7 @@ def test_a_planned_batch_read_again_is_the_same_batch(
         assert (redone.start, redone.end, redone.token) == (batch.start, batch.end, batch.token)
         assert redone.rows.offsets == batch.rows.offsets
         assert redone.rows.values == batch.rows.values
+        assert redone.rows.keys == batch.rows.keys
         assert redone.bad == batch.bad
         assert redone.watermark_after == batch.watermark_after
         assert redone.doubtful

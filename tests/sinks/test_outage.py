@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.sinks.records import framed
 from tests.sinks.rig import PARTITIONS, Rig
 
 ROWS = 400
-PAD = {"properties": f'{{"pad":"{"x" * 2000}"}}'}
+PAD: dict[str, Any] = {"properties": f'{{"pad":"{"x" * 2000}"}}'}
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,7 @@ def test_a_stop_while_the_database_is_away_ends_in_time_and_loses_nothing(
 def test_a_sink_that_starts_before_its_database_waits_for_it(outage: Rig, own_clickhouse: ClickHouseServer) -> None:
     own_clickhouse.kill()
     sink = outage.sink()
-    sink._spawn()
+    sink.launch()
     outage.wait_until(lambda: "waiting for the database" in sink.log_tail(), lambda: sink.log_tail())
     assert sink.get("/healthz")[0] == 200
     assert sink.get("/readyz")[0] == 503

@@ -31,12 +31,14 @@ def offsets(rig: Rig) -> list[int]:
 def test_a_refused_row_is_set_aside_and_the_others_go_in(rig: Rig) -> None:
     rig.found_group()
     values = [framed(offset, **(NOT_A_UUID if offset == 137 else {})) for offset in range(GROUP)]
-    rig.produce("enriched_events", values)
+    rig.produce("enriched_events", values, keys=[b"%d" % offset for offset in range(GROUP)])
     settled(rig, GROUP)
     assert offsets(rig) == [offset for offset in range(GROUP) if offset != 137]
     (letter,) = letters(rig)
     assert (letter["stage"], letter["reason"]) == ("sinks", "row_refused")
-    assert (letter["source_topic"], letter["source_partition"], letter["source_offset"]) == ("enriched_events", 0, 137)
+    topic = rig.settings.topic("enriched_events")
+    assert (letter["source_topic"], letter["source_partition"], letter["source_offset"]) == (topic, 0, 137)
+    assert letter["source_key"] == "137"
     assert letter["payload"] == values[137]
     assert (letter["tenant_id"], letter["project_id"]) == (TENANT, PROJECT)
     assert letter["client_message_id"] == event(137)["client_message_id"]
@@ -79,6 +81,14 @@ def test_a_truncated_record_is_set_aside_alone_wherever_it_stands(rig: Rig, plac
     settled(rig, GROUP)
     assert offsets(rig) == [offset for offset in range(GROUP) if offset != place]
     assert [(letter["source_offset"], letter["payload"]) for letter in letters(rig)] == [(place, values[place])]
+
+
+def test_a_record_that_cannot_be_read_belongs_to_whom_its_key_names(rig: Rig) -> None:
+    rig.found_group()
+    rig.produce("enriched_events", [b"not framed"], keys=[f"{TENANT}/{PROJECT}/visitor".encode()])
+    settled(rig, 1)
+    (letter,) = letters(rig)
+    assert (letter["tenant_id"], letter["project_id"]) == (TENANT, PROJECT)
 
 
 def test_many_refused_rows_cost_neither_the_others_nor_a_part_each(rig: Rig) -> None:
@@ -134,12 +144,13 @@ def test_a_refused_dead_letter_is_itself_set_aside_and_does_not_go_round_for_eve
         "source_partition": -1,
         "source_offset": -1,
         "first_seen_at": event(0)["timestamp"],
+        "source_key": "",
     }
     (value,) = framed_all("dead_letters", [letter])
     rig.produce("dead_letters", [value])
     rig.sink("dead_letters").start()
     rig.wait_for_rows(1, "dead_letters")
     assert rig.query("SELECT reason, source_topic, source_offset, hex(payload) FROM {db}.dead_letters") == (
-        f"row_refused\tdead_letters\t0\t{value.hex().upper()}\n"
+        f"row_refused\t{rig.settings.topic('dead_letters')}\t0\t{value.hex().upper()}\n"
     )
     assert len(rig.consume("dead_letters")) == 2

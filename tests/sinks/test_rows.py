@@ -135,6 +135,7 @@ def test_every_field_of_a_dead_letter_is_a_column_and_a_repeat_is_one_row(rig: R
         "source_partition": -1,
         "source_offset": -1,
         "first_seen_at": START,
+        "source_key": "key",
     }
     write(rig, "dead_letters", [record, record])
     assert rig.query("SELECT hex(payload) FROM {db}.dead_letters FINAL") == f"{payload.hex().upper()}\n"

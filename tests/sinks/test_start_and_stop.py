@@ -7,7 +7,7 @@ from tests.sinks.rig import PARTITIONS, Rig
 def refused(rig: Rig, *topics: str) -> tuple[int, str]:
     """Exit code and last words of a sink that does not start."""
     sink = rig.sink(*topics)
-    sink._spawn()
+    sink.launch()
     return sink.wait_ended(), sink.log_tail()
 
 
@@ -61,7 +61,7 @@ def test_an_unknown_topic_is_refused(rig: Rig) -> None:
 def test_a_misspelt_failpoint_is_refused(rig: Rig) -> None:
     sink = rig.sink()
     sink.extra_environ = {"SINKS_FAILPOINT": "after_lunch:kill"}
-    sink._spawn()
+    sink.launch()
     assert sink.wait_ended() == 2
     assert "after_lunch" in sink.log_tail()
 
