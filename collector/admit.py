@@ -93,7 +93,9 @@ def admit(batch: Batch, arrival: Arrival, limits: Limits, ids: EventIds) -> Admi
         return _refuse_all(batch, arrival, limits, ids)
     admitted: list[RawEvent] = []
     refused: list[RefusedEvent] = []
-    for raw, event_id in zip(batch.events, ids.take(arrival.received_at, count), strict=True):
+    event_ids = iter(ids.take(arrival.received_at, count))
+    for raw in batch.events:
+        event_id = next(event_ids)
         try:
             admitted.append(_admit_event(raw, event_id, batch, arrival, limits))
         except Refused as refusal:

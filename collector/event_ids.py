@@ -5,6 +5,10 @@ from collections.abc import Callable
 from typing import Final
 
 _SEQUENCE_MAX: Final = 0xFFF
+_VARIANT: Final = 0x8000
+_NODE_BITS: Final = 14
+_START_BITS: Final = 47  # a bit less than there is room for, so that counting up cannot overflow
+_START_MAX: Final = (1 << _START_BITS) - 1
 
 
 class EventIds:
@@ -18,20 +22,27 @@ class EventIds:
         self._random_bits = random_bits
         self._last_ms = -1
         self._sequence = 0
+        self._stamp = ""
 
     def take(self, now_ms: int, count: int) -> list[str]:
         """`count` ids in rising order, all above those given before, also when the clock steps back."""
         if now_ms > self._last_ms:
-            self._last_ms = now_ms
-            self._sequence = 0
+            self._begin(now_ms)
         elif self._sequence < _SEQUENCE_MAX:
             self._sequence += 1
         else:
             # 4,096 requests within one millisecond: borrow from the next one, as RFC 9562 allows.
-            self._last_ms += 1
-            self._sequence = 0
-        ms = self._last_ms
-        node = 0x8000 | self._random_bits(14)
-        prefix = f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7{self._sequence:03x}-{node:04x}-"
-        first = self._random_bits(47)  # a bit less than there is room for, so that counting up cannot overflow
+            self._begin(self._last_ms + 1)
+        random_bits = self._random_bits(_NODE_BITS + _START_BITS)
+        node = _VARIANT | random_bits >> _START_BITS
+        first = random_bits & _START_MAX
+        prefix = f"{self._stamp}{self._sequence:03x}-{node:04x}-"
+        if count == 1:
+            return [f"{prefix}{first:012x}"]
         return [f"{prefix}{tail:012x}" for tail in range(first, first + count)]
+
+    def _begin(self, ms: int) -> None:
+        """Turn to a millisecond; `_stamp` is what all its ids begin with."""
+        self._last_ms = ms
+        self._sequence = 0
+        self._stamp = f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7"

@@ -47,7 +47,7 @@ class Publisher(Protocol):
         """Bytes of the records that wait for an acknowledgement."""
 
     def publish(self, batches: Sequence[tuple[str, list[Record]]], size: int) -> "asyncio.Future[bool]":
-        """Hand over records, `size` bytes in all, by topic.
+        """Hand over records by topic; `size` is about how many bytes they have in all.
 
         The future tells whether all of them are durable; False after a failure or the longest wait, when some may be.
         Raises OverloadedError.
@@ -191,8 +191,3 @@ class KafkaPublisher:
         self._produce_queued()
         left: int = self._producer.flush(timeout_s)
         return left
-
-
-def records_size(batches: Sequence[tuple[str, list[Any]]]) -> int:
-    """Bytes of keys and values."""
-    return sum(len(record["key"]) + len(record["value"]) for _, records in batches for record in records)

@@ -6,6 +6,7 @@ from typing import Final
 
 _SECONDS_BELOW: Final = 100_000_000_000  # smaller numbers are seconds: as milliseconds they would lie before March 1973
 _TIME_MAX: Final = 253_402_300_799_999  # the end of the year 9999
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CHARS_MAX: Final = 64
 _from_iso: Final = datetime.fromisoformat
 
@@ -28,9 +29,13 @@ def parse_time(sent: str | float) -> int | None:
         moment = _from_iso(sent)
     except ValueError:
         return _from_odd_text(sent)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1000)
+    return _to_ms(moment)
+
+
+def _to_ms(moment: datetime) -> int:
+    """Whole milliseconds; what is finer is cut off."""
+    since = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)) - _EPOCH
+    return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
 
 
 def _from_number(number: float) -> int | None:
@@ -51,7 +56,7 @@ def _from_odd_text(sent: str) -> int | None:
         moment = _from_iso(as_usual)
     except ValueError:
         return None
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    return _to_ms(moment)
 
 
 def corrected(original: int, sent_at: int, received_at: int) -> int:
