@@ -2,6 +2,7 @@
 
 import ipaddress
 import socket
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -27,12 +28,15 @@ class TrustedProxies:
     def __init__(self, cidrs: str) -> None:
         self._networks = tuple(ipaddress.ip_network(cidr.strip()) for cidr in cidrs.split(",") if cidr.strip())
 
-    def client_address(self, peer: str, forwarded_for: str | None) -> str:
-        """The address a request comes from: the nearest one that is no trusted proxy."""
+    def client_address(self, peer: str, forwarded_for: Sequence[str]) -> str:
+        """The address a request comes from: the nearest one that is no trusted proxy.
+
+        forwarded_for: the X-Forwarded-For headers in their order.
+        """
         address = canonical_address(peer)
         if not self._networks or not forwarded_for:
             return address
-        for hop in reversed(forwarded_for.split(",")):
+        for hop in reversed(",".join(forwarded_for).split(",")):
             if not self._trusts(address):
                 break
             nearer = canonical_address(hop.strip())

@@ -58,6 +58,12 @@ class Answer(web.StreamResponse):
         other._head = self._head + extra
         return other
 
+    def without_body(self) -> "Answer":
+        """The same answer to a HEAD request."""
+        other = _copy(self)
+        other._tail = b"\r\n"
+        return other
+
     def closing(self) -> "Answer":
         """The same answer as the last one on its connection."""
         other = self.with_headers(b"Connection: close\r\n")

@@ -82,6 +82,8 @@ class Collector:
         self._counts.request(name, answer.status, time.perf_counter() - started)
         if page is not None:
             answer = answer.with_headers(origin_headers(page))
+        if request.method == hdrs.METH_HEAD:
+            answer = answer.without_body()
         if self.is_stopping or not request.keep_alive or request.version.minor == 0:
             answer = answer.closing()
         return answer
@@ -116,7 +118,7 @@ class Collector:
         headers = request.headers
         peername = request.protocol.peername
         peer = peername[0] if isinstance(peername, tuple) else ""
-        address = self._proxies.client_address(peer, headers.get(_X_FORWARDED_FOR))
+        address = self._proxies.client_address(peer, headers.getall(_X_FORWARDED_FOR, ()))
         return Origin(credentials, address, headers.get(hdrs.USER_AGENT, ""), headers.get(hdrs.ORIGIN))
 
     async def _settle(self, pending: Pending) -> None:

@@ -168,17 +168,21 @@ class KafkaPublisher:
             self._timer = self._loop.call_later(_BUSY_POLL_S, self._poll)
 
     def _poll(self) -> None:
-        self._producer.poll(0)
+        try:
+            self._producer.poll(0)
+            self._give_up_oldest()
+        finally:
+            self._is_busy = bool(self._requests)
+            self._timer = self._loop.call_later(_BUSY_POLL_S if self._is_busy else _IDLE_POLL_S, self._poll)
+
+    def _give_up_oldest(self) -> None:
+        """Forget what is settled, end what has waited too long: as all wait equally long, the oldest is at the left."""
         requests = self._requests
-        if requests:
-            now = self._loop.time()
-            # All wait equally long, so the oldest is at the left: what is settled there, or has waited too long, goes.
-            while requests and (not requests[0].waiting or requests[0].deadline <= now):
-                request = requests.popleft()
-                if not request.future.done():
-                    request.future.set_result(False)
-        self._is_busy = bool(requests)
-        self._timer = self._loop.call_later(_BUSY_POLL_S if requests else _IDLE_POLL_S, self._poll)
+        now = self._loop.time()
+        while requests and (not requests[0].waiting or requests[0].deadline <= now):
+            request = requests.popleft()
+            if not request.future.done():
+                request.future.set_result(False)
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():

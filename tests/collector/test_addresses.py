@@ -41,21 +41,27 @@ def test_no_text_raises(text: str) -> None:
 
 
 def test_forwarded_for_is_not_believed_from_strangers() -> None:
-    assert TrustedProxies("").client_address("203.0.113.7", "198.51.100.1") == "203.0.113.7"
-    assert TrustedProxies("10.0.0.0/8").client_address("203.0.113.7", "198.51.100.1") == "203.0.113.7"
+    assert TrustedProxies("").client_address("203.0.113.7", ["198.51.100.1"]) == "203.0.113.7"
+    assert TrustedProxies("10.0.0.0/8").client_address("203.0.113.7", ["198.51.100.1"]) == "203.0.113.7"
 
 
 def test_the_nearest_untrusted_hop_is_the_client() -> None:
     proxies = TrustedProxies("10.0.0.0/8, 2001:db8::/32")
-    assert proxies.client_address("10.0.0.1", "192.0.2.66, 198.51.100.1, 10.1.1.1") == "198.51.100.1"
-    assert proxies.client_address("2001:db8::1", "198.51.100.1") == "198.51.100.1"
-    assert proxies.client_address("10.0.0.1", None) == "10.0.0.1"
+    assert proxies.client_address("10.0.0.1", ["192.0.2.66, 198.51.100.1, 10.1.1.1"]) == "198.51.100.1"
+    assert proxies.client_address("2001:db8::1", ["198.51.100.1"]) == "198.51.100.1"
+    assert proxies.client_address("10.0.0.1", []) == "10.0.0.1"
+
+
+def test_several_headers_are_one_list() -> None:
+    proxies = TrustedProxies("10.0.0.0/8")
+    assert proxies.client_address("10.0.0.1", ["192.0.2.66", "198.51.100.1, 10.1.1.1"]) == "198.51.100.1"
+    assert proxies.client_address("10.0.0.1", ["198.51.100.1", "10.1.1.1"]) == "198.51.100.1"
 
 
 def test_a_hop_that_is_no_address_ends_the_walk() -> None:
     proxies = TrustedProxies("10.0.0.0/8")
-    assert proxies.client_address("10.0.0.1", "198.51.100.1, unknown") == "10.0.0.1"
-    assert proxies.client_address("10.0.0.1", "198.51.100.1, unknown, 10.0.0.2") == "10.0.0.2"
+    assert proxies.client_address("10.0.0.1", ["198.51.100.1, unknown"]) == "10.0.0.1"
+    assert proxies.client_address("10.0.0.1", ["198.51.100.1, unknown, 10.0.0.2"]) == "10.0.0.2"
 
 
 def test_a_bad_network_is_named() -> None:

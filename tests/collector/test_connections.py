@@ -60,6 +60,14 @@ async def test_requests_in_a_row_are_answered_in_a_row(serve: Serve) -> None:
     assert [(await wire.answer())[0] for _ in range(3)] == [200, 400, 200]
 
 
+async def test_the_answer_to_head_has_no_body(serve: Serve) -> None:
+    served = await serve()
+    wire = await Wire.to(served)
+    wire.writer.write(b"HEAD /v1/track HTTP/1.1\r\nHost: h\r\n\r\n" + request())
+    assert (await wire.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 405 ")
+    assert (await wire.answer())[0] == 200
+
+
 async def test_a_request_that_asks_for_it_is_the_last_of_its_connection(serve: Serve) -> None:
     served = await serve()
     for sent in (request(Connection="close"), request(version="1.0"), request(b"broken", Connection="close")):
