@@ -1,7 +1,7 @@
 """Rows into ClickHouse over HTTP, as Avro, without decoding them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -36,7 +36,7 @@ _INSERT: Final[dict[str, Any]] = {
 
 
 class ClickHouseWriter:
-    """A Writer for one table; `structure` of `attempt` is asked for when it is first needed."""
+    """A Writer for one table."""
 
     def __init__(
         self, connection: Connection, route: Route, schemas: SchemaTexts, failpoint: Failpoint = nothing
@@ -53,9 +53,10 @@ class ClickHouseWriter:
     def insert(self, rows: Rows, token: str) -> None:
         self._send(f"INSERT INTO {self._table} FORMAT Avro", rows, {"insert_deduplication_token": token})
 
-    def attempt(self, rows: Rows) -> None:
+    def trial(self) -> Callable[[Rows], None]:
         structure = self._structure().replace("\\", "\\\\").replace("'", "\\'")
-        self._send(f"INSERT INTO FUNCTION null('{structure}') FORMAT Avro", rows, {})
+        query = f"INSERT INTO FUNCTION null('{structure}') FORMAT Avro"
+        return lambda rows: self._send(query, rows, {})
 
     def present(self, partition: int, rows: Rows) -> set[int]:
         generation = watermark.generation_of(int(rows.sources[0]))

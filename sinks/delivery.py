@@ -114,11 +114,10 @@ class Delivery:
             return []
         except RowsRefusedError as error:
             log.warning("the database refuses rows of a batch", token=batch.token, error=str(error))
+        attempt = self._writer.trial()
         refused = [
             _refused(missing, index, error)
-            for index, error in refused_rows(
-                len(missing), lambda start, stop: self._writer.attempt(missing.part(start, stop))
-            )
+            for index, error in refused_rows(len(missing), lambda start, stop: attempt(missing.part(start, stop)))
         ]
         self._graveyard.bury(batch.partition, refused)
         rest = _without_offsets(missing, {bad.offset for bad in refused})

@@ -6,6 +6,7 @@ SinkError
 └── RowsRefusedError    the database says the rows themselves are wrong: never tried again as they are
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from sinks.batch import Rows
@@ -49,8 +50,8 @@ class Writer(Protocol):
     def insert(self, rows: Rows, token: str) -> None:
         """Make all rows durable, or none; a token that was used before writes nothing. Raises RowsRefusedError."""
 
-    def attempt(self, rows: Rows) -> None:
-        """Read the rows as `insert` does and store nothing. Raises RowsRefusedError."""
+    def trial(self) -> Callable[[Rows], None]:
+        """What reads rows as `insert` would, at this moment, and stores nothing. Raises RowsRefusedError."""
 
     def present(self, partition: int, rows: Rows) -> set[int]:
         """Which of the rows' sources stand in the table."""

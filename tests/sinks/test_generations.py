@@ -1,5 +1,6 @@
 """raw_events, or a topic of its own, begins anew: what is new is not taken for what was."""
 
+import signal
 import time
 
 from tests.sinks.records import framed
@@ -86,8 +87,8 @@ def test_doubt_after_a_reset_outlives_a_restart(rig: Rig) -> None:
     assert sink.terminate() == 0
     rig.reset_offsets(0)
     sink.extra_environ = {"SINKS_FAILPOINT": "after_plan:kill:3"}
-    sink.start()
-    sink.wait_ended()
+    sink.launch()
+    assert sink.wait_ended() == -signal.SIGKILL
     sink.extra_environ = {}
     sink.start()
     rig.wait_for_settlement([ROWS, 0])

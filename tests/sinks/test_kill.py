@@ -27,7 +27,7 @@ RECORDS = ROWS + 60
 def killed(sink: Sink, failpoint: str) -> None:
     """Start the sink, and see it die there."""
     sink.extra_environ |= {VARIABLE: failpoint}
-    sink.start()
+    sink.launch()
     assert sink.wait_ended() == -signal.SIGKILL
     del sink.extra_environ[VARIABLE]
 

@@ -120,7 +120,7 @@ def test_a_kill_amid_poison_costs_no_row_and_doubles_none(rig: Rig, failpoint: s
     rig.produce("enriched_events", values)
     sink = rig.sink("enriched_events", "dead_letters")
     sink.extra_environ = {VARIABLE: failpoint}
-    sink.start()
+    sink.launch()
     assert sink.wait_ended() == -signal.SIGKILL
     sink.extra_environ = {}
     sink.start()
