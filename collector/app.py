@@ -8,10 +8,10 @@ from typing import Final
 from urllib.parse import parse_qs
 
 import structlog
-from aiohttp import hdrs
+from aiohttp import HttpVersion11, hdrs
 from aiohttp.web_protocol import RequestPayloadError
 from aiohttp.web_request import BaseRequest
-from multidict import istr
+from multidict import CIMultiDictProxy, istr
 
 from collector.addresses import TrustedProxies
 from collector.answers import Answer
@@ -29,6 +29,11 @@ from collector.source_settings import settings_answer
 from schemas.settings import Settings
 
 _log: Final = structlog.get_logger()
+Headers = CIMultiDictProxy[str]
+_AUTHORIZATION: Final = hdrs.AUTHORIZATION
+_CONTENT_ENCODING: Final = hdrs.CONTENT_ENCODING
+_ORIGIN: Final = hdrs.ORIGIN
+_USER_AGENT: Final = hdrs.USER_AGENT
 _X_WRITE_KEY: Final = istr("X-Write-Key")
 _X_FORWARDED_FOR: Final = istr("X-Forwarded-For")
 _OTHER: Final = "other"
@@ -59,13 +64,14 @@ class Collector:
         """Answer one request; whatever happens is an answer."""
         started = time.perf_counter()
         name = _OTHER
+        headers = request.headers
+        page = headers.get(_ORIGIN)
         path, _, query = request.raw_path.partition("?")
-        page = request.headers.get(hdrs.ORIGIN)
         try:
-            route = find_post(path) if request.method == hdrs.METH_POST else None
+            route = find_post(path) if request.method == "POST" else None
             if route is not None:
                 name = route.name
-                answer = await self._collect(request, route, query)
+                answer = await self._collect(request, headers, route, query)
             else:
                 name, answer = await self._answer_others(request, path, query)
         except RefusedRequest as refused:
@@ -82,25 +88,24 @@ class Collector:
         self._counts.request(name, answer.status, time.perf_counter() - started)
         if page is not None:
             answer = answer.with_headers(origin_headers(page))
-        if request.method == hdrs.METH_HEAD:
-            answer = answer.without_body()
-        if self.is_stopping or not request.keep_alive or request.version.minor == 0:
+        if self.is_stopping or not request.keep_alive or request.version != HttpVersion11:
             answer = answer.closing()
         return answer
 
-    async def _collect(self, request: BaseRequest, route: Route, query: str) -> Answer:
+    async def _collect(self, request: BaseRequest, headers: Headers, route: Route, query: str) -> Answer:
         """A POST: 200 once every event is durable. Raises RefusedRequest."""
         self._require_capacity()
-        body = await self._bodies.read(request)
+        body = self._bodies.read_arrived(request)
+        if body is None:
+            body = await self._bodies.read_arriving(request)
         if route.takes is Takes.NOTHING:
             return _SUCCESS
-        headers = request.headers
-        body = decompress(body, headers.get(hdrs.CONTENT_ENCODING), self._body_bytes_max)
+        body = decompress(body, headers.get(_CONTENT_ENCODING), self._body_bytes_max)
         self._counts.received(len(body))
         credentials = Credentials(
-            headers.get(hdrs.AUTHORIZATION), headers.get(_X_WRITE_KEY), _query_value(query, "writeKey")
+            headers.get(_AUTHORIZATION), headers.get(_X_WRITE_KEY), _query_value(query, "writeKey") if query else None
         )
-        pending = self._intake.take(route, body, self._origin(request, credentials))
+        pending = self._intake.take(route, body, self._origin(request, headers, credentials))
         del body  # nothing is kept of a request that only waits
         await self._settle(pending)
         return _SUCCESS
@@ -114,12 +119,11 @@ class Collector:
         if self._publisher.inflight_bytes >= self._inflight_bytes_max:
             raise RefusedRequest(Refusal.OVERLOADED)
 
-    def _origin(self, request: BaseRequest, credentials: Credentials) -> Origin:
-        headers = request.headers
+    def _origin(self, request: BaseRequest, headers: Headers, credentials: Credentials) -> Origin:
         peername = request.protocol.peername
         peer = peername[0] if isinstance(peername, tuple) else ""
         address = self._proxies.client_address(peer, headers.getall(_X_FORWARDED_FOR, ()))
-        return Origin(credentials, address, headers.get(hdrs.USER_AGENT, ""), headers.get(hdrs.ORIGIN))
+        return Origin(credentials, address, headers.get(_USER_AGENT, ""), headers.get(_ORIGIN))
 
     async def _settle(self, pending: Pending) -> None:
         """Wait for Kafka. Raises RefusedRequest when an event may not be durable."""
@@ -131,6 +135,8 @@ class Collector:
     async def _answer_others(self, request: BaseRequest, path: str, query: str) -> tuple[str, Answer]:
         """Everything but a POST to a known route: (name in metrics, answer)."""
         method = request.method
+        if method == hdrs.METH_HEAD:
+            return _OTHER, self._refusals.answer(Refusal.METHOD_NOT_ALLOWED).without_body()
         if method == hdrs.METH_OPTIONS:
             return "preflight", self._preflight(request, query)
         if method == hdrs.METH_GET:
@@ -144,7 +150,7 @@ class Collector:
     def _preflight(self, request: BaseRequest, query: str) -> Answer:
         """A preflight carries no Authorization: without a key in the query, every project is asked."""
         self._require_projects()
-        page = request.headers.get(hdrs.ORIGIN, "")
+        page = request.headers.get(_ORIGIN, "")
         write_key = _query_value(query, "writeKey")
         project = self._directory.by_key(write_key) if write_key else None
         if not (project.allows(page) if project else self._directory.allows_somewhere(page)):
@@ -154,8 +160,9 @@ class Collector:
     async def _collect_pixel(self, request: BaseRequest, route: Route, query: str) -> Answer:
         self._require_capacity()
         event, write_key = event_of_query(query)
-        credentials = Credentials(request.headers.get(hdrs.AUTHORIZATION), None, write_key)
-        await self._settle(self._intake.take(route, event, self._origin(request, credentials)))
+        headers = request.headers
+        credentials = Credentials(headers.get(_AUTHORIZATION), None, write_key)
+        await self._settle(self._intake.take(route, event, self._origin(request, headers, credentials)))
         return GIF
 
     def _source_settings(self, request: BaseRequest, write_key: str) -> Answer:
@@ -166,7 +173,5 @@ class Collector:
 
 
 def _query_value(query: str, name: str) -> str | None:
-    if not query:
-        return None
     values = parse_qs(query).get(name)
     return values[0] if values else None

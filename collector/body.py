@@ -28,15 +28,18 @@ class BodyReader:
         self._receiving_bytes_max = receiving_bytes_max
         self._receiving_bytes = 0
 
-    async def read(self, request: BaseRequest) -> bytes:
-        """The body as sent. Raises RefusedRequest when it is too large or too slow, or too many are arriving."""
+    def read_arrived(self, request: BaseRequest) -> bytes | None:
+        """The body when it came with its headers, as nearly all do; else None. Raises RefusedRequest."""
         content = request.content
-        if content.is_eof():
-            # The usual case, without a timer: the body came with its headers.
-            body = content.read_nowait(-1)
-            if len(body) > self._bytes_max:
-                raise _too_large(self._bytes_max)
-            return body
+        if not content.is_eof():
+            return None
+        body = content.read_nowait(-1)
+        if len(body) > self._bytes_max:
+            raise _too_large(self._bytes_max)
+        return body
+
+    async def read_arriving(self, request: BaseRequest) -> bytes:
+        """The body as it comes in. Raises RefusedRequest when it is too large or too slow, or too many are arriving."""
         size_max = request.content_length
         if size_max is None:
             size_max = self._bytes_max
