@@ -6,6 +6,7 @@ Two shapes of records are read: MaxMind's nested one (`country.iso_code`, `city.
 
 import ipaddress
 import os
+import sys
 from typing import Any, NamedTuple
 
 import maxminddb
@@ -65,7 +66,8 @@ class Places:
             if (found := database.find(address)) is not None:
                 country_code, city = country_code or _country_of(found), _city_of(found)
                 break
-        return Place(country_code, city)
+        # Interned: thousands of cached places share a few strings, which stay in the processor's cache.
+        return Place(sys.intern(country_code), sys.intern(city))
 
     def close(self) -> None:
         for database in (self._country, *self._cities):

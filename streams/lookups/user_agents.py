@@ -1,6 +1,7 @@
 """User agent text → device type, operating system and browser."""
 
 import re
+import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -97,13 +98,15 @@ def parser() -> Callable[[str], UserAgent]:
         found = resolve(text, Domain.USER_AGENT | Domain.OS)
         system, browser = found.os, found.user_agent
         os_name = system.family if system else ""
-        return UserAgent(
+        fields = (
             device_type(text, os_name),
             os_name,
             _version(system.major, system.minor, system.patch, system.patch_minor) if system else "",
             browser.family if browser else "",
             _version(browser.major, browser.minor, browser.patch, browser.patch_minor) if browser else "",
         )
+        # Interned: thousands of cached user agents share a few strings, which stay in the processor's cache.
+        return UserAgent(*map(sys.intern, fields))
 
     return parse
 

@@ -32,6 +32,16 @@ def test_columns_are_added_to_those_of_the_chunk_and_rows_keep_their_order(looku
     assert {name: enriched.schema[name] for name in enriched.columns[len(chunk.columns) :]} == ADDED
 
 
+@pytest.mark.parametrize("rows", [1, 999, 1_000, 1_001, 2_500])
+def test_each_row_of_a_large_chunk_is_enriched_from_its_own_context(lookups: Lookups, rows: int) -> None:
+    contexts = [
+        json.dumps({"page": {"title": f"T{n}"}, "external_id": f"x{n}" if n == rows - 1 else None}) for n in range(rows)
+    ]
+    enriched = enrich(pl.DataFrame([_row(context=context) for context in contexts]), lookups)
+    assert enriched["page_title"].to_list() == [f"T{n}" for n in range(rows)]
+    assert enriched["external_id"].to_list() == [None] * (rows - 1) + [f"x{rows - 1}"]
+
+
 def test_an_empty_chunk_has_the_same_columns(lookups: Lookups) -> None:
     chunk = pl.DataFrame([_row()])
     assert enrich(chunk.clear(), lookups).schema == enrich(chunk, lookups).schema
