@@ -29,7 +29,7 @@ from streams.steps.documents import Campaign, Context, Handshake, Library, Page,
 # What only browsers run, in lower case: an event of these that has no user agent, or a scripting library's, is made up.
 # Other SDKs run in servers and apps, whose user agents say nothing about people; @jitsu/js runs in both.
 BROWSER_LIBRARIES = ("analytics.js", "rudderlabs javascript sdk", "tally.js")
-_IN_BROWSER = f"^(?i:{'|'.join(map(re.escape, BROWSER_LIBRARIES))})(/|$)"
+_IN_BROWSER = f"^(?i-u:{'|'.join(map(re.escape, BROWSER_LIBRARIES))})(/|$)"
 
 _read_contexts = reader(Context)
 _read_pages = reader(Page)
@@ -46,7 +46,7 @@ _MAY_HOLD_HANDSHAKE = r"handshake|\\u00"
 def enrich(frame: pl.DataFrame, lookups: Lookups) -> pl.DataFrame:
     """The same rows in the same order with the columns above added; never raises for what a row holds.
 
-    Reads event_type, ip_address, user_agent, context and properties (JSON texts). Under 2 µs an event.
+    Reads event_type, ip_address, user_agent, context and properties (JSON texts). 2 to 2.5 µs an event in chunks of 5,000, 5 in chunks of 500.
     """
 
     def agents(texts: list[str]) -> list[tuple[str, ...]]:

@@ -27,6 +27,7 @@ REQUESTS = "python-requests/2.32.3"
         ("", "analytics.js", "user_agent_empty"),
         ("", "ANALYTICS.JS", "user_agent_empty"),
         ("", "analytics.js-fork", ""),
+        ("", "analytic\u017f.js", ""),
         ("", "analytics-node", ""),
         ("", "rudder-sdk-node", ""),
         ("", "@jitsu/js", ""),
