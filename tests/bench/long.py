@@ -114,10 +114,10 @@ def _ratio(bench: Workbench, worker: Worker, base: Cost, known: Load) -> Line:
         known += warm_up.without_records() + load.without_records()
     with bench.stage("read the outputs back"):
         verify_streams(worker.broker, worker.settings, known)
+    few, many = f"{sizes.few_sessions:,}", f"{sizes.many_sessions:,}"
     note = (
-        f"CPU an event; ratio: events of {sizes.many_sessions:,} live sessions alike by those of "
-        f"{sizes.few_sessions:,}, less is better; events of {sizes.few_sessions:,} visitors while {sizes.many_sessions:,} sessions are live: "
-        f"{narrow.cost.cpu_us:.1f} µs, {narrow.cost.cpu_us / base.cpu_us:.2f}; session rows an event "
-        f"{spread.sessions / sizes.events:.2f}"
+        f"CPU an event; ratio: events of {many} live sessions alike by those of {few}, less is better; "
+        f"{spread.sessions / sizes.events:.2f} session rows an event; events of {few} visitors while {many} sessions "
+        f"are live: {narrow.cost.cpu_us:.1f} µs, {narrow.cost.cpu_us / base.cpu_us:.2f}"
     )
     return Line("sessions_cpu_ratio_1m", spread.cost.cpu_us, "µs", base.cpu_us, spread.cost.cpu_us / base.cpu_us, note)

@@ -2,8 +2,8 @@
 
 One agent, one event at a time: Avro by fastavro, contexts by the json module, user agents and addresses looked up
 behind caches, the sessions in a Faust table with its changelog. Tuned as its documentation advises: uvloop, the Cython
-parts, linger, larger batches and buffers. It is no copy of Tally's rules: sessions are not order-insensitive, robots are not
-told apart, nothing is proof against a crash. All of that would only cost more.
+parts, linger, larger batches and buffers. It is no copy of Tally's rules: sessions are not order-insensitive, robots
+are not told apart, nothing is proof against a crash. All of that would only cost more.
 
 Takes one JSON argument: bootstrap, prefix, partitions, web_port, data, country_path, city_path.
 """

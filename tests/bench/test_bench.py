@@ -1,0 +1,185 @@
+"""The benchmarks themselves: that lines are printed as promised, and that a wrong output is no figure."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from docker.local import PROJECT_ROOT
+from schemas.codec import Codec
+from schemas.registry import open_ids
+from schemas.settings import Settings
+from tests.bench.broker import Broker
+from tests.bench.enriched import enrich, repeat
+from tests.bench.lines import Line, WrongOutputError, quantile
+from tests.bench.loads import Load, make_load
+from tests.bench.traffic import Traffic
+from tests.bench.verify import verify_streams
+
+KEYS = {"name", "value", "unit", "baseline", "ratio", "note"}
+
+
+def bench(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    """One `python -m tests.bench`."""
+    command = [sys.executable, "-m", "tests.bench", *map(str, arguments)]
+    return subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.integration
+def test_wanted_lines_are_printed_once_each_and_written_to_the_file(tmp_path: Path) -> None:
+    wanted = ["streams_vs_copy", "collector_requests_per_s"]
+    done = bench("--quick", "--only", wanted[0], "--only", wanted[1], "--json", tmp_path / "lines.json")
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["name"] for line in lines] == wanted
+    assert all(line.keys() == KEYS and line["value"] > 0 and line["unit"] and line["note"] for line in lines)
+    assert lines[0]["ratio"] == pytest.approx(lines[0]["value"] / lines[0]["baseline"], rel=1e-2)
+    assert json.loads((tmp_path / "lines.json").read_text())["lines"] == lines
+
+
+def test_unknown_line_ends_the_run_with_2_and_the_known_ones() -> None:
+    done = bench("--only", "streams_per_fortnight")
+    assert done.returncode == 2
+    assert "streams_per_fortnight" in done.stderr
+    assert "end_to_end_p95_s" in done.stderr
+    assert done.stdout == ""
+
+
+def test_line_has_the_promised_keys_and_four_digits() -> None:
+    line = json.loads(Line("rate", 123456.7, "events/s").as_json())
+    assert line == {"name": "rate", "value": 123500, "unit": "events/s", "baseline": None, "ratio": None, "note": ""}
+
+
+def test_quantile_is_a_value_that_occurred() -> None:
+    values = [float(number) for number in range(100, 0, -1)]
+    assert quantile(values, 0.95) == 95
+    assert quantile(values, 0.5) == 50
+    assert quantile([7.0], 0.95) == 7
+    with pytest.raises(ValueError, match="no values"):
+        quantile([], 0.5)
+
+
+@dataclass(frozen=True)
+class StoredRecord:
+    """A record as the reader gets it."""
+
+    record: Mapping[str, Any]
+
+    def key(self) -> bytes:
+        key: bytes = self.record["key"]
+        return key
+
+    def value(self) -> bytes:
+        value: bytes = self.record["value"]
+        return value
+
+    def partition(self) -> int:
+        return int(self.record.get("partition", 0))
+
+
+@dataclass
+class Topics:
+    """What a worker might have written, in place of a broker."""
+
+    records: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def read(self, topic: str) -> Iterator[StoredRecord]:
+        return map(StoredRecord, self.records.get(topic, []))
+
+    def count(self, topic: str) -> int:
+        return len(self.records.get(topic, []))
+
+
+@pytest.fixture
+def load() -> Load:
+    return make_load(Traffic(visitors=20, duplicate_share=0.1, identify_share=0.3).records(200))
+
+
+@pytest.fixture
+def topics(load: Load) -> Topics:
+    """What a worker that does its work writes for the load."""
+    rows = enrich(settings(), load, 0)
+    codec = {name: Codec(name, open_ids(None)) for name in ("sessions", "identities")}
+    session: dict[str, Any] = dict.fromkeys(codec["sessions"].arrow_schema.names, "")
+    session |= {"is_bot": False, "converted": False}
+    session |= dict.fromkeys(("started_at", "ended_at", "duration_seconds", "page_count", "version"), 0)
+    identity = {"tenant_id": "t", "link_source": "identify", "traits": "{}", "is_deleted": False}
+    identity |= {"linked_at": 0, "first_linked_at": 0}
+    half, rest = len(load.event_ids) // 2, len(load.event_ids) - len(load.event_ids) // 2
+    counts = [("a", 1, False), ("a", half, False), ("b", rest, False), ("gone", 5, True)]
+    return Topics(
+        {
+            "enriched_events": [
+                {"key": b"", "value": value, "partition": partition} for partition in rows for value in rows[partition]
+            ],
+            "sessions": [
+                {
+                    "key": key.encode(),
+                    "value": codec["sessions"].encode(session | {"event_count": count, "is_deleted": is_deleted}),
+                }
+                for key, count, is_deleted in counts
+            ],
+            "identities": [
+                {
+                    "key": b"",
+                    "value": codec["identities"].encode(identity | {"anonymous_id": visitor, "user_id": user}),
+                }
+                for visitor, user in load.links
+            ],
+        }
+    )
+
+
+def settings() -> Settings:
+    return Settings.model_validate({"partitions": 3})
+
+
+def verify(topics: Topics, load: Load) -> None:
+    verify_streams(cast(Broker, topics), settings(), load)
+
+
+def test_right_outputs_pass(topics: Topics, load: Load) -> None:
+    verify(topics, load)
+
+
+@pytest.mark.parametrize("topic", ["enriched_events", "sessions", "identities"])
+def test_one_record_lost_is_no_figure(topics: Topics, load: Load, topic: str) -> None:
+    # Of sessions the last live one: earlier versions of a session may go.
+    del topics.records[topic][2 if topic == "sessions" else -1]
+    with pytest.raises(WrongOutputError):
+        verify(topics, load)
+
+
+def test_one_event_twice_is_no_figure(topics: Topics, load: Load) -> None:
+    topics.records["enriched_events"].append(topics.records["enriched_events"][0])
+    with pytest.raises(WrongOutputError, match="enriched events"):
+        verify(topics, load)
+
+
+def test_event_in_another_partition_is_no_figure(topics: Topics, load: Load) -> None:
+    moved = topics.records["enriched_events"][0]
+    moved["partition"] += 1
+    with pytest.raises(WrongOutputError, match="partition"):
+        verify(topics, load)
+
+
+def test_dead_letter_is_no_figure(topics: Topics, load: Load) -> None:
+    topics.records["dead_letters"] = [{"key": b"", "value": b""}]
+    with pytest.raises(WrongOutputError, match="dead letters"):
+        verify(topics, load)
+
+
+def test_repeated_rows_are_the_same_but_for_their_offsets(load: Load) -> None:
+    codec = Codec("enriched_events", open_ids(None))
+    rows = enrich(settings(), load, 0)
+    for partition, values in repeat(rows, 3).items():
+        records = [codec.decode(value) for value in values]
+        offsets = [record.pop("source_offset") for record in records]
+        assert offsets == sorted(set(offsets))
+        count = len(rows[partition])
+        assert records[:count] == records[count : 2 * count] == records[2 * count :]
