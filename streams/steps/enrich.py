@@ -46,7 +46,8 @@ _MAY_HOLD_HANDSHAKE = r"handshake|\\u00"
 def enrich(frame: pl.DataFrame, lookups: Lookups) -> pl.DataFrame:
     """The same rows in the same order with the columns above added; never raises for what a row holds.
 
-    Reads event_type, ip_address, user_agent, context and properties (JSON texts). 2 to 2.5 µs an event in chunks of 5,000, 5 in chunks of 500.
+    Reads event_type, ip_address, user_agent, context and properties (JSON texts).
+    2 to 2.6 µs an event in chunks of 5,000, 4 to 5 in chunks of 500.
     """
 
     def agents(texts: list[str]) -> list[tuple[str, ...]]:
