@@ -3,6 +3,8 @@
 Every event is judged alone: nothing in one can harm its neighbours.
 """
 
+import hashlib
+from collections import Counter
 from typing import Final, NamedTuple
 
 import msgspec
@@ -90,7 +92,7 @@ def admit(batch: Batch, arrival: Arrival, limits: Limits, ids: EventIds) -> Admi
     """Judge every event. Raises MalformedError when a single event is not JSON, or a batch cannot be one of events."""
     count = len(batch.events)
     if count > limits.batch_events_max:
-        return _refuse_all(batch, arrival, limits, ids)
+        return _refuse_all(batch, arrival, limits)
     admitted: list[RawEvent] = []
     refused: list[RefusedEvent] = []
     event_ids = iter(ids.take(arrival.received_at, count))
@@ -101,7 +103,8 @@ def admit(batch: Batch, arrival: Arrival, limits: Limits, ids: EventIds) -> Admi
         except Refused as refusal:
             if batch.is_single and refusal.reason is DeadReason.EVENT_NOT_JSON:
                 raise MalformedError(f"malformed JSON: {refusal.detail}") from None
-            refused.append(_refused(raw, event_id, arrival, refusal))
+            refused.append(_refused(raw, arrival, refusal))
+    _name(refused, arrival.project)
     return Admission(admitted, refused)
 
 
@@ -208,20 +211,29 @@ def _more_notes(notes: dict[str, object], event: Event, event_type: str, repaire
     return notes | {"repaired": "lone_surrogates"} if repaired else notes
 
 
-def _refuse_all(batch: Batch, arrival: Arrival, limits: Limits, ids: EventIds) -> Admission:
+def _refuse_all(batch: Batch, arrival: Arrival, limits: Limits) -> Admission:
     count = len(batch.events)
     if sum(map(len, batch.events)) < count * (_EVENT_BYTES_MIN - 1):
         raise MalformedError(f"malformed batch: {count} elements are too short to be events")
     refusal = Refused(DeadReason.BATCH_TOO_LONG, f"{count} events in one batch, at most {limits.batch_events_max}")
-    event_ids = ids.take(arrival.received_at, count)
-    refused = [_refused(raw, event_id, arrival, refusal) for raw, event_id in zip(batch.events, event_ids, strict=True)]
+    refused = [_refused(raw, arrival, refusal) for raw in batch.events]
+    _name(refused, arrival.project)
     return Admission([], refused)
 
 
-def _refused(raw: Raw | bytes, event_id: str, arrival: Arrival, refusal: Refused) -> RefusedEvent:
+def _name(refused: list[RefusedEvent], project: Project) -> None:
+    """Ids that follow from bytes and reason: a client's retry, or a replay, makes the same dead letter again."""
+    seen: Counter[str] = Counter()
+    for letter in refused:
+        what = f"{letter.reason}/{hashlib.sha256(letter.payload).hexdigest()}"
+        letter.dead_letter_id = project.message_ids(f"{what}/{seen[what]}")
+        seen[what] += 1
+
+
+def _refused(raw: Raw | bytes, arrival: Arrival, refusal: Refused) -> RefusedEvent:
     payload = bytes(raw)
     return RefusedEvent(
-        event_id,
+        "",
         refusal.reason,
         refusal.detail[:DETAIL_CHARS_MAX],
         payload,

@@ -10,6 +10,7 @@ from segment.analytics.client import Client
 from docker.local.demo.senders import send_node
 from docker.local.packages import fetch
 from docker.local.tools import require_tool
+from tests.end_to_end.asking import ask, lands, rows
 from tests.pipeline import Pipeline
 
 IPHONE = (
@@ -22,22 +23,6 @@ CONTEXT = {
     "campaign": {"source": "newsletter", "medium": "email", "name": "autumn"},
     "page": {"path": "/pricing", "url": "https://shop.example/pricing", "title": "Pricing", "referrer": "https://a.example/"},
 }  # fmt: skip
-
-
-def ask(shop: Pipeline, select: str, table: str, more: str = "1", tail: str = "") -> str:
-    """A SELECT over the tenant's rows."""
-    return shop.query(f"SELECT {select} FROM {table} WHERE tenant_id = '{shop.tenant_id}' AND ({more}) {tail}")
-
-
-def lands(shop: Pipeline, condition: str, table: str) -> None:
-    """Wait until the tenant's rows meet the condition."""
-    shop.wait_until(lambda: ask(shop, condition, table) == "1\n", f"{condition} in {table}")
-
-
-def rows(shop: Pipeline, table: str, more: str = "1") -> list[dict[str, Any]]:
-    """The tenant's rows as dictionaries, 64-bit numbers and JSON texts as they are."""
-    tail = "FORMAT JSONEachRow SETTINGS output_format_json_quote_64bit_integers = 0"
-    return [json.loads(line) for line in ask(shop, "*", table, more, tail).splitlines()]
 
 
 def test_what_segment_analytics_python_sends_becomes_the_row(shop: Pipeline) -> None:
