@@ -31,6 +31,7 @@ from sinks.inspect import ledger, trace
 from sinks.intake import Intake, Limits, Resumption
 from sinks.lane import Lane, Pace
 from sinks.poison import DeadLetters
+from sinks.reception import Reception
 from sinks.records import time_reader, version_reader
 from sinks.report import Report
 from sinks.routes import ROUTES, Route
@@ -141,7 +142,8 @@ def _part(
     log_end = partial(_log_end, consumer, topic_name)
     report = Report(route.topic, metrics, time_reader(codec, route.since), log_end, time.time)
     pace = Pace(limits.rows_max, settings.sinks_buffer_bytes_max, limits.age_s_max)
-    lane = Lane(consumer, topic_name, assignment, worker, pace, report, time.monotonic, failpoint)
+    reception = Reception(topic_name, assignment.holdings, consumer.seek, gapless=route.exactly_once)
+    lane = Lane(consumer, topic_name, assignment, reception, worker, pace, report, time.monotonic, failpoint)
     return Part(route.topic, lane, writer, report, lambda: assignment.joined)
 
 

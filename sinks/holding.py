@@ -24,8 +24,14 @@ class Holding:
         self.settled = resumption.offset
         self.changed_at = now
         self.paused = False
+        self.doubted_gap: int | None = None  # the position at which records lacked and were looked for again
         self._mark = resumption.plan.watermark
         self._doubt_end = resumption.plan.doubt_end
+
+    @property
+    def waiting_since(self) -> float | None:
+        """The clock when the oldest record came that is not on its way; None when none waits."""
+        return self.ready.opened_at if self.ready is not None else self.intake.oldest_at
 
     def prepare(self, now: float, on_void: Callable[[Batch], None]) -> Batch | None:
         """The batch to be planned now, if one is due and none is under way. Void ones are settled on the way."""

@@ -10,18 +10,18 @@ when everything below it is durable. A failed commit means: not planned, so not 
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import groupby
 from threading import Event
 from typing import Final
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
 from sinks.assignment import Assignment
 from sinks.delivery import AbandonedError
 from sinks.failpoints import Failpoint, nothing
 from sinks.holding import Holding
 from sinks.plan import Plan
+from sinks.reception import Reception
 from sinks.report import Report
 from sinks.worker import Flight, Worker
 
@@ -52,6 +52,7 @@ class Lane:
         consumer: Consumer,
         topic_name: str,
         assignment: Assignment,
+        reception: Reception,
         worker: Worker,
         pace: Pace,
         report: Report,
@@ -61,6 +62,7 @@ class Lane:
         self._consumer = consumer
         self._topic_name = topic_name
         self._assignment = assignment
+        self._reception = reception
         self._worker = worker
         self._pace = pace
         self._report = report
@@ -86,45 +88,11 @@ class Lane:
         messages = self._fetch()
         now = self._clock()
         if messages:
-            self._take_in(messages, now)
+            self._reception.take(messages, now)
         self._land(self._worker.landed())
         self._plan(now)
         self._settle(now)
         self._report.stepped(self._holdings, now)
-
-    def _take_in(self, messages: list[Message], now: float) -> None:
-        if any(map(Message.error, messages)):
-            messages = self._without_events(messages, now)
-        for partition, run in groupby(messages, Message.partition):
-            holding = self._holdings.get(partition)
-            if holding is None:
-                continue  # fetched before the partition was taken away
-            records = list(run)
-            offsets = list(map(Message.offset, records))
-            if offsets[0] < holding.intake.position:
-                log.warning("the topic begins anew", topic=self._topic_name, partition=partition, offset=offsets[0])
-                holding.intake.restart(offsets[0], now)
-            values, keys = list(map(Message.value, records)), list(map(Message.key, records))
-            holding.intake.add(offsets, values, keys, now)
-
-    def _without_events(self, messages: list[Message], now: float) -> list[Message]:
-        """The records among the messages; the others are ends of partitions, or errors."""
-        records = []
-        for message in messages:
-            error = message.error()
-            if error is None:
-                records.append(message)
-            elif error.code() == KafkaError._PARTITION_EOF:
-                if records:  # they come first
-                    self._take_in(records, now)
-                    records = []
-                if (holding := self._holdings.get(message.partition())) is not None:
-                    holding.intake.reached(message.offset(), now)
-            elif error.fatal():
-                raise KafkaException(error)
-            else:
-                log.warning("Kafka says", topic=self._topic_name, error=error.str())
-        return records
 
     def _land(self, flights: Iterable[Flight]) -> None:
         for flight in flights:
@@ -144,16 +112,13 @@ class Lane:
         """Commit the plans of the batches that are due, oldest first, and hand them to the worker."""
         if self._worker.airborne >= _AIRBORNE_MAX or now < self._commit_not_before:
             return
-        due = [holding for holding in self._holdings.values() if holding.prepare(now, self._report.void) is not None]
-        due.sort(key=lambda holding: holding.ready.opened_at if holding.ready else 0.0)
         chosen: list[Holding] = []
         rows = 0
-        for holding in due:
-            assert holding.ready is not None
-            rows += len(holding.ready.rows)
-            if chosen and rows > self._pace.rows_max:
-                break
-            chosen.append(holding)
+        for holding in sorted(self._holdings.values(), key=lambda holding: holding.waiting_since or now):
+            # Batches that are not chosen stay open and grow.
+            if rows < self._pace.rows_max and (batch := holding.prepare(now, self._report.void)) is not None:
+                rows += len(batch.rows)
+                chosen.append(holding)
         if not chosen:
             return
         self._failpoint("before_plan")

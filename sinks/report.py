@@ -81,7 +81,4 @@ class Report:
 
 
 def _oldest_at(holding: Holding) -> float | None:
-    for batch in (holding.flight.batch if holding.flight else None, holding.ready):
-        if batch is not None:
-            return batch.opened_at
-    return holding.intake.oldest_at
+    return holding.flight.batch.opened_at if holding.flight is not None else holding.waiting_since

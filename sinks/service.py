@@ -13,7 +13,7 @@ from sinks.writer import SinkError, Writer
 
 log = structlog.get_logger()
 
-_STALLED_S = 60.0  # longer than any one call of a round may block
+_STALLED_S = 120.0  # longer than any one call of a round may block
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,8 @@ class Service:
         """Blocks until all lanes have ended or the time for that is up; the answer is what went wrong."""
         for part in self._parts:
             self._verify(part)
+        if self._stopping.is_set():
+            return None
         threads = [Thread(target=self._run, args=(part,), name=part.topic, daemon=True) for part in self._parts]
         for thread in threads:
             thread.start()

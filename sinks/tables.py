@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from sinks.http_connection import Connection
 from sinks.routes import Route
-from sinks.writer import TableUnfitError
+from sinks.writer import SinkError, TableUnfitError
 
+_UNKNOWN_DATABASE: Final = 81
 _CURE: Final = "run `python -m schemas apply`"
 _WINDOW: Final = re.compile(r"non_replicated_deduplication_window = (\d+)")
 _REPLICATED_WINDOW: Final = re.compile(r"(?<!non_)replicated_deduplication_window = (\d+)")
@@ -16,11 +17,16 @@ _REPLICATED_WINDOW: Final = re.compile(r"(?<!non_)replicated_deduplication_windo
 
 def verify(connection: Connection, route: Route, schema: Mapping[str, Any]) -> None:
     """Raises TableUnfitError when the table cannot keep the route's promise, WriteFailedError when nobody can tell."""
-    answer = connection.ask(
-        "SELECT engine, engine_full FROM system.tables WHERE database = currentDatabase() AND name = {table:String} "
-        "FORMAT JSONCompactEachRow",
-        {"table": route.table},
-    )
+    try:
+        answer = connection.ask(
+            "SELECT engine, engine_full FROM system.tables WHERE database = currentDatabase() "
+            "AND name = {table:String} FORMAT JSONCompactEachRow",
+            {"table": route.table},
+        )
+    except SinkError as error:
+        if error.code == _UNKNOWN_DATABASE:
+            raise TableUnfitError(f"{error.detail}: {_CURE}", error.code) from None
+        raise
     if not answer:
         raise TableUnfitError(f"table {route.table} does not exist: {_CURE}")
     engine, full = json.loads(answer)

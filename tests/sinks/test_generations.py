@@ -54,6 +54,18 @@ def test_a_recreated_topic_is_read_from_its_beginning_while_the_sink_is_down(rig
     assert rig.sources() == expected(1, 2)
 
 
+def test_a_recreated_topic_is_read_from_its_beginning_while_the_sink_runs(rig: Rig) -> None:
+    rig.found_group()
+    rig.produce("enriched_events", [*values(1), *values(1)])
+    rig.sink().start()
+    rig.wait_for_settlement([2 * ROWS, 0])
+    recreate(rig)
+    rig.produce("enriched_events", values(2))
+    # The broker forgets the offsets of a deleted topic: partition 1 has none until it has records.
+    rig.wait_until(lambda: rig.committed("enriched_events")[0][0] == ROWS, lambda: rig.committed("enriched_events"))
+    assert rig.sources() == expected(1, 2)
+
+
 def recreate(rig: Rig) -> None:
     name = rig.settings.topic("enriched_events")
     rig.admin.delete_topics([name])[name].result(30)

@@ -33,6 +33,13 @@ def test_a_missing_table_is_refused(rig: Rig) -> None:
     assert "table sessions does not exist: run `python -m schemas apply`" in said
 
 
+def test_a_missing_database_is_refused(rig: Rig) -> None:
+    sink = rig.sink(clickhouse_database="no_such_database")
+    sink.launch()
+    assert sink.wait_ended() == 3
+    assert "python -m schemas apply" in sink.log_tail()
+
+
 def test_a_missing_column_is_refused_by_name(rig: Rig) -> None:
     rig.query("ALTER TABLE {db}.events DROP COLUMN bot_reason, DROP COLUMN group_id")
     code, said = refused(rig)
