@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
 from docker.local.process import free_port
-from schemas.apply import apply_tables
+from schemas.apply_tables import apply_tables
 from schemas.kafka import producer_config
 from schemas.settings import Settings
 from sinks.plan import Plan, decode
