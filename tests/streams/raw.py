@@ -125,8 +125,8 @@ _bad_fields: Final[st.SearchStrategy[Row]] = st.sampled_from(
         {"timestamp": -1},
         {"timestamp": 2**43},
         {"timestamp": 2**43 - 1},
-        {"timestamp": 2**60},
-        {"received_at": -(2**60)},
+        {"timestamp": 10**14},
+        {"received_at": -(10**12)},
         {"received_at": 2**43},
         {"timestamp": 0},
     )
@@ -143,9 +143,7 @@ def records(draw: st.DrawFn) -> tuple[bytes | None, bytes | None]:
     key: bytes | None = key_of(event)
     value: bytes | None = RAW.encode(event)
     if kind == "key":
-        key = draw(
-            st.sampled_from((None, b"", b"\xff\xfe", b"elsewhere/v/ann", key_of(event)[:-8], key_of(event)[40:]))
-        )
+        key = draw(st.sampled_from((None, b"", b"\xff\xfe", b"elsewhere/v/ann", key_of(event)[40:])))
     if kind == "bytes":
         assert value is not None
         event_named = RAW.encode(event | {"event_name": "Viewed"})

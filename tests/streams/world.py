@@ -1,0 +1,238 @@
+"""The worker's own code over a log in memory: chunks, epochs, kills at any operation, restarts from what is durable.
+
+Everything that happens is decided by one random.Random, so a seed repeats it.
+"""
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, Final, cast
+
+from faust.types import TP, EventT
+from prometheus_client import CollectorRegistry
+
+from schemas.codec import Codec
+from schemas.metrics import StreamsMetrics
+from schemas.outcomes import BotReason
+from streams.agents.identity_claims import IdentityClaims
+from streams.agents.raw_events import RawEvents
+from streams.conversions import ConversionEvents
+from streams.epochs import EpochLimits, Epochs, Membership, Source
+from streams.eviction import Evictor
+from streams.lookups import CachedLookup, Lookups, Place, UserAgent
+from streams.lookups.urls import PageUrl
+from streams.pipeline import Outgoing, Pipeline, Rules
+from tests.streams.raw import IDS
+from tests.streams.tables import fake_table
+from tests.streams.universe import CONVERSIONS, DEDUP, PARTITIONS, RULES, partition_of
+
+RAW, CLAIMS = "raw_events", "identity_claims"
+SECRETS: Final = frozenset({"pin"})
+GENERATION: Final = 3
+Place_ = tuple[str, int]  # topic and partition
+
+
+class Killed(BaseException):
+    """The process was killed."""
+
+
+class Fuse:
+    """Blows at the operation of this number."""
+
+    def __init__(self, operations: int) -> None:
+        self.left = operations
+
+    def burn(self) -> None:
+        """One operation. Raises Killed."""
+        self.left -= 1
+        if self.left < 0:
+            raise Killed
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record of the log, as a fetch brings it."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+@dataclass
+class Log:
+    """What is durable: records by topic and partition, committed offsets."""
+
+    records: dict[Place_, list[Record]] = field(default_factory=lambda: defaultdict(list))
+    committed: dict[Place_, int] = field(default_factory=lambda: defaultdict(int))
+
+    def append(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> int:
+        """The new record's offset."""
+        records = self.records[topic, partition]
+        records.append(Record(len(records), key, value))
+        return len(records) - 1
+
+    def of(self, topic: str) -> list[tuple[int, Record]]:
+        """Partition and record of all records of a topic."""
+        return [
+            (partition, record)
+            for partition in range(PARTITIONS)
+            for record in self.records.get((topic, partition), ())
+        ]
+
+
+class LogPublisher:
+    """Queues records, and makes them durable when flushed; a kill leaves some of the queue durable, in order."""
+
+    def __init__(self, log: Log, fuse: Fuse, chance: random.Random) -> None:
+        self._log = log
+        self._fuse = fuse
+        self._chance = chance
+        self._queued: dict[Place_, list[tuple[bytes | None, bytes | None]]] = defaultdict(list)
+
+    def publish(self, topic: str, records: Sequence[Outgoing], partition: int = -1) -> None:
+        self._fuse.burn()
+        for record in records:
+            key = record["key"].encode() if isinstance(record["key"], str) else record["key"]
+            chosen = record.get("partition", partition)
+            place = topic, partition_of(key) if chosen < 0 else chosen
+            self._queued[place].append((key, record["value"]))
+
+    async def flush(self) -> dict[TP, int]:
+        self._fuse.burn()
+        reached = self._deliver(len)
+        self._fuse.burn()
+        return reached
+
+    def spill(self) -> None:
+        """What became of the queue when the process was killed."""
+        self._deliver(lambda queue: self._chance.randint(0, len(queue)))
+
+    def _deliver(self, how_many: Any) -> dict[TP, int]:
+        reached: dict[TP, int] = {}
+        for (topic, partition), queue in self._queued.items():
+            for key, value in queue[: how_many(queue)]:
+                reached[TP(topic, partition)] = self._log.append(topic, partition, key, value)
+        self._queued.clear()
+        return reached
+
+
+class Chunk:
+    """What Faust hands to an agent: the event of one chunk."""
+
+    def __init__(self, topic: str, partition: int, records: Sequence[Record], generation: int = 1) -> None:
+        self.value = records
+        self.acked = False
+        tp = TP(topic, partition)
+        self.message = SimpleNamespace(
+            topic=topic, partition=partition, offset=records[-1].offset, timestamp=1.0, generation_id=generation, tp=tp,
+            value=records,
+        )  # fmt: skip
+
+    def ack(self) -> None:
+        self.acked = True
+
+
+def simple_lookups() -> Lookups:
+    """Lookups that know nothing."""
+    return Lookups(
+        user_agents=CachedLookup("user_agents", lambda text: UserAgent("", "", "", "", ""), 10, 100),
+        robots=CachedLookup("robots", lambda text: BotReason.NONE, 10, 100),
+        addresses=CachedLookup("addresses", lambda text: Place("", ""), 10, 100),
+        urls=CachedLookup("urls", lambda text: PageUrl("", None, None, None), 10, 100),
+    )
+
+
+def conversions() -> ConversionEvents:
+    """Those of the universe."""
+    found = ConversionEvents()
+    found.by_project = CONVERSIONS
+    return found
+
+
+def rules() -> Rules:
+    """Those of the universe."""
+    return Rules(dedup=DEDUP, sessions=RULES, generation=GENERATION, source_topic=RAW)
+
+
+class Worker:
+    """One life of a worker, from what is durable to its end."""
+
+    def __init__(self, log: Log, chance: random.Random, operations: int) -> None:
+        self.log = log
+        self._chance = chance
+        self._fuse = Fuse(operations)
+        self._publishers = [LogPublisher(log, self._fuse, chance) for _ in range(2)]
+        self._delivered: list[Chunk] = []
+        self._read = {(topic, partition): log.committed[topic, partition] for topic in (RAW, CLAIMS)
+                      for partition in range(PARTITIONS)}  # fmt: skip
+        tables = [fake_table("sessions"), fake_table("identities")]
+        for table in tables:
+            self._restore(cast(Any, table).changelog_topic_name, table.store)
+        now = lambda: 7  # noqa: E731
+        sources: list[Source] = [
+            RawEvents(RAW, tables[0], Pipeline(rules(), simple_lookups(), IDS), conversions(), Evictor(10**12), now),
+            IdentityClaims(CLAIMS, tables[1], IDS, SECRETS, 100, GENERATION, now),
+        ]
+        limits = EpochLimits(
+            chunk_records_max=chance.randint(1, 8), chunk_ms_max=1, epoch_records_max=chance.randint(1, 12),
+            epoch_ms_max=10**9,
+        )  # fmt: skip
+        outputs, changelogs = self._publishers
+        self.epochs = Epochs(
+            sources, outputs, changelogs, lambda name: name, Membership(lambda: 1, lambda: True, self._commit), limits,
+            StreamsMetrics(CollectorRegistry()), clock=lambda: 0.0,
+        )  # fmt: skip
+
+    async def run(self) -> bool:
+        """Read to the end of the log; False when killed on the way."""
+        try:
+            while unread := [place for place, offset in self._read.items() if offset < len(self.log.records[place])]:
+                await self.epochs.add(cast(EventT, self._fetch(self._chance.choice(unread))))
+                if self._chance.random() < 0.2 or len(unread) == 1:
+                    await self.epochs.commit()
+        except Killed:
+            for publisher in self._publishers:
+                publisher.spill()
+            return False
+        return True
+
+    def _fetch(self, place: Place_) -> Chunk:
+        start = self._read[place]
+        records = self.log.records[place][start : start + self._chance.randint(1, 10)]
+        self._read[place] = start + len(records)
+        chunk = Chunk(*place, records)
+        self._delivered.append(chunk)
+        return chunk
+
+    async def _commit(self, topics: set[str]) -> None:
+        self._fuse.burn()
+        while self._delivered and self._delivered[0].acked:
+            chunk = self._delivered.pop(0)
+            self.log.committed[chunk.message.topic, chunk.message.partition] = chunk.message.offset + 1
+        self._fuse.burn()
+
+    def _restore(self, changelog: str, store: Any) -> None:
+        """As Faust does: the changelog in chunks of some size."""
+        for partition in range(PARTITIONS):
+            records = list(self.log.records.get((changelog, partition), ()))
+            while records:
+                size = self._chance.randint(1, 5)
+                store.apply_changelog_batch([Chunk(changelog, partition, records[:size])], None, None)
+                records = records[size:]
+
+
+def decoded(log: Log, topic: str) -> list[tuple[int, bytes, dict[str, Any]]]:
+    """Partition, key and fields of every record of a topic; times in ms."""
+    codec = Codec(topic, IDS)
+    found = []
+    for partition, record in log.of(topic):
+        assert record.key is not None
+        assert record.value is not None
+        fields = codec.decode(record.value)
+        for name, value in fields.items():
+            if hasattr(value, "timestamp"):
+                fields[name] = round(value.timestamp() * 1_000)
+        found.append((partition, record.key, fields))
+    return found
