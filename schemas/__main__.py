@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from schemas import evolution, registry
-from schemas.apply import ApplyError, Finding, apply_tables, apply_topics, as_table, check_tables, check_topics
+from schemas.apply_tables import apply_tables, check_tables
+from schemas.apply_topics import apply_topics, check_topics, partitions
+from schemas.findings import ApplyError, Finding, as_table
 from schemas.settings import PREFIX, Settings, SettingsError, load
 from schemas.topics import TOPICS
 
@@ -64,7 +66,7 @@ def show_topics() -> None:
     settings = _settings()
     for topic in TOPICS.values():
         kept = "for ever" if topic.retention_ms is None else f"{topic.retention_ms // 86_400_000} days"
-        count = str(topic.partitions or settings.partitions)
+        count = str(partitions(topic, settings))
         table.add_row(
             topic.name, topic.key, count, topic.cleanup, kept, ", ".join(topic.producers), ", ".join(topic.consumers)
         )

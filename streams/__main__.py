@@ -20,7 +20,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from schemas import logs
-from schemas.apply import ApplyError, check_topics
+from schemas.apply_topics import check_topics
+from schemas.findings import ApplyError
 from schemas.kafka import producer_config
 from schemas.metrics import StreamsMetrics
 from schemas.projects import ProjectsFollower

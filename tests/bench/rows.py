@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from schemas.apply import clickhouse, statements
+from schemas.apply_tables import clickhouse, statement
 from schemas.settings import Settings
 from tests.bench.broker import POLL_S
 from tests.bench.lines import require, require_equal
@@ -77,5 +77,4 @@ class EventsTable:
 
     def _recreate(self) -> None:
         self.ask(f"DROP TABLE IF EXISTS {TABLE} SYNC")
-        for statement in statements(TABLE):
-            self.ask(statement)
+        self.ask(statement(TABLE))

@@ -17,7 +17,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartiti
 from collector.projects_admin import project_record, write_project
 from docker.local import PROJECT_ROOT
 from docker.local.process import HOST, free_port
-from schemas.apply import apply_topics
+from schemas.apply_topics import apply_topics
 from schemas.kafka import consumer_config
 from schemas.settings import Settings, to_environ
 from tests.collector.made import codec

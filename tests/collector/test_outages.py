@@ -9,7 +9,7 @@ import pytest
 
 from docker.local.kafka import KafkaServer
 from docker.local.process import free_port
-from schemas.apply import apply_topics
+from schemas.apply_topics import apply_topics
 from tests.collector.made import track
 from tests.collector.running import Running
 from tests.pipeline import Service

@@ -41,14 +41,24 @@ CREATE TABLE IF NOT EXISTS events
     source_offset     UInt64 CODEC(Delta, ZSTD(1)),
     source_generation UInt16,
 
-    -- Funnels, user history, session lookup and deduplication: each an index of row positions sorted another way.
-    -- A projection of positions costs a few bytes a row; copies of all columns would cost the table four times over.
-    PROJECTION by_event_name (SELECT _part_offset ORDER BY tenant_id, event_name, timestamp),
+    -- Funnels: the columns a funnel asks for, in its order; without them every granule of the tenant would be read,
+    -- since the events of one name lie everywhere in it.
+    PROJECTION by_event_name
+    (
+        SELECT tenant_id, event_name, timestamp, project_id, anonymous_id, user_id
+        ORDER BY tenant_id, event_name, timestamp
+    ),
+    -- User history, session lookup and deduplication: positions only, sorted another way. They answer which granules
+    -- to read; copies of all columns would cost the table three times over.
     PROJECTION by_user (SELECT _part_offset ORDER BY user_id, timestamp),
     PROJECTION by_session (SELECT _part_offset ORDER BY session_id),
     PROJECTION by_message (SELECT _part_offset ORDER BY message_id),
-    -- The sink asks which offsets of a batch are already here; offsets rise with time, so a range skips nearly all.
-    INDEX source_offset_range source_offset TYPE minmax GRANULARITY 1
+    -- The sink asks which offsets of a batch are already here.
+    PROJECTION by_source
+    (
+        SELECT source_generation, source_partition, source_offset
+        ORDER BY source_generation, source_partition, source_offset
+    )
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(timestamp)
@@ -57,4 +67,10 @@ TTL toDateTime(timestamp) + INTERVAL 2 YEAR
 SETTINGS
     -- 0, the default, would ignore insert_deduplication_token: a batch sent again would stand twice.
     non_replicated_deduplication_window = 10000,
-    allow_part_offset_column_in_projections = 1;
+    allow_part_offset_column_in_projections = 1,
+    -- Projections are made when parts are merged: an INSERT stays as fast as without them, and what was not merged yet is
+    -- little enough to be read whole.
+    materialize_projections_on_insert = 0,
+    materialize_projections_on_merge = 1,
+    -- 'throw', the default, would refuse DELETE on a table with projections.
+    lightweight_mutation_projection_mode = 'rebuild';

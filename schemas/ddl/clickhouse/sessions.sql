@@ -29,5 +29,3 @@ CREATE TABLE IF NOT EXISTS sessions
 ENGINE = ReplacingMergeTree(version, is_deleted)
 ORDER BY (tenant_id, session_id)
 TTL toDateTime(started_at) + INTERVAL 2 YEAR;
-
-CREATE VIEW IF NOT EXISTS sessions_current AS SELECT * FROM sessions FINAL;

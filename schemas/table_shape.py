@@ -1,0 +1,149 @@
+"""What a ClickHouse table consists of, how two differ, and which of the differences may be mended without asking."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from clickhouse_driver import Client
+
+_SETTING: Final = re.compile(r"(\w+) = ('(?:[^'\\]|\\.)*'|[^,\s]+)")
+_ENGINE: Final = re.compile(r"(?:Replicated|Shared)?(\w+)(?:\((.*?)\))?(?: |$)")
+
+
+@dataclass(frozen=True, slots=True)
+class TableShape:
+    """A table's parts by name, each as the text that an ALTER TABLE … ADD takes after the name."""
+
+    columns: Mapping[str, str]
+    codecs: Mapping[str, str]
+    projections: Mapping[str, str]
+    indexes: Mapping[str, str]
+    settings: Mapping[str, str]
+    layout: Mapping[str, str]
+    has_ttl: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """`lacking`: each text with the command that adds it. `conflicts`: what nobody may change silently."""
+
+    lacking: Mapping[str, str]
+    conflicts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return ", ".join((*(f"lacks {what}" for what in self.lacking), *self.conflicts))
+
+
+def exists(client: Client, table: str) -> bool:
+    """Whether the connection's database has a table or view of this name."""
+    return bool(_rows(client, "SELECT 1 FROM system.tables WHERE database = currentDatabase() AND name", table))
+
+
+def read_shape(client: Client, table: str) -> TableShape:
+    """The shape of a table that exists."""
+    ((partition_key, sorting_key, full),) = _rows(
+        client,
+        "SELECT partition_key, sorting_key, engine_full FROM system.tables WHERE database = currentDatabase() AND name",
+        table,
+    )
+    columns = _rows(
+        client,
+        "SELECT name, type, default_kind, default_expression, compression_codec FROM system.columns "
+        "WHERE database = currentDatabase() AND table",
+        table,
+    )
+    projections = _rows(
+        client, "SELECT name, query FROM system.projections WHERE database = currentDatabase() AND table", table
+    )
+    indexes = _rows(
+        client,
+        "SELECT name, expr, type_full, granularity FROM system.data_skipping_indices "
+        "WHERE database = currentDatabase() AND table",
+        table,
+    )
+    body, _, settings = full.partition(" SETTINGS ")
+    return TableShape(
+        columns={name: f"{kind} {how} {value}".strip() for name, kind, how, value, _ in columns},
+        codecs={name: codec for name, *_, codec in columns},
+        projections={name: f"({query})" for name, query in projections},
+        indexes={name: f"{expr} TYPE {kind} GRANULARITY {count}" for name, expr, kind, count in indexes},
+        settings=dict(_SETTING.findall(settings)),
+        layout={
+            "engine": _engine(body),
+            "partition key": partition_key,
+            "sorting key": sorting_key,
+        },
+        has_ttl=" TTL " in body,
+    )
+
+
+def compare(wanted: TableShape, actual: TableShape) -> Differences:
+    """How `actual` differs from the contract's shape."""
+    lacking = {
+        **_lacking("COLUMN", _with_codecs(wanted), actual.columns),
+        **_lacking("PROJECTION", wanted.projections, actual.projections),
+        **_lacking("INDEX", wanted.indexes, actual.indexes),
+        # A value that an operator chose is left alone. 0 switches off what a promise rests on.
+        **{
+            f"setting {name} = {value}": f"MODIFY SETTING {name} = {value}"
+            for name, value in wanted.settings.items()
+            if name not in actual.settings or (actual.settings[name] == "0" and name.endswith("deduplication_window"))
+        },
+    }
+    conflicts = [
+        *_changed("", wanted.columns, actual.columns),
+        *_changed("projection ", wanted.projections, actual.projections),
+        *_changed("index ", wanted.indexes, actual.indexes),
+        *_changed("", wanted.layout, actual.layout),
+        *(f"{name} is not in the contract" for name in actual.columns if name not in wanted.columns),
+    ]
+    if wanted.has_ttl and not actual.has_ttl:
+        conflicts.append("has no TTL: rows would be kept for ever")
+    return Differences(lacking, tuple(conflicts))
+
+
+def read_view(client: Client, view: str) -> tuple[Any, ...]:
+    """A view's query and its columns: what must be equal for two views to be the same."""
+    ((query,),) = _rows(client, "SELECT as_select FROM system.tables WHERE database = currentDatabase() AND name", view)
+    columns = _rows(
+        client,
+        "SELECT groupArray((name, type)) FROM system.columns WHERE database = currentDatabase() AND table",
+        view,
+    )
+    return query, columns
+
+
+def _engine(full: str) -> str:
+    """The engine and its columns, the same for a replicated table, whose path and replica are quoted."""
+    match = _ENGINE.match(full)
+    if match is None:
+        return full
+    name, arguments = match.groups()
+    columns = [argument for argument in (arguments or "").split(", ") if argument and not argument.startswith("'")]
+    return f"{name}({', '.join(columns)})"
+
+
+def _with_codecs(shape: TableShape) -> dict[str, str]:
+    return {name: f"{text} {shape.codecs[name]}".strip() for name, text in shape.columns.items()}
+
+
+def _lacking(kind: str, wanted: Mapping[str, str], actual: Mapping[str, str]) -> dict[str, str]:
+    return {
+        f"{kind.lower()} {name}": f"ADD {kind} IF NOT EXISTS {name} {text}"
+        for name, text in wanted.items()
+        if name not in actual
+    }
+
+
+def _changed(kind: str, wanted: Mapping[str, str], actual: Mapping[str, str]) -> list[str]:
+    return [
+        f"{kind}{name} is {actual[name] or 'none'}, should be {text or 'none'}"
+        for name, text in wanted.items()
+        if name in actual and actual[name] != text
+    ]
+
+
+def _rows(client: Client, query: str, table: str) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = client.execute(f"{query} = %(table)s", {"table": table})
+    return rows
