@@ -1,10 +1,11 @@
 """sessionize: sessions are a function of the set of events, whatever the order, the chunks and the epochs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from typing import Any, Final
 
 import hypothesis.strategies as st
-from hypothesis import given
+from hypothesis import given, settings
 
 from streams.session_rows import SessionRows
 from streams.state import SessionRules
@@ -17,8 +18,10 @@ from tests.streams.universe import (
     RULES,
     Row,
     States,
+    clustered_times,
     cuts,
     enriched_rows,
+    made_uuid,
     placed,
     to_frame,
 )
@@ -85,9 +88,11 @@ def live(emitted: Sequence[Row]) -> dict[tuple[str, str], Row]:
     return {name: {field: row[field] for field in FIELDS} for name, row in newest.items() if not row["is_deleted"]}
 
 
-def run(data: Any, rows: Sequence[Row], rules: SessionRules = RULES) -> Fold:
+def run(data: Any, rows: Sequence[Row], fold: Fold | None = None) -> Fold:
     """The rows in drawn chunks; an epoch ends after some of them, and after the last."""
-    fold = Fold(rules)
+    fold = fold or Fold()
+    if not rows:
+        return fold
     for start, end in data.draw(cuts(len(rows)), "chunks"):
         fold.take(rows[start:end])
         if end == len(rows) or data.draw(st.booleans(), "epoch ends"):
@@ -95,7 +100,7 @@ def run(data: Any, rows: Sequence[Row], rules: SessionRules = RULES) -> Fold:
     return fold
 
 
-def within_the_bound(rows: Sequence[Row]) -> list[Row]:
+def within_the_bound(rows: Iterable[Row]) -> list[Row]:
     """The rows less those that come later than the bound after a newer one of their key."""
     newest: dict[bytes, int] = {}
     found = []
@@ -163,3 +168,30 @@ def test_events_beyond_the_bound_leave_the_sessions_of_the_others_alone(drawn: l
     timely = all_sessions(within_the_bound(fold.kept), RULES, CONVERSIONS)
     found = fold.live()
     assert {name: found.get(name) for name in timely} == timely
+
+
+@st.composite
+def logs_of_a_visitor(draw: st.DrawFn) -> list[Row]:
+    """Distinct events of one key within the bound, dense in time: chains that join, and end by their length."""
+    template = draw(enriched_rows())
+    key = f"{template['tenant_id']}/{template['project_id']}/v/ann".encode()
+    times = draw(st.lists(clustered_times, min_size=2, max_size=14))
+    return placed(
+        within_the_bound(
+            {**template, "key": key, "client_session_id": None, "message_id": made_uuid(number), "timestamp": at}
+            for number, at in enumerate(times)
+        )
+    )
+
+
+@settings(max_examples=300)
+@given(logs_of_a_visitor(), st.data())
+def test_rows_of_a_killed_worker_are_corrected_by_the_next(rows: list[Row], data: st.DataObject) -> None:
+    durable = data.draw(st.integers(0, len(rows) - 1), "durable")
+    killed = data.draw(st.integers(durable, len(rows)), "killed")
+    fold = run(data, rows[:durable])
+    states = deepcopy(fold.states)
+    run(data, rows[durable:killed], fold)  # killed after the last of these rows, before any state was durable
+    fold.states = states
+    run(data, rows[durable:], fold)
+    assert fold.live() == all_sessions(rows, RULES, CONVERSIONS)
