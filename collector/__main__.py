@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -122,7 +123,7 @@ def _build(settings: Settings, on_fatal: Callable[[str], None]) -> Parts:
         directory=directory,
         publisher=publisher,
         encoders=Encoders(RawEventEncoder(Codec("raw_events", ids)), DeadLetterEncoder(Codec("dead_letters", ids))),
-        ids=EventIds(),
+        ids=EventIds(random.getrandbits),
         clock=time.time,
     )
     collector = Collector(settings, directory=directory, publisher=publisher, intake=intake, counts=counts)

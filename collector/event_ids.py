@@ -1,6 +1,5 @@
 """UUIDv7 for accepted events: rising within a process, unique among processes."""
 
-import random
 from collections.abc import Callable
 from typing import Final
 
@@ -18,7 +17,7 @@ class EventIds:
     48 bits that start at random and count up within the request. `random_bits(k)` gives k random bits.
     """
 
-    def __init__(self, random_bits: Callable[[int], int] = random.getrandbits) -> None:
+    def __init__(self, random_bits: Callable[[int], int]) -> None:
         self._random_bits = random_bits
         self._last_ms = -1
         self._sequence = 0

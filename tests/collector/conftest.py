@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from random import getrandbits
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ class Served:
             directory=directory,
             publisher=self.publisher,
             encoders=encoders(),
-            ids=EventIds(),
+            ids=EventIds(getrandbits),
             clock=lambda: RECEIVED_AT / 1000,
         )
         self.collector = Collector(

@@ -5,6 +5,7 @@ import json
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from random import getrandbits
 from typing import Any
 
 from collector.admit import Admission, Arrival, Limits, admit
@@ -84,12 +85,12 @@ def batch(*events: Any, **members: Any) -> Batch:
 
 def admit_one(event: Any, event_type: str | None = None, **changes: Any) -> Admission:
     """What becomes of one event sent alone; without event_type it must say its type itself."""
-    return admit(single(event), arrival(event_type, **changes), LIMITS, EventIds())
+    return admit(single(event), arrival(event_type, **changes), LIMITS, EventIds(getrandbits))
 
 
 def admit_all(sent: Batch, **changes: Any) -> Admission:
     """What becomes of the events of a batch."""
-    return admit(sent, arrival(**changes), LIMITS, EventIds())
+    return admit(sent, arrival(**changes), LIMITS, EventIds(getrandbits))
 
 
 def track(**members: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Reading one event: the fast way and the lenient way agree."""
 
 import json
+from random import getrandbits
 from typing import Any
 
 from hypothesis import given
@@ -58,7 +59,7 @@ def test_every_event_of_a_batch_is_admitted_or_refused_and_every_record_can_be_r
     sent: list[Any], context: Any, sent_at: Any
 ) -> None:
     body = as_json({"batch": sent, "context": context, "sentAt": sent_at})
-    admission = admit(parse_batch(body), arrival(), LIMITS, EventIds())
+    admission = admit(parse_batch(body), arrival(), LIMITS, EventIds(getrandbits))
     assert len(admission.admitted) + len(admission.refused) == len(sent)
     raw_events, dead_letters = encoders()
     for event in admission.admitted:
@@ -76,9 +77,9 @@ def test_every_event_of_a_batch_is_admitted_or_refused_and_every_record_can_be_r
 @given(st.binary(max_size=200), events)
 def test_bytes_among_events_never_harm_them(garbage: bytes, good: dict[str, Any]) -> None:
     body = b'{"batch":[' + as_json(good) + b"," + garbage + b"]}"
-    alone = admit(parse_single(as_json(good), key_wanted=False), arrival(), LIMITS, EventIds())
+    alone = admit(parse_single(as_json(good), key_wanted=False), arrival(), LIMITS, EventIds(getrandbits))
     try:
-        together = admit(parse_batch(body), arrival(), LIMITS, EventIds())
+        together = admit(parse_batch(body), arrival(), LIMITS, EventIds(getrandbits))
     except MalformedError:
         return  # brackets or quotes in the garbage: nobody can tell where the good one ends
     if alone.admitted:

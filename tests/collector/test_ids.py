@@ -1,6 +1,7 @@
 """Event ids, message ids and session keys."""
 
 import uuid
+from random import getrandbits
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ clocks = st.lists(st.tuples(st.integers(0, 2**47), st.integers(1, 50)), min_size
 
 @given(clocks)
 def test_event_ids_rise_whatever_the_clock_does(takes: list[tuple[int, int]]) -> None:
-    ids = EventIds()
+    ids = EventIds(getrandbits)
     given_ids = [event_id for now_ms, count in takes for event_id in ids.take(now_ms, count)]
     assert given_ids == sorted(set(given_ids))
     assert all(uuid.UUID(event_id).version == 7 for event_id in given_ids)
@@ -24,12 +25,12 @@ def test_event_ids_rise_whatever_the_clock_does(takes: list[tuple[int, int]]) ->
 
 
 def test_event_id_holds_the_milliseconds_in_its_first_48_bits() -> None:
-    (event_id,) = EventIds().take(1_795_000_000_123, 1)
+    (event_id,) = EventIds(getrandbits).take(1_795_000_000_123, 1)
     assert uuid.UUID(event_id).int >> 80 == 1_795_000_000_123
 
 
 def test_more_requests_than_a_millisecond_has_numbers_borrow_from_the_next() -> None:
-    ids = EventIds()
+    ids = EventIds(getrandbits)
     taken = [ids.take(1000, 1)[0] for _ in range(5000)]
     assert taken == sorted(set(taken))
     assert uuid.UUID(taken[-1]).int >> 80 == 1001
@@ -42,7 +43,7 @@ def test_the_largest_random_start_leaves_room_to_count() -> None:
 
 
 def test_two_processes_in_the_same_millisecond_do_not_collide() -> None:
-    processes = [EventIds() for _ in range(200)]
+    processes = [EventIds(getrandbits) for _ in range(200)]
     taken = [event_id for process in processes for event_id in process.take(1000, 50)]
     assert len(set(taken)) == len(taken)
 
