@@ -63,7 +63,9 @@ TROUBLES: Mapping[str, Mapping[str, str]] = {
     "TallyDatabaseDown": {'tally_sinks_database_up{instance="sinks-1"}': f"1x80 0x{STEPS - 80}"},
     "TallySinksNoCommits": {f'tally_sinks_batches_total{{{ENRICHED},outcome="written"}}': f"70x{STEPS}"},
     "TallySinksRetrying": {f'tally_sinks_batches_total{{{ENRICHED},outcome="retried"}}': f"0+5x{STEPS}"},
-    "TallyDeadLetters": {'tally_streams_records_total{topic="raw_events",outcome="dead",reason="not_avro"}': f"0+300x{STEPS}"},
+    "TallyDeadLetters": {
+        'tally_streams_records_total{topic="raw_events",outcome="dead",reason="not_avro"}': f"0+300x{STEPS}"
+    },
     "TallyLatencyHigh": {f'tally_sinks_latency_seconds_bucket{{{ENRICHED},le="2"}}': f"0+1x{STEPS}"},
 }
 
