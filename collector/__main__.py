@@ -24,6 +24,7 @@ from collector.counts import Counts
 from collector.encode import DeadLetterEncoder, RawEventEncoder
 from collector.event_ids import EventIds
 from collector.intake import Encoders, Intake
+from collector.listeners import PortTakenError, bind
 from collector.projects import ProjectDirectory
 from collector.projects_admin import (
     ProjectsUnavailableError,
@@ -56,28 +57,22 @@ def _settings() -> Settings:
         raise typer.Exit(2) from None
 
 
-def _listener(host: str, port: int, names: str, shared: bool = False) -> socket.socket:
+def _bind(host: str, port: int, names: str, shared: bool = False) -> socket.socket:
     """A bound socket; `names` are the settings to blame when there can be none."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if shared:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
-        listener.bind((host, port))
-    except OSError as error:
-        typer.echo(f"{names}: cannot listen on {host}:{port}: {error.strerror}", err=True)
+        return bind(host, port, shared)
+    except PortTakenError as error:
+        typer.echo(f"{names}: {error}", err=True)
         raise typer.Exit(2) from None
-    return listener
 
 
-def _public_listener(settings: Settings, shared: bool) -> socket.socket:
+def _bind_public(settings: Settings, shared: bool) -> socket.socket:
     names = "TALLY_COLLECTOR_HOST, TALLY_COLLECTOR_PORT"
-    return _listener(settings.collector_host, settings.collector_port, names, shared)
+    return _bind(settings.collector_host, settings.collector_port, names, shared)
 
 
-def _admin_listener(settings: Settings) -> socket.socket:
-    names = "TALLY_ADMIN_HOST, TALLY_COLLECTOR_ADMIN_PORT"
-    return _listener(settings.admin_host, settings.collector_admin_port, names)
+def _bind_admin(settings: Settings) -> socket.socket:
+    return _bind(settings.admin_host, settings.collector_admin_port, "TALLY_ADMIN_HOST, TALLY_COLLECTOR_ADMIN_PORT")
 
 
 @app.command()
@@ -89,7 +84,7 @@ def run(
     logs.configure(settings)
     if settings.collector_processes > 1 and not shared:
         raise typer.Exit(_run_several(settings))
-    listeners = Listeners(_public_listener(settings, shared), _admin_listener(settings))
+    listeners = Listeners(_bind_public(settings, shared), _bind_admin(settings))
     raise typer.Exit(uvloop.run(_run_one(settings, listeners, watch_parent=shared)))
 
 
@@ -138,7 +133,7 @@ def _build(settings: Settings, on_fatal: Callable[[str], None]) -> Parts:
 
 def _run_several(settings: Settings) -> int:
     """Start the processes on one port and watch over them."""
-    reserved = _public_listener(settings, shared=True)  # bound, it holds the port; not listening, it takes nothing
+    reserved = _bind_public(settings, shared=True)  # bound, it holds the port; not listening, it takes nothing
     port = reserved.getsockname()[1]
 
     def starter(index: int) -> Callable[[], "subprocess.Popen[bytes]"]:

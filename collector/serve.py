@@ -14,6 +14,7 @@ from collector.admin import create_admin
 from collector.app import Collector
 from collector.connections import Server
 from collector.counts import Counts
+from collector.listeners import let_nobody_in
 from collector.projects import ProjectDirectory
 from collector.publisher import KafkaPublisher
 from schemas.metrics import CollectorMetrics
@@ -61,7 +62,7 @@ async def serve(parts: Parts, listeners: Listeners, stop: asyncio.Event, failure
     if following.done():
         stopping.cancel()
         _log.error("projects are not followed any more", error=str(following.exception()))
-    unacknowledged = await _drain(parts, server, listening)
+    unacknowledged = await _drain(parts, server, listening, listeners.public)
     failed = bool(failure()) or following.done()
     following.cancel()
     parts.follower.close()
@@ -70,14 +71,15 @@ async def serve(parts: Parts, listeners: Listeners, stop: asyncio.Event, failure
     return 1 if unacknowledged or failed else 0
 
 
-async def _drain(parts: Parts, server: Server, listening: asyncio.Server) -> int:
+async def _drain(parts: Parts, server: Server, listening: asyncio.Server, listener: socket.socket) -> int:
     """Take no more, answer what is open, wait for Kafka; returns how many records stay unacknowledged."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + parts.settings.collector_stop_ms_max / 1000
     parts.collector.is_stopping = True
-    listening.close()
-    # Requests that are under way to an idle connection still find it open, and are answered as its last.
+    let_nobody_in(listener)
+    # Who has been let in is accepted; a request under way on an idle connection is answered as its last.
     await asyncio.sleep(_IDLE_GRACE_S)
+    listening.close()
     server.close_idle()
     await server.shutdown(max(0.1, deadline - loop.time()))
     return parts.publisher.close(max(0.1, deadline - loop.time()))

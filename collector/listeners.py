@@ -1,0 +1,50 @@
+"""Listening sockets: bound at start, and closed without cutting off whom the kernel has let in already."""
+
+import ctypes
+import socket
+import struct
+import sys
+from typing import Final
+
+_SO_ATTACH_FILTER: Final = 26  # Linux; not among the constants of `socket`
+# Classic BPF over the TCP header: load the flags, drop the packet when SYN is among them, let all others through.
+_DROP_SYN: Final = b"".join(
+    struct.pack("HBBI", *instruction)
+    for instruction in ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
+)
+
+
+class PortTakenError(OSError):
+    """Nothing can listen there; the message says where and why."""
+
+
+def bind(host: str, port: int, shared: bool = False) -> socket.socket:
+    """A bound socket that does not listen yet; port 0: the system picks one; `shared`: others may bind it too.
+
+    Raises PortTakenError.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise PortTakenError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    return listener
+
+
+def let_nobody_in(listener: socket.socket) -> None:
+    """Let no new connection begin, while those that have begun can still be accepted.
+
+    Closing a listening socket resets the connections that wait to be accepted, with the requests in them. A client
+    whose first packet is dropped here repeats it a second later and meets whoever listens then.
+    """
+    if sys.platform != "linux":
+        return
+    program = ctypes.create_string_buffer(_DROP_SYN, len(_DROP_SYN))
+    instructions = len(_DROP_SYN) // struct.calcsize("HBBI")
+    listener.setsockopt(
+        socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", instructions, ctypes.addressof(program))
+    )
