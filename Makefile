@@ -33,7 +33,14 @@ run: setup ## start the real stack and the services, send events, show what land
 	@exec $(BIN)/python -m docker.local.demo $(if $(ONCE),--once)
 
 .PHONY: test
-test: lint test-unit test-integration ## everything CI runs: lint, types, contracts, unit, property and integration tests
+test: lint packages ## everything CI runs: lint, types, contracts, unit, property and integration tests (10 to 15 minutes)
+	@echo "→ tests, on real servers"
+	@$(BIN)/python -m pytest -q
+
+.PHONY: packages
+packages: setup
+	@echo "→ packages of the servers and SDKs"
+	@$(BIN)/python -m docker.local fetch kafka clickhouse prometheus registry geo sdks user-agents wrk
 
 .PHONY: lint
 lint: setup ## ruff, mypy --strict, import contracts, the schema id list
@@ -51,13 +58,10 @@ format: setup ## format and fix what can be fixed
 
 .PHONY: test-unit
 test-unit: setup ## tests that need no server
-	@echo "→ unit and property tests"
 	@$(BIN)/python -m pytest -q -m "not integration"
 
 .PHONY: test-integration
-test-integration: setup ## tests on the real Kafka, ClickHouse and Prometheus
-	@echo "→ integration tests on real servers"
-	@$(BIN)/python -m docker.local fetch kafka clickhouse prometheus geo sdks user-agents
+test-integration: packages ## tests on the real Kafka, ClickHouse and Prometheus
 	@$(BIN)/python -m pytest -q -m integration
 
 .PHONY: bench
