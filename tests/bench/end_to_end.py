@@ -1,6 +1,7 @@
 """The line about the whole pipeline: from the collector's answer to the row being there for a query."""
 
 import http.client
+import os
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -8,6 +9,7 @@ from docker.local.process import HOST
 from docker.local.services import Pipeline
 from tests.bench.broker import wait_until
 from tests.bench.lines import Line, quantile, require_equal
+from tests.bench.machine import Meter
 from tests.bench.steady import EVENTS_PER_REQUEST, Sender, Watcher
 from tests.bench.workbench import WRITE_KEY, Workbench
 
@@ -47,7 +49,9 @@ def _measure(bench: Workbench, pipeline: Pipeline) -> Line:
     try:
         with bench.stage(f"{sizes.steady_events_per_s:,} events/s for {sizes.steady_warm_up_s + sizes.steady_s:.0f} s"):
             sender.send(range(warm_up), per_s)
+            meters = _meters(bench, pipeline)
             seconds = sender.send(range(warm_up, warm_up + measured), per_s)
+            busy = ", ".join(f"{name} {meter.cpu_s() / seconds:.2f}" for name, meter in meters.items())
         total = warm_up + measured
         with bench.stage("wait for the last rows"):
             wait_until(lambda: len(watcher.seen) >= total, "the last samples", _LANDED_TIMEOUT_S)
@@ -61,9 +65,15 @@ def _measure(bench: Workbench, pipeline: Pipeline) -> Line:
     note = (
         f"{measured * EVENTS_PER_REQUEST / seconds:,.0f} events/s in requests of {EVENTS_PER_REQUEST}, {len(waits):,} "
         f"samples from the collector's answer to a query seeing the row (asked every {_ASK_S * 1000:.0f} ms); "
-        f"p50 {quantile(waits, 0.5):.2f} s, largest {max(waits):.2f} s; every part on this machine"
+        f"p50 {quantile(waits, 0.5):.2f} s, largest {max(waits):.2f} s; cores busy: {busy}"
     )
     return Line("end_to_end_p95_s", quantile(waits, 0.95), "s", note=note)
+
+
+def _meters(bench: Workbench, pipeline: Pipeline) -> dict[str, Meter]:
+    """One for each process that takes part; `bench` sends, and asks for rows."""
+    pids = {server.name: server.pid for server in (*pipeline.services, bench.clickhouse, bench.kafka)}
+    return {name: Meter(pid) for name, pid in (pids | {"bench": os.getpid()}).items() if pid is not None}
 
 
 def _asker(pipeline: Pipeline, run: str) -> Callable[[float], list[str]]:
