@@ -1,12 +1,13 @@
 """Records of a topic as bytes: the Confluent wire format, 0x00 + 4-byte big-endian schema id + Avro body.
 
 `Codec` encodes and decodes one record at a time with fastavro (the reference), `encode_columns` and `decode_columns`
-whole chunks through Arrow. Kafka UIs, ksqlDB, Kafka Connect and ClickHouse's AvroConfluent read the same bytes.
+whole chunks through Arrow. Kafka UIs, ksqlDB, Kafka Connect and ClickHouse's AvroConfluent read the same bytes. As
+with all of them, what follows a whole record in its bytes is ignored.
 """
 
 import io
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -43,6 +44,7 @@ class Codec:
     """Encodes and decodes the records of one topic.
 
     Writes today's schema. Reads every version: what an older writer lacked takes the field's default.
+    Columns are for topics without a field of bytes (all but dead_letters): pyruhvro does not know that type.
     """
 
     def __init__(self, topic: str, ids: SchemaIds) -> None:
@@ -53,7 +55,10 @@ class Codec:
         self.schema_id = ids.schema_id(topic)
         self.header = _HEADER.pack(0, self.schema_id)
         self.arrow_schema: pa.Schema = pyruhvro.avro_to_arrow_schema(self._json)
+        self._empty = pa.RecordBatch.from_pylist([], self.arrow_schema)
         self._writers: dict[int, Mapping[str, Any]] = {}
+        # Without dates: a number stays a number on its way from an old version to today's.
+        self._undated = fastavro.parse_schema(_undated(current_schema(topic)))
 
     def encode(self, record: Mapping[str, Any]) -> bytes:
         """One record, framed. Raises ValueError or TypeError when it does not fit the schema."""
@@ -64,17 +69,7 @@ class Codec:
 
     def decode(self, value: bytes) -> dict[str, Any]:
         """One framed record. Raises RecordInvalidError."""
-        schema_id = _schema_id(value)
-        writer = self._writer(schema_id)
-        body = io.BytesIO(value)
-        body.seek(HEADER_BYTES)
-        try:
-            record: dict[str, Any] = fastavro.schemaless_reader(body, writer, self._schema)
-        except UnicodeDecodeError as error:
-            raise RecordInvalidError(DeadReason.INVALID_UTF8, str(error)) from None
-        except Exception as error:  # fastavro has no exception of its own for bytes that are not Avro
-            raise RecordInvalidError(DeadReason.NOT_AVRO, f"{type(error).__name__}: {error}") from None
-        return record
+        return _read(value, self._writer(_schema_id(value)), self._schema)
 
     def encode_columns(self, batch: pa.RecordBatch) -> list[bytes]:
         """The rows of a batch, framed; columns must be those of `arrow_schema`, in its order."""
@@ -85,37 +80,60 @@ class Codec:
     def decode_columns(self, values: Sequence[bytes | None]) -> tuple[pa.RecordBatch, list[int], list[Invalid]]:
         """Decode a chunk: (rows, for each row its index in `values`, the records that are not among the rows).
 
-        Rows stand in the order of `values`. One bad record costs nothing but itself.
+        Rows stand in the order of `values`. One bad record costs nothing but itself. A timestamp may be any 64-bit
+        number of milliseconds here, while `decode` refuses those outside the years 1 to 9999.
         """
-        header = self.header
-        if all(value is not None and value[:HEADER_BYTES] == header for value in values):
-            try:
-                batch = pyruhvro.deserialize_array([value[HEADER_BYTES:] for value in values if value], self._json)
-                batch.validate(full=True)  # pyruhvro lets invalid UTF-8 through
-                return batch, list(range(len(values))), []
-            except (ValueError, pa.ArrowInvalid):
-                pass  # at least one is bad: find out which, one at a time
-        return self._decode_one_by_one(values)
+        invalid: list[Invalid] = []
+        bodies, indexes = self._bodies(values, invalid)
+        bad: list[tuple[int, DeadReason, str]] = []
+        batches = list(self._batches(bodies, 0, len(bodies), bad))
+        batch = batches[0] if len(batches) == 1 else pa.concat_batches([self._empty, *batches])
+        if bad:
+            invalid += [Invalid(indexes[place], reason, detail) for place, reason, detail in bad]
+            left_out = {place for place, _, _ in bad}
+            indexes = [index for place, index in enumerate(indexes) if place not in left_out]
+        return batch, indexes, sorted(invalid, key=lambda record: record.index)
 
-    def _decode_one_by_one(self, values: Sequence[bytes | None]) -> tuple[pa.RecordBatch, list[int], list[Invalid]]:
+    def _bodies(self, values: Sequence[bytes | None], invalid: list[Invalid]) -> tuple[list[bytes], list[int]]:
+        """The records in today's schema, without header, and their indexes. The others are added to `invalid`."""
+        header = self.header
         bodies: list[bytes] = []
         indexes: list[int] = []
-        invalid: list[Invalid] = []
         for index, value in enumerate(values):
             try:
                 if value is None:
                     raise RecordInvalidError(DeadReason.NOT_AVRO, "the record has no value")
-                record = self.decode(value)
-                bodies.append(self.encode(record)[HEADER_BYTES:])
+                bodies.append(value[HEADER_BYTES:] if value[:HEADER_BYTES] == header else self._rewrite(value))
                 indexes.append(index)
             except RecordInvalidError as error:
                 invalid.append(Invalid(index, error.reason, str(error)))
-        batch = (
-            pyruhvro.deserialize_array(bodies, self._json)
-            if bodies
-            else pa.RecordBatch.from_pylist([], self.arrow_schema)
-        )
-        return batch, indexes, invalid
+        return bodies, indexes
+
+    def _rewrite(self, value: bytes) -> bytes:
+        """The body, in today's schema, of a record that was written with another version."""
+        record = _read(value, _undated(self._writer(_schema_id(value))), self._undated)
+        out = io.BytesIO()
+        fastavro.schemaless_writer(out, self._undated, record)
+        return out.getvalue()
+
+    def _batches(
+        self, bodies: list[bytes], start: int, stop: int, bad: list[tuple[int, DeadReason, str]]
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of bodies[start:stop], halved until the bad ones are alone; those are added to `bad`."""
+        if start == stop:
+            return
+        try:
+            batch = pyruhvro.deserialize_array(bodies[start:stop], self._json)
+            batch.validate(full=True)  # pyruhvro lets invalid UTF-8 through
+            yield batch
+        except ValueError as error:
+            if stop - start > 1:
+                middle = (start + stop) // 2
+                yield from self._batches(bodies, start, middle, bad)
+                yield from self._batches(bodies, middle, stop, bad)
+            else:
+                is_text = isinstance(error, pa.ArrowInvalid)
+                bad.append((start, DeadReason.INVALID_UTF8 if is_text else DeadReason.NOT_AVRO, str(error)))
 
     def _writer(self, schema_id: int) -> Mapping[str, Any]:
         writer = self._writers.get(schema_id)
@@ -138,3 +156,24 @@ def _schema_id(value: bytes) -> int:
         raise RecordInvalidError(DeadReason.NOT_AVRO, f"{len(value)} bytes without the 5-byte schema header")
     schema_id: int = _HEADER.unpack_from(value)[1]
     return schema_id
+
+
+def _read(value: bytes, writer: Mapping[str, Any], reader: Mapping[str, Any]) -> dict[str, Any]:
+    body = io.BytesIO(value)
+    body.seek(HEADER_BYTES)
+    try:
+        record: dict[str, Any] = fastavro.schemaless_reader(body, writer, reader)
+    except UnicodeDecodeError as error:
+        raise RecordInvalidError(DeadReason.INVALID_UTF8, str(error)) from None
+    except OverflowError as error:
+        raise RecordInvalidError(DeadReason.FIELD_INVALID, f"a timestamp is no date: {error}") from None
+    except Exception as error:  # fastavro has no exception of its own for bytes that are not Avro
+        raise RecordInvalidError(DeadReason.NOT_AVRO, f"{type(error).__name__}: {error}") from None
+    return record
+
+
+def _undated(schema: Any) -> Any:
+    """The schema less its logical types."""
+    if isinstance(schema, dict):
+        return {name: _undated(value) for name, value in schema.items() if name != "logicalType"}
+    return [_undated(item) for item in schema] if isinstance(schema, list) else schema

@@ -5,13 +5,16 @@ topics. `avro/<topic>.avsc` is what is written today and equals the newest entry
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+_REGISTRY_TIMEOUT_S: Final = 5  # the client's own default is to wait for ever
+_SCHEMA_NOT_FOUND: Final = 40403  # of Confluent's API; a bare 404 is a wrong address
 _AVRO: Final = resources.files("schemas") / "avro"
 
 
@@ -21,6 +24,14 @@ class SchemaUnknownError(LookupError):
     def __init__(self, schema_id: int) -> None:
         self.schema_id = schema_id
         super().__init__(f"no schema has the id {schema_id}")
+
+
+class RegistryUnavailableError(RuntimeError):
+    """The schema registry cannot be reached or refuses. `url` is its address; worth another try later."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url = url
+        super().__init__(f"the schema registry at {url} {reason}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +100,17 @@ class EmbeddedIds:
 
 
 class RegistryIds:
-    """Ids of a Confluent-compatible schema registry; subjects are `<topic>-value`, answers are kept for ever."""
+    """Ids of a Confluent-compatible schema registry; subjects are `<topic>-value`, answers are kept for ever.
+
+    Besides SchemaUnknownError, both methods raise RegistryUnavailableError.
+    """
 
     def __init__(self, url: str, topic_prefix: str = "") -> None:
         # Imported here: its HTTP stack is not wanted in processes that use the committed list.
         from confluent_kafka.schema_registry import SchemaRegistryClient
 
-        self._client = SchemaRegistryClient({"url": url})
+        self._url = url
+        self._client = SchemaRegistryClient({"url": url, "timeout": _REGISTRY_TIMEOUT_S})
         self._prefix = topic_prefix
         self._ids: dict[str, int] = {}
         self._schemas: dict[int, Mapping[str, Any]] = {}
@@ -104,22 +119,30 @@ class RegistryIds:
         from confluent_kafka.schema_registry import Schema
 
         if topic not in self._ids:
-            text = json.dumps(without_docs(current_schema(topic)))
-            self._ids[topic] = self._client.register_schema(f"{self._prefix}{topic}-value", Schema(text, "AVRO"))
+            schema = Schema(json.dumps(without_docs(current_schema(topic))), "AVRO")
+            with self._asking():
+                self._ids[topic] = self._client.register_schema(f"{self._prefix}{topic}-value", schema)
         return self._ids[topic]
 
     def schema(self, schema_id: int) -> Mapping[str, Any]:
+        if schema_id not in self._schemas:
+            with self._asking(schema_id):
+                self._schemas[schema_id] = json.loads(self._client.get_schema(schema_id).schema_str)
+        return self._schemas[schema_id]
+
+    @contextmanager
+    def _asking(self, schema_id: int | None = None) -> Iterator[None]:
         from confluent_kafka.schema_registry.error import SchemaRegistryError
 
-        if schema_id not in self._schemas:
-            try:
-                answer = self._client.get_schema(schema_id)
-            except SchemaRegistryError as error:
-                if error.http_status_code == 404:
-                    raise SchemaUnknownError(schema_id) from None
-                raise
-            self._schemas[schema_id] = json.loads(answer.schema_str)
-        return self._schemas[schema_id]
+        try:
+            yield
+        except SchemaRegistryError as error:
+            if schema_id is not None and error.error_code == _SCHEMA_NOT_FOUND:
+                raise SchemaUnknownError(schema_id) from None
+            reason = f"refuses: {str(error.error_message)[:200]} (HTTP status {error.http_status_code})"
+            raise RegistryUnavailableError(self._url, reason) from None
+        except Exception as error:  # whichever HTTP library the client uses, its errors have no common name
+            raise RegistryUnavailableError(self._url, f"cannot be reached: {error}") from None
 
 
 def open_ids(url: str | None, topic_prefix: str = "") -> SchemaIds:
