@@ -1,6 +1,7 @@
 """`python -m schemas`: create, check and show what the processes agree on."""
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from schemas.settings import PREFIX, Settings, SettingsError, load
 from schemas.topics import TOPICS
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
-console = Console()
+_PIPED_WIDTH = 240  # a pipe has no edge to wrap at
 
 
 def _settings() -> Settings:
@@ -27,16 +28,27 @@ def _settings() -> Settings:
         raise typer.Exit(2) from None
 
 
+def _print(table: Table) -> None:
+    terminal = sys.stdout.isatty()
+    Console(width=None if terminal else _PIPED_WIDTH).print(table)
+
+
 def _report(steps: Sequence[Callable[[Settings], list[Finding]]]) -> None:
     """Run the steps, print their findings, exit 1 unless everything is settled."""
     settings = _settings()
-    try:
-        findings = [finding for step in steps for finding in step(settings)]
-    except ApplyError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
-    console.print(as_table(findings))
-    if not all(finding.settled for finding in findings):
+    findings: list[Finding] = []
+    failure = ""
+    for step in steps:
+        try:
+            findings += step(settings)
+        except ApplyError as error:
+            failure = str(error)
+            break
+    if findings:
+        _print(as_table(findings))
+    if failure:
+        typer.echo(failure, err=True)
+    if failure or not all(finding.settled for finding in findings):
         raise typer.Exit(1)
 
 
@@ -70,7 +82,7 @@ def show_topics() -> None:
         table.add_row(
             topic.name, topic.key, count, topic.cleanup, kept, ", ".join(topic.producers), ", ".join(topic.consumers)
         )
-    console.print(table)
+    _print(table)
 
 
 @show.command("settings")
@@ -80,7 +92,7 @@ def show_settings() -> None:
     for name, field in Settings.model_fields.items():
         default = "" if field.default is None else str(field.default)
         table.add_row(f"{PREFIX}{name.upper()}", default, field.description or "")
-    console.print(table)
+    _print(table)
 
 
 @show.command("ids")
@@ -89,13 +101,17 @@ def show_ids() -> None:
     table = Table("id", "topic", "version", "fields", box=None)
     for version in registry.versions():
         table.add_row(str(version.schema_id), version.topic, str(version.version), str(len(version.schema["fields"])))
-    console.print(table)
+    _print(table)
 
 
 @app.command()
 def ids(write: Annotated[bool, typer.Option(help="append the new versions to avro/ids.json")] = False) -> None:
     """Say which schemas changed since the id list was committed; with --write, append them. Exits 1 when some did."""
-    entries = evolution.next_ids()
+    try:
+        entries = evolution.next_ids()
+    except evolution.IncompatibleSchemaError as error:
+        typer.echo(f"older records could not be read any more: {error}", err=True)
+        raise typer.Exit(1) from None
     new = entries[len(registry.versions()) :]
     for entry in new:
         typer.echo(f"id {entry['id']}: {entry['topic']} version {entry['version']}")
