@@ -105,7 +105,8 @@ class KafkaServer(ServerProcess):
 
     def _format(self) -> None:
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        arguments = ["format", "-t", cluster_id, "-c", str(self._config_path)]
+        # One word: an id may begin with a dash, which would be taken for an option.
+        arguments = ["format", f"--cluster-id={cluster_id}", "-c", str(self._config_path)]
         # C1 only: this JVM lives for a second.
         command = [str(java()), "-XX:TieredStopAtLevel=1", "-cp", _class_path(), "kafka.tools.StorageTool", *arguments]
         done = subprocess.run(command, cwd=self.home, capture_output=True, text=True, check=False)

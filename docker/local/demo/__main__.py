@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from docker.local import RUN_DIR
 from docker.local.clickhouse import ClickHouseServer
@@ -178,7 +179,7 @@ def main() -> None:
     try:
         typer.run(run)
     except MissingToolError as error:
-        console.print(f"[red]error:[/] {error}", highlight=False)
+        console.print(f"[red]error:[/] {escape(str(error))}", highlight=False)
         sys.exit(2)
     except (
         FetchFailedError,
@@ -188,7 +189,7 @@ def main() -> None:
         SendFailedError,
         TimeoutError,
     ) as error:
-        console.print("[red]error:[/] " + str(error), markup=False, highlight=False)
+        console.print(f"[red]error:[/] {escape(str(error))}", highlight=False)
         sys.exit(1)
 
 
