@@ -9,6 +9,7 @@ from streams.state import MOMENT_BITS, SessionRules, SessionState, Slice, new_sl
 from streams.steps.sessionize import sessions, tombstones
 
 _FIELDS: Final = Slice.__struct_fields__
+_DURATION_MAX: Final = 2**31 - 1  # a client's own session may have one event with a clock of another century
 _FIRST_TOUCH: Final = (
     "referrer", "utm_source", "utm_medium", "utm_campaign", "device_type", "country_code", "channel_type",
 )  # fmt: skip
@@ -55,7 +56,9 @@ class SessionRows:
                 "project_id": self._projects,
                 "started_at": started,
                 "ended_at": ended,
-                "duration_seconds": [(end - start) // 1000 for start, end in zip(started, ended, strict=True)],
+                "duration_seconds": [
+                    min((end - start) // 1000, _DURATION_MAX) for start, end in zip(started, ended, strict=True)
+                ],
                 "event_count": slices["events"],
                 "page_count": slices["pages"],
                 "converted": [moment > 0 for moment in slices["conversion_at"]],

@@ -162,7 +162,7 @@ def session_row(session: Session, conversions: Mapping[str, frozenset[str]]) -> 
         "user_id": users[-1] if users else None,
         "started_at": first["timestamp"],
         "ended_at": rows[-1]["timestamp"],
-        "duration_seconds": (rows[-1]["timestamp"] - first["timestamp"]) // 1000,
+        "duration_seconds": min((rows[-1]["timestamp"] - first["timestamp"]) // 1000, 2**31 - 1),
         "event_count": len(rows),
         "page_count": sum(row["event_type"] in ("page", "screen") for row in rows),
         "entry_page": paged[0]["page_path"] if paged else "",

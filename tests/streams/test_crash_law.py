@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import sys
 from typing import Any, Final
 
 import hypothesis.strategies as st
@@ -29,10 +30,13 @@ pairs_of_a_log = st.lists(
 
 @pytest.fixture(autouse=True, scope="module")
 def _exits_are_kills() -> Any:
-    """What would end the process ends the life."""
+    """What a kill ends is the life, not the test; whatever else would end the process fails it."""
 
     def end(code: int) -> None:
-        raise Killed(code)
+        cause = sys.exc_info()[1]
+        if isinstance(cause, Killed):
+            raise cause
+        raise AssertionError(f"the process ended with {code}") from cause
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "_exit", end)

@@ -2,20 +2,26 @@
 
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
+from itertools import groupby
 from typing import Any, Final
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import given, settings
 
 from streams.session_rows import SessionRows
 from streams.state import SessionRules
 from streams.steps.deduplicate import deduplicate
-from streams.steps.sessionize import sessionize, settle
+from streams.steps.sessionize import LATE_SLICES_MAX, sessionize, settle
 from tests.streams.oracle import all_sessions, by_key, session_id_of
 from tests.streams.universe import (
     CONVERSIONS,
     DEDUP,
+    GAP_MS,
+    PROJECTS,
     RULES,
+    START_MS,
+    TENANT,
     Row,
     States,
     clustered_times,
@@ -101,12 +107,12 @@ def run(data: Any, rows: Sequence[Row], fold: Fold | None = None) -> Fold:
 
 
 def within_the_bound(rows: Iterable[Row]) -> list[Row]:
-    """The rows less those that come later than the bound after a newer one of their key."""
+    """The rows less those that come later than the bound after a newer one of their visitor."""
     newest: dict[bytes, int] = {}
     found = []
     for row in rows:
         reached = newest.get(row["key"], 0)
-        if row["timestamp"] >= reached - RULES.lateness_ms:
+        if row["client_session_id"] is not None or row["timestamp"] >= reached - RULES.lateness_ms:
             newest[row["key"]] = max(reached, row["timestamp"])
             found.append(row)
     return found
@@ -195,3 +201,101 @@ def test_rows_of_a_killed_worker_are_corrected_by_the_next(rows: list[Row], data
     fold.states = states
     run(data, rows[durable:], fold)
     assert fold.live() == all_sessions(rows, RULES, CONVERSIONS)
+
+
+def visitors_row(number: int, cell: int) -> Row:
+    """An event in the middle of a cell."""
+    return {
+        "message_id": made_uuid(number), "tenant_id": TENANT, "project_id": PROJECTS[0],
+        "key": f"{TENANT}/{PROJECTS[0]}/v/ann".encode(), "timestamp": START_MS + cell * GAP_MS + 500,
+        "received_at": START_MS + cell * GAP_MS + 900, "event_type": "track", "event_name": "", "anonymous_id": "ann",
+        "user_id": None, "client_session_id": None, "page_path": "", "page_referrer": "", "utm_source": None,
+        "utm_medium": None, "utm_campaign": None, "device_type": "", "country_code": "", "channel_type": "web",
+        "is_bot": False,
+    }  # fmt: skip
+
+
+def visitors_rows(*cells: int) -> list[Row]:
+    return placed(visitors_row(number, cell) for number, cell in enumerate(cells))
+
+
+def epochs_of(fold: Fold, *chunks: Sequence[Row]) -> None:
+    for chunk in chunks:
+        fold.take(chunk)
+        fold.end_epoch()
+
+
+def test_a_session_cut_by_its_length_moves_with_earlier_events_and_leaves_nothing_behind() -> None:
+    rows = visitors_rows(2, 3, 4, 5, 6, 1, 0)
+    fold = Fold()
+    epochs_of(fold, rows[:5])
+    states = deepcopy(fold.states)
+    epochs_of(fold, rows[5:6])  # for a moment a session begins in cell 5; killed before the state is durable
+    fold.states = states
+    epochs_of(fold, rows[5:])
+    assert fold.live() == all_sessions(rows, RULES, CONVERSIONS)
+
+
+def test_an_event_between_two_sessions_joins_them_and_buries_the_second() -> None:
+    rows = visitors_rows(0, 2, 1)
+    fold = Fold()
+    epochs_of(fold, rows[:1], rows[1:2])
+    second = fold.emitted[-1]["session_id"]
+    assert len(fold.live()) == 2
+    epochs_of(fold, rows[2:])
+    (whole,) = fold.live().values()
+    assert whole["event_count"] == 3
+    assert second in {row["session_id"] for row in fold.emitted if row["is_deleted"]}
+
+
+def test_a_buried_session_that_comes_back_is_live_with_a_higher_version() -> None:
+    # 4 is absorbed by 3; four cells being the longest session, 0 gives it back.
+    rows = visitors_rows(4, 3, 2, 1, 0)
+    fold = Fold()
+    epochs_of(fold, *([row] for row in rows))
+    (in_cell_4,) = {row["session_id"] for row in fold.emitted if row["started_at"] == rows[0]["timestamp"]}
+    history = [(row["is_deleted"], row["version"]) for row in fold.emitted if row["session_id"] == in_cell_4]
+    assert [deleted for deleted, _ in groupby(deleted for deleted, _ in history)] == [False, True, False]
+    versions = [version for _, version in history]
+    assert versions == sorted(set(versions))
+    assert fold.live() == all_sessions(rows, RULES, CONVERSIONS)
+    assert (rows[0]["tenant_id"], in_cell_4) in fold.live()
+
+
+@pytest.mark.parametrize(
+    ("apart_ms", "count"), [(GAP_MS - 1, 1), (GAP_MS, 1), (GAP_MS + 1, 2)], ids=["below", "exactly", "above"]
+)
+def test_a_session_ends_after_the_gap(apart_ms: int, count: int) -> None:
+    first = visitors_row(0, 0)
+    rows = placed([first, {**visitors_row(1, 0), "timestamp": first["timestamp"] + apart_ms}])
+    fold = Fold()
+    epochs_of(fold, rows)
+    assert len(fold.live()) == count
+
+
+def test_with_the_default_settings_a_day_of_activity_is_one_session_and_the_next_minute_another() -> None:
+    rules = SessionRules(gap_ms=1_800_000, lateness_ms=86_400_000, cells_max=48)
+    day = 20_000 * 86_400_000
+    minutes = [*range(0, 1_441, 40), *range(20, 1_441, 40)]
+    rows = placed({**visitors_row(minute, 0), "timestamp": day + minute * 60_000} for minute in minutes)
+    fold = Fold(rules)
+    epochs_of(fold, rows[:37], rows[37:])
+    assert sorted(row["duration_seconds"] for row in fold.live().values()) == [0, 1_420 * 60]
+
+
+def test_late_events_of_one_half_hour_add_up_however_late() -> None:
+    rows = visitors_rows(30, 0, 0, 40, 0, 1, 60, 0)
+    fold = Fold()
+    epochs_of(fold, *([row] for row in rows))
+    counts = sorted((row["started_at"], row["event_count"]) for row in fold.live().values())
+    assert counts == [(rows[1]["timestamp"], 5), *((rows[place]["timestamp"], 1) for place in (0, 3, 6))]
+
+
+def test_sessions_of_late_events_are_bounded() -> None:
+    late = range(0, 3 * (LATE_SLICES_MAX + 20), 3)
+    rows = visitors_rows(5_000, *late)
+    fold = Fold()
+    epochs_of(fold, rows[:1], *(rows[start : start + 50] for start in range(1, len(rows), 50)))
+    (state,) = fold.states.by_key.values()
+    assert len(state.slices) == LATE_SLICES_MAX + 1
+    assert sum(row["event_count"] for row in fold.live().values()) == len(rows)
