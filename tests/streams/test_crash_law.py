@@ -10,7 +10,6 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-import streams.epochs
 from schemas.outcomes import DeadReason
 from tests.streams.oracle import Deduplicator, all_sessions, claim_of, decode_record, identities_of
 from tests.streams.raw import RAW as RAW_CODEC
@@ -40,7 +39,7 @@ def _exits_are_kills() -> Any:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "_exit", end)
-        patch.setattr(streams.epochs.log, "exception", lambda *args, **kwargs: None)
+        patch.setattr("streams.epochs.log.exception", lambda *args, **kwargs: None)
         yield
 
 
