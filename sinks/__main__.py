@@ -123,6 +123,8 @@ def _part(
         KafkaGraveyard(producer, settings.topic("dead_letters"), letters),
         version_reader(codec, route.version),
         settings.sinks_retry_ms_max / 1000,
+        settings.sinks_session_ms_max / 1000,
+        time.monotonic,
         metrics.database_up.set,
         failpoint,
     )

@@ -46,7 +46,8 @@ class Graveyard(Protocol):
 class Delivery:
     """Writes the batches of one topic, one after another, on one thread.
 
-    `on_database` is told after each call whether it succeeded.
+    `trust_s`: how long after its plan a batch is this owner's for certain; an older one, as after a suspended process
+    wakes up, is looked for in the table first. `on_database` is told after each call whether it succeeded.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class Delivery:
         graveyard: Graveyard,
         versions: Versions,
         pause_s_max: float,
+        trust_s: float,
+        clock: Callable[[], float],
         on_database: Callable[[bool], None],
         failpoint: Failpoint = nothing,
     ) -> None:
@@ -64,16 +67,20 @@ class Delivery:
         self._graveyard = graveyard
         self._versions = versions
         self._pause_s_max = pause_s_max
+        self._trust_s = trust_s
+        self._clock = clock
         self._on_database = on_database
         self._failpoint = failpoint
 
-    def deliver(self, batch: Batch, abandoned: Event) -> Receipt:
+    def deliver(self, batch: Batch, planned_at: float, abandoned: Event) -> Receipt:
         """Try until it is done. Raises AbandonedError once `abandoned` is set."""
         rows = newest(batch.rows, self._versions) if self._route.version else batch.rows
-        doubtful, pause_s, tries = batch.doubtful, _FIRST_PAUSE_S, 1
+        doubtful, tries = batch.doubtful, 1
+        pause_s = min(_FIRST_PAUSE_S, self._pause_s_max)
         while not abandoned.is_set():
             try:
-                stored, dead, found = self._try(batch, rows, doubtful)
+                late = self._clock() - planned_at > self._trust_s
+                stored, dead, found = self._try(batch, rows, doubtful or late)
             except WriteFailedError as error:
                 self._on_database(False)
                 log.warning("a batch waits", token=batch.token, tries=tries, pause_s=pause_s, error=str(error))

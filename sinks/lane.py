@@ -121,12 +121,13 @@ class Lane:
                 chosen.append(holding)
         if not chosen:
             return
+        planned_at = self._clock()
         self._failpoint("before_plan")
         if self._commit({holding.partition: holding.plan() for holding in chosen}):
             self._failpoint("after_plan")
             for holding in chosen:
                 assert holding.ready is not None
-                holding.launch(self._worker.launch(holding.ready))
+                holding.launch(self._worker.launch(holding.ready, planned_at))
 
     def _settle(self, now: float) -> None:
         """Acknowledge the last batch of partitions that have gone quiet."""

@@ -73,7 +73,8 @@ class Reception:
             holding = self._holdings.get(message.partition())
             if holding is not None and message.partition() not in sought:
                 holding.intake.reached(message.offset(), now)
-        elif error.fatal():
+        elif error.fatal() or error.code() == KafkaError._FATAL:
+            # Such as a static member that the broker has replaced: this consumer will never read again.
             raise KafkaException(error)
         else:
             log.warning("Kafka says", topic=self._topic_name, error=error.str())

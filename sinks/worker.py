@@ -15,6 +15,7 @@ class Flight:
     """A batch on its way. Exactly one of receipt and error is set once it has landed."""
 
     batch: Batch
+    planned_at: float
     abandoned: Event = field(default_factory=Event)
     receipt: Receipt | None = None
     error: BaseException | None = None
@@ -24,7 +25,7 @@ class Flight:
 class Worker:
     """Delivers in the order of `launch`; landed flights are picked up with `landed`."""
 
-    def __init__(self, name: str, deliver: Callable[[Batch, Event], Receipt]) -> None:
+    def __init__(self, name: str, deliver: Callable[[Batch, float, Event], Receipt]) -> None:
         self._deliver = deliver
         self._waiting: SimpleQueue[Flight | None] = SimpleQueue()
         self._landed: SimpleQueue[Flight] = SimpleQueue()
@@ -33,9 +34,9 @@ class Worker:
         self._thread.start()
         self.airborne = 0
 
-    def launch(self, batch: Batch) -> Flight:
-        """Hand a batch over."""
-        flight = Flight(batch)
+    def launch(self, batch: Batch, planned_at: float) -> Flight:
+        """Hand a batch over; its plan was committed after the clock said `planned_at`."""
+        flight = Flight(batch, planned_at)
         self.airborne += 1
         self._waiting.put(flight)
         return flight
@@ -60,7 +61,7 @@ class Worker:
         while (flight := self._waiting.get()) is not None:
             started = perf_counter()
             try:
-                flight.receipt = self._deliver(flight.batch, flight.abandoned)
+                flight.receipt = self._deliver(flight.batch, flight.planned_at, flight.abandoned)
             except AbandonedError as error:
                 flight.error = error
             except BaseException as error:  # carried to the consumer's thread, which ends the process

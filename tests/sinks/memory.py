@@ -12,7 +12,7 @@ class MemoryTable:
     """What outlives a writer: rows and tokens."""
 
     rows: list[bytes] = field(default_factory=list)
-    sources: list[tuple[int, int]] = field(default_factory=list)
+    sources: list[tuple[int, int]] = field(default_factory=list)  # partition, source
     tokens: set[str] = field(default_factory=set)
 
 
@@ -28,6 +28,7 @@ class MemoryWriter:
         refuses: Callable[[bytes], bool] = lambda _value: False,
         forbids: Callable[[bytes], bool] = lambda _value: False,
         names_rows: bool = True,
+        partition_of: Callable[[bytes], int] = lambda _value: 0,
     ) -> None:
         self.table = table
         self.troubles: list[tuple[SinkError, bool]] = []
@@ -36,6 +37,7 @@ class MemoryWriter:
         self._refuses = refuses
         self._forbids = forbids
         self._names_rows = names_rows
+        self._partition_of = partition_of
 
     def verify(self) -> None:
         """It is always fit."""
@@ -49,7 +51,8 @@ class MemoryWriter:
         if stored and token not in self.table.tokens:
             self.table.tokens.add(token)
             self.table.rows += rows.values
-            self.table.sources += [(int(rows.offsets[0]), source) for source in rows.sources.tolist()]
+            partitions = map(self._partition_of, rows.values)
+            self.table.sources += zip(partitions, rows.sources.tolist(), strict=False)
         if trouble is not None:
             raise trouble
 
@@ -61,9 +64,8 @@ class MemoryWriter:
         return attempt
 
     def present(self, partition: int, rows: Rows) -> set[int]:
-        del partition  # a table in memory is one partition's
         wanted = set(rows.sources.tolist())
-        return {source for _, source in self.table.sources if source in wanted}
+        return {source for found, source in self.table.sources if found == partition and source in wanted}
 
     def close(self) -> None:
         """There is no connection."""
