@@ -1,0 +1,269 @@
+"""ChunkConsumer without Kafka: what is delivered, and which offsets are committed."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from aiokafka.errors import IllegalStateError
+from aiokafka.structs import TopicPartition
+from faust.types import TP
+from prometheus_client import CollectorRegistry
+
+from schemas.metrics import StreamsMetrics
+from schemas.settings import Settings
+from streams.app import App, Parts, create_app
+from streams.publisher import Publisher
+from streams.transport import EXIT_CHUNK_MISSING, ChunkConsumer
+from tests.streams.epoch_fakes import FakePublisher
+from tests.streams.raw import IDS
+from tests.streams.world import conversions, simple_lookups
+
+RAW = "t_raw_events"
+TP0, TP1, TP2 = (TP(RAW, number) for number in range(3))
+
+
+class Exited(BaseException):
+    """The process ended itself."""
+
+
+class FakeThread:
+    """The consumer's thread, as far as seeks go through it."""
+
+    def __init__(self) -> None:
+        self.rewound: list[TP] = []
+
+    async def seek_to_beginning(self, *partitions: TopicPartition) -> None:
+        self.rewound += [TP(tp.topic, tp.partition) for tp in partitions]
+
+
+class QuietConsumer(ChunkConsumer):
+    """A consumer whose fetches and commits are the test's."""
+
+    def prepare(self) -> "QuietConsumer":
+        self.fetches: list[dict[TP, list[Any]]] = []
+        self.kafka_committed: dict[TP, int | None] = defaultdict(lambda: None)
+        self.committed: list[dict[TP, int]] = []
+        self.seeks = 0
+        self.before_fetch_returns: Any = None
+        self.thread = FakeThread()
+        self._thread = cast(Any, self.thread)
+        self._active_partitions = {TP0, TP1, TP2}
+        self.flow_active = True
+        return self
+
+    async def _getmany(self, active_partitions: set[TP], timeout: float) -> dict[TP, list[Any]]:
+        if self.before_fetch_returns is not None:
+            await self.before_fetch_returns()
+        return self.fetches.pop(0)
+
+    async def seek_to_committed(self) -> dict[TP, int | None]:
+        self.seeks += 1
+        return {tp: self.kafka_committed[tp] for tp in self.assignment()}
+
+    def assignment(self) -> set[TP]:
+        return {TP0, TP1, TP2}
+
+    def highwater(self, tp: TP) -> int:
+        return 1_000
+
+    async def _commit(self, offsets: dict[TP, int]) -> bool:
+        self.committed.append(dict(offsets))
+        return True
+
+    async def delivered(self) -> list[tuple[TP, Any]]:
+        """What one fetch delivers."""
+        return [pair async for pair in self.getmany(0.1)]
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> App:
+    settings = Settings.model_validate({"topic_prefix": "t_", "partitions": 3, "streams_chunk_records_max": 3})
+    publisher = cast(Publisher, FakePublisher("outputs", []))
+    parts = Parts(
+        IDS, simple_lookups(), conversions(), publisher, publisher, StreamsMetrics(CollectorRegistry()), lambda: 0
+    )
+    app = create_app(settings, parts)
+    monkeypatch.setattr(app.topics, "acks_enabled_for", lambda topic: topic == RAW)
+    app.producer = SimpleNamespace(flush=_nothing)
+    app.consumer_generation_id = 4
+    return app
+
+
+@pytest.fixture
+def consumer(app: App, monkeypatch: pytest.MonkeyPatch) -> QuietConsumer:
+    monkeypatch.setattr(app.transport, "Consumer", QuietConsumer)
+    found: QuietConsumer = app.transport.create_consumer(_nothing, on_partitions_revoked=_nothing,
+                                                         on_partitions_assigned=_nothing)  # fmt: skip
+    app.consumer = found
+    return found.prepare()
+
+
+async def _nothing(*args: Any, **kwargs: Any) -> None:
+    """Done."""
+
+
+def fetched(*offsets: int) -> list[Any]:
+    return [SimpleNamespace(offset=offset, timestamp=1_000 * offset, key=b"", value=b"") for offset in offsets]
+
+
+def ack(chunks: Iterable[tuple[TP, Any]]) -> None:
+    """As the stream does it when the last reference is given back."""
+    for tp, chunk in chunks:
+        chunk.acked = True
+        chunk.tp = tp
+
+
+async def test_a_fetch_arrives_as_chunks_of_a_partition_in_order_of_offsets(consumer: QuietConsumer) -> None:
+    consumer.fetches = [{TP0: fetched(5, 6, 8, 9), TP1: fetched(1)}]
+    chunks = await consumer.delivered()
+    assert [(tp, [record.offset for record in chunk.value]) for tp, chunk in chunks] == [
+        (TP0, [5, 6, 8]),
+        (TP0, [9]),
+        (TP1, [1]),
+    ]
+    assert [(chunk.offset, chunk.timestamp, chunk.generation_id) for _, chunk in chunks] == [
+        (8, 8.0, 4),
+        (9, 9.0, 4),
+        (1, 1.0, 4),
+    ]
+
+
+async def commit(consumer: QuietConsumer, *tps: TP) -> dict[TP, int]:
+    """What a commit sends to Kafka."""
+    for tp in tps:
+        consumer._acked[tp].append(0)  # what an acknowledgement leaves there
+    consumer.committed.clear()
+    await consumer.commit()
+    return consumer.committed[0] if consumer.committed else {}
+
+
+async def test_the_acknowledged_prefix_is_committed(consumer: QuietConsumer) -> None:
+    consumer.fetches = [{TP0: fetched(5, 6, 8, 9, 20, 21, 22), TP1: fetched(1)}]
+    chunks = await consumer.delivered()
+    ack(chunks[:2])
+    assert await commit(consumer, TP0, TP1) == {TP0: 22}
+    assert await commit(consumer, TP0, TP1) == {}
+    ack(chunks[2:])
+    assert await commit(consumer, TP0, TP1) == {TP0: 23, TP1: 2}
+
+
+async def test_a_chunk_in_flight_holds_the_commit_of_its_partition_back(consumer: QuietConsumer) -> None:
+    consumer.fetches = [{TP0: fetched(0, 1, 2), TP1: fetched(7)}]
+    chunks = await consumer.delivered()
+    ack(chunks[1:])
+    assert await commit(consumer, TP0, TP1) == {TP1: 8}
+
+
+async def test_holes_between_offsets_hold_nothing_back(consumer: QuietConsumer) -> None:
+    consumer.fetches = [{TP0: fetched(10)}, {TP0: fetched(500)}]
+    for _ in range(2):
+        ack(await consumer.delivered())
+    await consumer._add_gap(TP0, 11, 500)
+    assert await commit(consumer, TP0) == {TP0: 501}
+
+
+async def test_a_chunk_that_never_reached_its_agent_ends_the_process(
+    consumer: QuietConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(code: int) -> None:
+        raise Exited(code)
+
+    monkeypatch.setattr("streams.transport.os._exit", end)
+    consumer.fetches = [{TP0: fetched(0, 1, 2, 3)}]
+    chunks = await consumer.delivered()
+    ack(chunks[1:])
+    with pytest.raises(Exited) as ended:
+        await commit(consumer, TP0)
+    assert ended.value.args == (EXIT_CHUNK_MISSING,)
+    assert consumer.committed == []
+
+
+async def test_a_fetch_that_raced_a_seek_is_thrown_away_and_the_seek_repeated(consumer: QuietConsumer) -> None:
+    consumer.fetches = [{TP0: fetched(5)}]
+    consumer.before_fetch_returns = consumer.perform_seek
+    assert await consumer.delivered() == []
+    assert consumer.seeks == 2
+    assert not consumer._inflight[TP0]
+
+
+async def test_a_fetch_that_ended_after_the_flow_was_stopped_is_thrown_away(consumer: QuietConsumer) -> None:
+    async def stop_flow() -> None:
+        consumer.flow_active = False
+
+    consumer.fetches = [{TP0: fetched(5)}]
+    consumer.before_fetch_returns = stop_flow
+    assert await consumer.delivered() == []
+    assert consumer.seeks == 1
+
+
+async def test_a_seek_while_partitions_are_revoked_is_no_crash(
+    consumer: QuietConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse() -> None:
+        raise IllegalStateError("No current assignment")
+
+    async def stop_flow() -> None:
+        consumer.flow_active = False
+
+    monkeypatch.setattr(consumer, "seek_to_committed", refuse)
+    consumer.fetches = [{TP0: fetched(5)}]
+    consumer.before_fetch_returns = stop_flow
+    assert await consumer.delivered() == []
+
+
+async def test_delivery_stops_when_the_generation_changes(consumer: QuietConsumer) -> None:
+    consumer.fetches = [{TP0: fetched(1), TP1: fetched(2)}]
+    found = []
+    async for tp, _ in consumer.getmany(0.1):
+        found.append(tp)
+        consumer.app.consumer_generation_id += 1
+    assert found == [TP0]
+
+
+async def test_a_seek_rewinds_the_partitions_that_have_no_commit_yet(consumer: QuietConsumer) -> None:
+    consumer.kafka_committed |= {TP0: None, TP1: 12, TP2: 0}
+    await consumer.perform_seek()
+    assert sorted(consumer.thread.rewound) == [TP0, TP2]
+
+
+async def test_a_seek_forgets_what_was_in_flight(consumer: QuietConsumer) -> None:
+    consumer.fetches = [{TP0: fetched(0)}, {TP0: fetched(0, 1)}]
+    before = await consumer.delivered()
+    await consumer.perform_seek()
+    again = await consumer.delivered()
+    ack(before)
+    assert await commit(consumer, TP0) == {}
+    ack(again)
+    assert await commit(consumer, TP0) == {TP0: 2}
+
+
+async def test_a_topic_that_is_not_acknowledged_is_never_in_flight(consumer: QuietConsumer) -> None:
+    changelog = TP("t_changelog", 0)
+    consumer._active_partitions = {TP0, changelog}
+    consumer.fetches = [{changelog: fetched(1, 2)}]
+    assert [tp for tp, _ in await consumer.delivered()] == [changelog]
+    assert changelog not in consumer._inflight
+
+
+async def test_before_a_rebalance_the_open_epoch_is_made_durable(
+    consumer: QuietConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    async def close() -> None:
+        seen.append(f"epoch with {len(consumer._inflight[TP0])} in flight")
+
+    monkeypatch.setattr(consumer.app.epochs, "commit", close)
+    consumer.fetches = [{TP0: fetched(0)}]
+    await consumer.delivered()
+    await consumer.wait_empty()
+    assert seen == ["epoch with 1 in flight"]
+    assert not consumer._inflight[TP0]
+
+
+def test_the_last_committed_offset_is_told(consumer: QuietConsumer) -> None:
+    assert consumer.committed_offset(TP0) == 0
+    consumer._committed_offset[TP0] = 9
+    assert consumer.committed_offset(TP0) == 9
