@@ -1,5 +1,6 @@
 """Make the topics on the broker what `schemas.topics` says; safe to repeat, and says what it did."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +14,7 @@ from schemas.topics import TOPICS, Topic
 
 _REACH_S: Final = 10.0
 _REQUEST_S: Final = 30.0
+_POLL_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,20 @@ def check_topics(settings: Settings) -> list[Finding]:
 def apply_topics(settings: Settings) -> list[Finding]:
     """Create missing topics and set the configuration of the others. Raises ApplyError when Kafka is away."""
     admin = _admin(settings)
-    return [_settle(admin, inspected, settings) for inspected in _inspect(admin, settings)]
+    findings = [_settle(admin, inspected, settings) for inspected in _inspect(admin, settings)]
+    if any(finding.verdict is Verdict.CREATED for finding in findings):
+        _wait_until_visible(admin, settings)
+    return findings
+
+
+def _wait_until_visible(admin: AdminClient, settings: Settings) -> None:
+    """Return when the brokers tell of all topics: they answer a creation before the last of them has heard of it."""
+    give_up_at = time.monotonic() + _REQUEST_S
+    wanted = {settings.topic(name) for name in TOPICS}
+    while time.monotonic() < give_up_at:
+        if wanted <= admin.list_topics(timeout=_REACH_S).topics.keys():
+            return
+        time.sleep(_POLL_S)
 
 
 def _admin(settings: Settings) -> AdminClient:
