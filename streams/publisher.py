@@ -50,6 +50,17 @@ class KafkaPublisher:
         )
 
     def publish(self, topic: str, records: Sequence[Outgoing], partition: int = -1) -> None:
+        if partition >= 0:
+            self._queue(topic, records, partition)
+            return
+        # `produce_batch` takes one partition for all and passes over that of a record, whatever its documentation says.
+        by_partition: dict[int, list[Outgoing]] = {}
+        for record in records:
+            by_partition.setdefault(record.get("partition", -1), []).append(record)
+        for chosen, some in by_partition.items():
+            self._queue(topic, some, chosen)
+
+    def _queue(self, topic: str, records: Sequence[Outgoing], partition: int) -> None:
         done = 0
         deadline = time.monotonic() + self._flush_timeout_s
         while done < len(records):
@@ -57,8 +68,10 @@ class KafkaPublisher:
             # The count matters: what found the queue full is not an exception.
             done += self._producer.produce_batch(topic, list(rest), partition=partition)
             if done < len(records):
-                refused = next((record["_error"] for record in rest if record.get("_error") is not None), None)
-                if refused is not None and refused.code() != KafkaError._QUEUE_FULL:
+                # Taken off: a record that finds room at the next try would keep the error of this one.
+                errors = [record.pop("_error") for record in rest if record.get("_error") is not None]
+                refused = next((error for error in errors if error.code() != KafkaError._QUEUE_FULL), None)
+                if refused is not None:
                     raise PublishError(f"{topic}: {refused.str()}")
                 if time.monotonic() > deadline:
                     raise PublishError(f"{topic}: {len(records) - done} records found no room in the producer's queue")
