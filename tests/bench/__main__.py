@@ -95,9 +95,12 @@ def _measure(groups: Sequence[Group], wanted: frozenset[str], home: Path, quick:
                     if line.name in wanted:
                         printed.append(line)
                         print(line.as_json(), flush=True)
-            except (WrongOutputError, ServerFailedError, RuntimeError) as error:
+            except Exception as error:  # whatever it is, it is this group's
                 ended_well = False
-                console.print(f"[red]failed:[/] {', '.join(wanted.intersection(group.names))}: {error}", markup=True)
+                if not isinstance(error, WrongOutputError | ServerFailedError):
+                    console.print_exception(max_frames=8)
+                failed = ", ".join(name for name in group.names if name in wanted)
+                console.print(f"failed: {failed}: {error}", markup=False, style="red")
     return ended_well
 
 
