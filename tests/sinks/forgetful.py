@@ -5,7 +5,8 @@ A test that counts each row once proves something only if it counts doubles when
 
 import os
 import uuid
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 from unittest.mock import patch
 
 from sinks import __main__ as program
@@ -41,6 +42,29 @@ def forget_watermark() -> None:
     patch.object(watermark, "fresh", lambda sources, _mark: sources != watermark.NONE).start()
 
 
+def forget_batch(number: int = 10) -> None:
+    """One batch of events is acknowledged and not written."""
+    insert = ClickHouseWriter.insert
+    left = number
+
+    def insert_or_not(self: ClickHouseWriter, rows: Rows, token: str) -> None:
+        nonlocal left
+        if self._table == "events":
+            left -= 1
+            if left == 0:
+                return
+        insert(self, rows, token)
+
+    patch.object(ClickHouseWriter, "insert", insert_or_not).start()
+
+
+_SAFEGUARDS: Final[Mapping[str, Callable[[], None]]] = {
+    "table": forget_table,
+    "tokens": forget_tokens,
+    "watermark": forget_watermark,
+    "batch": forget_batch,
+}
+
 if __name__ == "__main__":
-    {"table": forget_table, "tokens": forget_tokens, "watermark": forget_watermark}[os.environ["FORGET"]]()
+    _SAFEGUARDS[os.environ["FORGET"]]()
     program.app()

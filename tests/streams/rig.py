@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
@@ -37,6 +37,21 @@ class Stored(NamedTuple):
     value: bytes
 
 
+class Worker(Service):
+    """`python -m streams run`, or another package's."""
+
+    def start_to_be_killed(self) -> None:
+        """Start without waiting: it may have ended before it is asked."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        self._spawn()
+
+    def metric(self, sample: str) -> float:
+        """The value of one sample of /metrics, named with its labels; 0 when there is none."""
+        _, text = self.get("/metrics")
+        values = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(f"{sample} ")]
+        return float(values[0]) if values else 0.0
+
+
 class Rig:
     """Topics with four partitions, a producer of raw events, and any number of workers."""
 
@@ -51,7 +66,7 @@ class Rig:
                 "streams_epoch_ms_max": 300,
             }
         )
-        self.workers: list[Service] = []
+        self.workers: list[Worker] = []
         self._admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
         self._producer = Producer(producer_config(self.settings, linger_ms=5))
         # A fetch that waits for records would hold up every other request of the same connection.
@@ -60,13 +75,13 @@ class Rig:
         self._group = Consumer(reading | {"group.id": app_id(self.settings)})
         apply_topics(self.settings)
 
-    def worker(self, package: str = "streams") -> Service:
+    def worker(self, package: str = "streams") -> Worker:
         """One more worker of the group, not started."""
         number = len(self.workers)
         # A static member that was killed is back at once; of another the group waits for the session to end.
         own = {"streams_admin_port": free_port(), "streams_instance_id": f"worker-{number}"}
         settings = self.settings.model_copy(update=own)
-        found = Service(package, self.home / f"worker-{number}", settings, settings.streams_admin_port)
+        found = Worker(package, self.home / f"worker-{number}", settings, settings.streams_admin_port)
         self.workers.append(found)
         return found
 
@@ -160,6 +175,11 @@ class Rig:
     def _sources(self) -> list[TopicPartition]:
         topics = (self.settings.topic("raw_events"), self.settings.topic("identity_claims"))
         return [TopicPartition(topic, partition) for topic in topics for partition in range(PARTITIONS)]
+
+    @staticmethod
+    def total(offsets: Mapping[tuple[str, int], int]) -> int:
+        """Over all partitions."""
+        return sum(offsets.values())
 
     def settle(self) -> None:
         """Return once everything is committed."""

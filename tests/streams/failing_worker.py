@@ -1,0 +1,76 @@
+"""`python -m streams run` with faults of the tests' choosing, named in the environment.
+
+KILL_BEFORE_STATES=n: SIGKILL when the n-th epoch's outputs are durable and its states are not.
+KILL_BEFORE_COMMIT=n: SIGKILL when the n-th epoch's states are durable and its offsets are not committed.
+UNGUARDED=1: states come back from the table without what they know of the records applied to them.
+UNDEDUPLICATED=1: message ids are not remembered.
+"""
+
+import os
+import signal
+from typing import Any
+
+import numpy as np
+
+from streams.__main__ import app
+from streams.agents import raw_events
+from streams.epochs import Epochs
+from streams.state import SessionState, decode_state
+from streams.steps import deduplicate
+
+
+def _decode_unguarded(value: bytes) -> SessionState:
+    state = decode_state(value)
+    state.applied = -1
+    state.seen = b""  # without it the message ids would recognise the records in place of the offsets
+    return state
+
+
+def _kill_before_states(epochs: int) -> None:
+    left = epochs
+    changes = raw_events.RawEvents.changes
+
+    def changes_or_die(self: raw_events.RawEvents) -> Any:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return changes(self)
+
+    raw_events.RawEvents.changes = changes_or_die  # type: ignore[method-assign]
+
+
+def _kill_before_commit(epochs: int) -> None:
+    make_durable = Epochs._make_durable
+    left = epochs
+
+    async def make_durable_or_die(self: Any) -> None:
+        nonlocal left
+        await make_durable(self)
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Epochs._make_durable = make_durable_or_die  # type: ignore[method-assign]
+
+
+def _forget_ids() -> None:
+    """Every event gets an identity of its own."""
+
+    def unique(ids: Any) -> Any:
+        return np.random.default_rng().integers(0, 2**63, len(ids)).astype(np.uint64)
+
+    deduplicate.hash_uuids = unique
+
+
+if os.environ.get("UNGUARDED"):
+    raw_events.SessionStateCodec.decode = staticmethod(_decode_unguarded)
+if os.environ.get("UNDEDUPLICATED"):
+    _forget_ids()
+if number := os.environ.get("KILL_BEFORE_STATES"):
+    _kill_before_states(int(number))
+if number := os.environ.get("KILL_BEFORE_COMMIT"):
+    _kill_before_commit(int(number))
+
+if __name__ == "__main__":
+    app()
