@@ -104,7 +104,8 @@ def admit(batch: Batch, arrival: Arrival, limits: Limits, ids: EventIds) -> Admi
             if batch.is_single and refusal.reason is DeadReason.EVENT_NOT_JSON:
                 raise MalformedError(f"malformed JSON: {refusal.detail}") from None
             refused.append(_refused(raw, arrival, refusal))
-    _name(refused, arrival.project)
+    if refused:
+        _name(refused, arrival.project)
     return Admission(admitted, refused)
 
 

@@ -8,6 +8,8 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.web_request import BaseRequest
 
+from collector.request import Request
+
 JSON: Final = "application/json"
 _REASONS: Final = {
     200: "OK",
@@ -70,7 +72,7 @@ class Answer(web.StreamResponse):
         other._keep_alive = False
         return other
 
-    async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
+    async def prepare(self, request: BaseRequest | Request) -> AbstractStreamWriter | None:
         """Send the whole answer."""
         transport = request.transport
         if transport is None or transport.is_closing():

@@ -10,13 +10,12 @@ from urllib.parse import parse_qs
 import structlog
 from aiohttp import HttpVersion11, hdrs
 from aiohttp.web_protocol import RequestPayloadError
-from aiohttp.web_request import BaseRequest
-from multidict import CIMultiDictProxy, istr
+from multidict import istr
 
 from collector.addresses import TrustedProxies
 from collector.answers import Answer
 from collector.authenticate import Credentials, find_project, require_project
-from collector.body import BodyReader, decompress
+from collector.body import GZIP_MAGIC, BodyReader, decompress
 from collector.cors import PREFLIGHT, origin_headers
 from collector.counts import Counts
 from collector.intake import Intake, Origin, Pending
@@ -24,12 +23,12 @@ from collector.pixel import GIF, event_of_query
 from collector.projects import ProjectDirectory
 from collector.publisher import Publisher
 from collector.refusals import Refusal, Refusals, RefusedRequest
+from collector.request import Headers, Request
 from collector.routes import PIXELS, Route, Takes, find_post, find_settings_key
 from collector.source_settings import settings_answer
 from schemas.settings import Settings
 
 _log: Final = structlog.get_logger()
-Headers = CIMultiDictProxy[str]
 _AUTHORIZATION: Final = hdrs.AUTHORIZATION
 _CONTENT_ENCODING: Final = hdrs.CONTENT_ENCODING
 _ORIGIN: Final = hdrs.ORIGIN
@@ -60,7 +59,7 @@ class Collector:
         self.is_loaded = False
         self.is_stopping = False
 
-    async def __call__(self, request: BaseRequest) -> Answer:
+    async def __call__(self, request: Request) -> Answer:
         """Answer one request; whatever happens is an answer."""
         started = time.perf_counter()
         name = _OTHER
@@ -92,7 +91,7 @@ class Collector:
             answer = answer.closing()
         return answer
 
-    async def _collect(self, request: BaseRequest, headers: Headers, route: Route, query: str) -> Answer:
+    async def _collect(self, request: Request, headers: Headers, route: Route, query: str) -> Answer:
         """A POST: 200 once every event is durable. Raises RefusedRequest."""
         self._require_capacity()
         body = self._bodies.read_arrived(request)
@@ -100,8 +99,9 @@ class Collector:
             body = await self._bodies.read_arriving(request)
         if route.takes is Takes.NOTHING:
             return _SUCCESS
-        body = decompress(body, headers.get(_CONTENT_ENCODING), self._body_bytes_max)
-        self._counts.received(len(body))
+        encoding = headers.get(_CONTENT_ENCODING)
+        if encoding is not None or body.startswith(GZIP_MAGIC):
+            body = decompress(body, encoding, self._body_bytes_max)
         credentials = Credentials(
             headers.get(_AUTHORIZATION), headers.get(_X_WRITE_KEY), _query_value(query, "writeKey") if query else None
         )
@@ -119,20 +119,18 @@ class Collector:
         if self._publisher.inflight_bytes >= self._inflight_bytes_max:
             raise RefusedRequest(Refusal.OVERLOADED)
 
-    def _origin(self, request: BaseRequest, headers: Headers, credentials: Credentials) -> Origin:
-        peername = request.protocol.peername
-        peer = peername[0] if isinstance(peername, tuple) else ""
-        address = self._proxies.client_address(peer, headers.getall(_X_FORWARDED_FOR, ()))
+    def _origin(self, request: Request, headers: Headers, credentials: Credentials) -> Origin:
+        address = self._proxies.client_address(request.peer, headers.getall(_X_FORWARDED_FOR, ()))
         return Origin(credentials, address, headers.get(_USER_AGENT, ""), headers.get(_ORIGIN))
 
     async def _settle(self, pending: Pending) -> None:
         """Wait for Kafka. Raises RefusedRequest when an event may not be durable."""
         is_durable = pending.durable is None or await pending.durable
-        self._counts.events(pending.admitted, pending.refused, is_durable)
+        self._counts.events(pending.admitted, pending.refused, pending.body_bytes, is_durable)
         if not is_durable:
             raise RefusedRequest(Refusal.NOT_DURABLE)
 
-    async def _answer_others(self, request: BaseRequest, path: str, query: str) -> tuple[str, Answer]:
+    async def _answer_others(self, request: Request, path: str, query: str) -> tuple[str, Answer]:
         """Everything but a POST to a known route: (name in metrics, answer)."""
         method = request.method
         if method == hdrs.METH_HEAD:
@@ -147,7 +145,7 @@ class Collector:
         is_known = path in PIXELS or find_post(path) is not None or find_settings_key(path) is not None
         raise RefusedRequest(Refusal.METHOD_NOT_ALLOWED if is_known else Refusal.NOT_FOUND)
 
-    def _preflight(self, request: BaseRequest, query: str) -> Answer:
+    def _preflight(self, request: Request, query: str) -> Answer:
         """A preflight carries no Authorization: without a key in the query, every project is asked."""
         self._require_projects()
         page = request.headers.get(_ORIGIN, "")
@@ -157,7 +155,7 @@ class Collector:
             raise RefusedRequest(Refusal.ORIGIN_NOT_ALLOWED)
         return PREFLIGHT
 
-    async def _collect_pixel(self, request: BaseRequest, route: Route, query: str) -> Answer:
+    async def _collect_pixel(self, request: Request, route: Route, query: str) -> Answer:
         self._require_capacity()
         event, write_key = event_of_query(query)
         headers = request.headers
@@ -165,7 +163,7 @@ class Collector:
         await self._settle(self._intake.take(route, event, self._origin(request, headers, credentials)))
         return GIF
 
-    def _source_settings(self, request: BaseRequest, write_key: str) -> Answer:
+    def _source_settings(self, request: Request, write_key: str) -> Answer:
         self._require_projects()
         credentials = Credentials(None, write_key, None)
         require_project(self._directory, find_project(self._directory, credentials), credentials, None)

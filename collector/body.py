@@ -4,12 +4,12 @@ import asyncio
 import zlib
 from typing import Final
 
-from aiohttp import hdrs
-from aiohttp.web_request import BaseRequest
+from aiohttp import HttpVersion11, hdrs
 
 from collector.refusals import Refusal, RefusedRequest
+from collector.request import Request
 
-_GZIP_MAGIC: Final = b"\x1f\x8b"
+GZIP_MAGIC: Final = b"\x1f\x8b"
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _GZIP_OR_ZLIB: Final = zlib.MAX_WBITS | 32
 _RAW_DEFLATE: Final = -zlib.MAX_WBITS
@@ -28,7 +28,7 @@ class BodyReader:
         self._receiving_bytes_max = receiving_bytes_max
         self._receiving_bytes = 0
 
-    def read_arrived(self, request: BaseRequest) -> bytes | None:
+    def read_arrived(self, request: Request) -> bytes | None:
         """The body when it came with its headers, as nearly all do; else None. Raises RefusedRequest."""
         content = request.content
         if not content.is_eof():
@@ -38,7 +38,7 @@ class BodyReader:
             raise _too_large(self._bytes_max)
         return body
 
-    async def read_arriving(self, request: BaseRequest) -> bytes:
+    async def read_arriving(self, request: Request) -> bytes:
         """The body as it comes in. Raises RefusedRequest when it is too large or too slow, or too many are arriving."""
         size_max = request.content_length
         if size_max is None:
@@ -53,8 +53,8 @@ class BodyReader:
         finally:
             self._receiving_bytes -= size_max
 
-    async def _receive(self, request: BaseRequest) -> bytes:
-        if hdrs.EXPECT in request.headers and request.transport is not None:
+    async def _receive(self, request: Request) -> bytes:
+        if hdrs.EXPECT in request.headers and request.version == HttpVersion11 and request.transport is not None:
             request.transport.write(_CONTINUE)
         received: list[bytes] = []
         size = 0
@@ -78,7 +78,7 @@ def decompress(body: bytes, encoding: str | None, bytes_max: int) -> bytes:
     if not body:
         return body
     coding = (encoding or "").strip().lower()
-    if body.startswith(_GZIP_MAGIC) or coding == "deflate":
+    if body.startswith(GZIP_MAGIC) or coding == "deflate":
         return _inflate(body, bytes_max)
     if coding in ("", "identity", "gzip", "x-gzip"):
         # Proxies unpack bodies and forget the header; what is not gzip is then read as it is.
@@ -90,7 +90,7 @@ def _inflate(body: bytes, bytes_max: int) -> bytes:
     try:
         return _unpack(body, bytes_max, _GZIP_OR_ZLIB)
     except zlib.error:
-        if body.startswith(_GZIP_MAGIC):
+        if body.startswith(GZIP_MAGIC):
             raise RefusedRequest(Refusal.MALFORMED, "malformed gzip") from None
     try:
         return _unpack(body, bytes_max, _RAW_DEFLATE)

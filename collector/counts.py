@@ -51,12 +51,9 @@ class Counts:
         self._requests[key] = self._requests.get(key, 0) + 1
         self._seconds.add(seconds)
 
-    def received(self, body_bytes: int) -> None:
-        """A body was read."""
-        self._received_bytes += body_bytes
-
-    def events(self, admitted: int, refused: Counter[str], is_durable: bool) -> None:
+    def events(self, admitted: int, refused: Counter[str], body_bytes: int, is_durable: bool) -> None:
         """A request's events have come to an end; `refused` counts by reason."""
+        self._received_bytes += body_bytes
         total = admitted + refused.total() if refused else admitted
         self._events.add(total)
         if not is_durable:

@@ -44,11 +44,12 @@ class Encoders(NamedTuple):
 
 
 class Pending(msgspec.Struct, gc=False):
-    """A request whose events wait for Kafka: how many were admitted, how many refused by reason."""
+    """A request whose events wait for Kafka: how many were admitted, how many refused by reason, how large it was."""
 
     durable: "asyncio.Future[bool] | None"
     admitted: int
     refused: Counter[str]
+    body_bytes: int
 
 
 class Intake:
@@ -97,7 +98,7 @@ class Intake:
             future = self._publisher.publish(records, size) if records else None
         except OverloadedError:
             raise RefusedRequest(Refusal.OVERLOADED) from None
-        return Pending(future, len(admission.admitted), refused)
+        return Pending(future, len(admission.admitted), refused, len(body))
 
     def _records(self, admission: Admission, project: Project) -> list[tuple[str, list[Record]]]:
         batches: list[tuple[str, list[Record]]] = []

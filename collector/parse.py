@@ -53,7 +53,9 @@ def parse_single(body: bytes, key_wanted: bool) -> Batch:
     body = body.removeprefix(_BOM).strip()
     if not body:
         raise MalformedError("malformed JSON: the body is empty")
-    return Batch([body], is_utf8(body), write_key=_find_key(body) if key_wanted else None, is_single=True)
+    return Batch(
+        [body], body.isascii() or is_utf8(body), write_key=_find_key(body) if key_wanted else None, is_single=True
+    )
 
 
 def parse_batch(body: bytes) -> Batch:

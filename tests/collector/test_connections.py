@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import contextlib
+import socket
 
 import pytest
 
@@ -118,14 +120,49 @@ async def test_headers_that_trickle_in_end_the_connection(serve: Serve) -> None:
         assert await wire.is_closed()
 
 
-async def test_headers_that_trickle_in_end_the_connection_also_after_a_good_request(serve: Serve) -> None:
-    served = await serve(collector_body_read_ms_max=300)
+async def trickle(wire: Wire, every_s: float) -> int:
+    """Send headers without an end, byte by byte, until the collector ends the connection; how many bytes it took."""
+    sent = 0
+    with contextlib.suppress(ConnectionError):
+        while not wire.reader.at_eof():
+            wire.writer.write(b"x" if sent else b"POST /v1/track HTTP/1.1\r\nX-Slow: ")
+            await wire.writer.drain()
+            sent += 1
+            await asyncio.sleep(every_s)
+    return sent
+
+
+async def test_bytes_that_keep_coming_do_not_prolong_the_first_headers(serve: Serve) -> None:
+    served = await serve(collector_body_read_ms_max=500)
+    async with asyncio.timeout(20):
+        assert await trickle(await Wire.to(served), 0.1) <= 10
+
+
+@pytest.mark.parametrize("requests", [1, 3])
+async def test_bytes_that_keep_coming_do_not_prolong_later_headers_beyond_idling(serve: Serve, requests: int) -> None:
+    served = await serve(collector_keepalive_s=1)
     wire = await Wire.to(served)
-    wire.writer.write(request())
+    for _ in range(requests):
+        wire.writer.write(request())
+        assert (await wire.answer())[0] == 200
+        await asyncio.sleep(0.3)
+    async with asyncio.timeout(20):
+        assert await trickle(wire, 0.1) <= 15
+
+
+async def test_headers_begun_before_the_answer_to_the_request_before_are_bounded_too(serve: Serve) -> None:
+    served = await serve(collector_keepalive_s=1)
+    wire = await Wire.to(served)
+    wire.writer.write(request() + b"POST /v1/track HTTP/1.1\r\nX-Slow: ")
     assert (await wire.answer())[0] == 200
-    wire.writer.write(b"POST /v1/track HTTP/1.1\r\n")
+    async with asyncio.timeout(20):
+        assert await trickle(wire, 0.1) <= 15
+
+
+async def test_a_connection_on_which_nothing_comes_is_closed(serve: Serve) -> None:
+    served = await serve(collector_body_read_ms_max=200)
     async with asyncio.timeout(10):
-        assert await wire.is_closed()
+        assert await (await Wire.to(served)).is_closed()
 
 
 async def test_headers_in_two_pieces_within_the_time_are_in_order(serve: Serve) -> None:
@@ -224,3 +261,117 @@ async def test_what_is_no_http_is_400_and_closed(serve: Serve, sent: bytes) -> N
     async with asyncio.timeout(10):
         assert (await wire.answer())[0] == 400
         assert await wire.is_closed()
+
+
+def chunked(body: bytes, size: int) -> bytes:
+    """The bytes of a POST /v1/track whose body comes in chunks."""
+    head = f"POST /v1/track HTTP/1.1\r\nHost: h\r\nAuthorization: Basic {KEY}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    pieces = [body[start : start + size] for start in range(0, len(body), size)]
+    return head.encode() + b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in [*pieces, b""])
+
+
+@pytest.mark.parametrize("size", [1, 7, 4096])
+async def test_chunked_bodies_follow_each_other(serve: Serve, size: int) -> None:
+    served = await serve()
+    wire = await Wire.to(served)
+    wire.writer.write(chunked(EVENT, size) + request() + chunked(EVENT, size) + request())
+    assert [(await wire.answer())[0] for _ in range(4)] == [200] * 4
+    assert len(served.publisher.records) == 4
+
+
+async def test_large_bodies_in_a_row_are_each_read_whole(serve: Serve) -> None:
+    """Larger than what aiohttp takes in before it stops reading from the socket."""
+    served = await serve(collector_event_bytes_max=1_000_000)
+    wire = await Wire.to(served)
+    large = b'{"event":"E","userId":"u","properties":{"p":"' + b"x" * 450_000 + b'"}}'
+    bodies = [large, EVENT, large, large, EVENT] * 3
+    sent = b"".join(chunked(body, 5_000) if number % 2 else request(body) for number, body in enumerate(bodies))
+    wire.writer.write(sent)
+    async with asyncio.timeout(30):
+        assert [(await wire.answer())[0] for _ in bodies] == [200] * len(bodies)
+    lengths = [len(event["properties"]) for event in served.publisher.decoded("raw_events")]
+    assert lengths == [450_008 if body is large else 2 for body in bodies]
+
+
+async def test_more_requests_in_a_row_than_are_parsed_ahead_are_all_answered(serve: Serve) -> None:
+    served = await serve()
+    wire = await Wire.to(served)
+    wire.writer.write(request() * 200)
+    async with asyncio.timeout(30):
+        assert [(await wire.answer())[0] for _ in range(200)] == [200] * 200
+
+
+async def test_who_does_not_read_the_answers_is_cut_off(serve: Serve) -> None:
+    """What waits to be read is bounded: answers are larger than the requests they answer."""
+    served = await serve()
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(sock, ("127.0.0.1", served.port))
+
+    async def send_on() -> None:
+        while True:
+            await loop.sock_sendall(sock, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 1000)
+
+    with contextlib.closing(sock), pytest.raises(ConnectionError):
+        await asyncio.wait_for(send_on(), 60)
+    await served.server.shutdown(0.1)
+
+
+async def test_a_client_of_http_1_0_is_not_told_to_go_on(serve: Serve) -> None:
+    """It would take the line for the answer."""
+    served = await serve()
+    wire = await Wire.to(served)
+    wire.writer.write(request(version="1.0", Expect="100-continue").removesuffix(EVENT))
+    await asyncio.sleep(0.1)
+    wire.writer.write(EVENT)
+    status, headers, _ = await wire.answer()
+    assert (status, headers["connection"]) == (200, "close")
+
+
+async def test_http_1_0_with_keep_alive_is_answered_and_closed(serve: Serve) -> None:
+    served = await serve()
+    wire = await Wire.to(served)
+    wire.writer.write(request(version="1.0", Connection="keep-alive"))
+    status, headers, _ = await wire.answer()
+    assert (status, headers["connection"]) == (200, "close")
+    assert await wire.is_closed()
+
+
+async def test_a_refused_body_is_not_asked_for(serve: Serve) -> None:
+    served = await serve()
+    wire = await Wire.to(served)
+    wire.writer.write(request(b"x" * 600_000, Expect="100-continue")[:-600_000])
+    status, _, body = await wire.answer()
+    assert status == 400
+    assert b"larger than 512000 bytes" in body
+
+
+@pytest.mark.parametrize("upgrade", ["h2c", "websocket"])
+async def test_an_offer_to_upgrade_is_declined_and_the_request_answered(serve: Serve, upgrade: str) -> None:
+    """curl --http2 makes such an offer with every first request."""
+    served = await serve()
+    wire = await Wire.to(served)
+    wire.writer.write(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n" % upgrade.encode())
+    assert (await wire.answer())[0] == 404
+    wire.writer.write(request())
+    assert (await wire.answer())[0] == 200
+
+
+async def test_a_client_that_vanishes_is_no_failure(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    """Mid body, mid chunk, and with answers on their way: nothing is logged, counted as 500, or left running."""
+    served = await serve()
+    for sent in (request()[:-5], chunked(EVENT, 5)[:-9], request() * 50, b"POST /v1/t"):
+        wire = await Wire.to(served)
+        wire.writer.write(sent)
+        await wire.writer.drain()
+        await asyncio.sleep(0.02)
+        wire.writer.transport.abort()
+    await asyncio.sleep(0.2)
+    assert not served.server.connections
+    assert served.metric("tally_collector_requests_total", route="track", status="500") is None
+    assert capsys.readouterr().out == ""
+    wire = await Wire.to(served)
+    wire.writer.write(request())
+    assert (await wire.answer())[0] == 200
