@@ -25,6 +25,8 @@ DETAIL_CHARS_MAX: Final = 500
 _NO_NOTES: Final[dict[str, object]] = {}
 _NAMED: Final = frozenset({"page", "screen"})
 _WITH_TRAITS: Final = frozenset({"identify", "group", "alias"})
+# What a batch's context may come to beneath all its events: 128 events with the largest, 2,500 with 1.6 KB each.
+_CONTEXTS_BYTES_MAX: Final = 4 * 2**20
 # The bytes of the smallest event there could be; a body with more elements than that holds something else.
 _EVENT_BYTES_MIN: Final = len(b'{"type":"page","userId":"1"},')
 
@@ -92,7 +94,10 @@ def admit(batch: Batch, arrival: Arrival, limits: Limits, ids: EventIds) -> Admi
     """Judge every event. Raises MalformedError when a single event is not JSON, or a batch cannot be one of events."""
     count = len(batch.events)
     if count > limits.batch_events_max:
-        return _refuse_all(batch, arrival, limits)
+        return _refuse_batch(batch, arrival, limits)
+    if len(batch.context) > limits.event_bytes_max or len(batch.context) * count > _CONTEXTS_BYTES_MAX:
+        detail = f"the batch's context has {len(batch.context)} bytes and stands beneath {count} events"
+        return _refuse_all(batch, arrival, Refused(DeadReason.EVENT_TOO_LARGE, detail))
     admitted: list[RawEvent] = []
     refused: list[RefusedEvent] = []
     event_ids = iter(ids.take(arrival.received_at, count))
@@ -212,11 +217,15 @@ def _more_notes(notes: dict[str, object], event: Event, event_type: str, repaire
     return notes | {"repaired": "lone_surrogates"} if repaired else notes
 
 
-def _refuse_all(batch: Batch, arrival: Arrival, limits: Limits) -> Admission:
+def _refuse_batch(batch: Batch, arrival: Arrival, limits: Limits) -> Admission:
     count = len(batch.events)
     if sum(map(len, batch.events)) < count * (_EVENT_BYTES_MIN - 1):
         raise MalformedError(f"malformed batch: {count} elements are too short to be events")
-    refusal = Refused(DeadReason.BATCH_TOO_LONG, f"{count} events in one batch, at most {limits.batch_events_max}")
+    detail = f"{count} events in one batch, at most {limits.batch_events_max}"
+    return _refuse_all(batch, arrival, Refused(DeadReason.BATCH_TOO_LONG, detail))
+
+
+def _refuse_all(batch: Batch, arrival: Arrival, refusal: Refused) -> Admission:
     refused = [_refused(raw, arrival, refusal) for raw in batch.events]
     _name(refused, arrival.project)
     return Admission([], refused)

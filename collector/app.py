@@ -23,7 +23,7 @@ from collector.pixel import GIF, event_of_query
 from collector.projects import ProjectDirectory
 from collector.publisher import Publisher
 from collector.refusals import Refusal, Refusals, RefusedRequest
-from collector.request import Headers, Request
+from collector.request import Headers, Request, header_text
 from collector.routes import PIXELS, Route, Takes, find_post, find_settings_key
 from collector.source_settings import settings_answer
 from schemas.settings import Settings
@@ -121,7 +121,7 @@ class Collector:
 
     def _origin(self, request: Request, headers: Headers, credentials: Credentials) -> Origin:
         address = self._proxies.client_address(request.peer, headers.getall(_X_FORWARDED_FOR, ()))
-        return Origin(credentials, address, headers.get(_USER_AGENT, ""), headers.get(_ORIGIN))
+        return Origin(credentials, address, header_text(headers.get(_USER_AGENT, "")), headers.get(_ORIGIN))
 
     async def _settle(self, pending: Pending) -> None:
         """Wait for Kafka. Raises RefusedRequest when an event may not be durable."""
@@ -167,7 +167,7 @@ class Collector:
         self._require_projects()
         credentials = Credentials(None, write_key, None)
         require_project(self._directory, find_project(self._directory, credentials), credentials, None)
-        return settings_answer(write_key, request.headers.get(hdrs.HOST, ""))
+        return settings_answer(write_key, header_text(request.headers.get(hdrs.HOST, "")))
 
 
 def _query_value(query: str, name: str) -> str | None:

@@ -1,7 +1,6 @@
 """Whose events these are: the write key, from wherever an SDK puts it."""
 
 import base64
-import binascii
 from collections.abc import Iterator
 from typing import Final
 
@@ -64,5 +63,5 @@ def _user_name(authorization: str) -> str | None:
         return None
     try:
         return base64.b64decode(authorization[len(_BASIC) :].strip() + "==").decode().partition(":")[0]
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, no UTF-8, or not even ASCII
         return None

@@ -94,7 +94,7 @@ class Intake:
         records = self._records(admission, project)
         refused: Counter[str] = Counter(event.reason for event in admission.refused) if admission.refused else _NONE
         try:
-            size = len(body) + _OWN_BYTES * len(batch.events)
+            size = len(body) + _OWN_BYTES * len(batch.events) + len(batch.context) * len(admission.admitted)
             future = self._publisher.publish(records, size) if records else None
         except OverloadedError:
             raise RefusedRequest(Refusal.OVERLOADED) from None

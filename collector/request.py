@@ -13,6 +13,11 @@ Headers = CIMultiDictProxy[str]
 _CONTENT_LENGTH: Final = hdrs.CONTENT_LENGTH
 
 
+def header_text(value: str) -> str:
+    """A header as text that can be stored: bytes that are no UTF-8, which aiohttp hides in it, become U+FFFD."""
+    return value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 class Request:
     """What `aiohttp.web.Server` is given by its request_factory, and gives to the handler.
 

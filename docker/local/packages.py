@@ -164,5 +164,6 @@ PACKAGES = {
         Package("geo", _HERE / "npm" / "geo", _install_npm),
         Package("sdks", _HERE / "npm" / "sdks", _install_npm),
         Package("user-agents", _HERE / "npm" / "user-agents", _install_npm),
+        Package("hostile", _HERE / "npm" / "hostile", _install_npm),
     )
 }

@@ -109,10 +109,14 @@ def encoders() -> Encoders:
 
 
 class MemoryPublisher:
-    """Keeps what is published. `durable`: what the acknowledgement says; None: it never comes."""
+    """Keeps what is published.
+
+    durable: what the acknowledgement says; None: it never comes. slack: bytes by which a size may exceed what there is.
+    """
 
     def __init__(self) -> None:
         self.durable: bool | None = True
+        self.slack = 4096
         self.overloaded = False
         self.inflight_bytes = 0
         self.records: list[tuple[str, Record]] = []
@@ -123,7 +127,7 @@ class MemoryPublisher:
             raise OverloadedError("full")
         # What is accounted for is not far from what there is.
         actual = sum(len(r["key"]) + len(r["value"]) for _, records in batches for r in records)
-        assert actual / 4 < size < actual * 4 + 4096
+        assert actual / 4 < size < actual * 4 + self.slack
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.published.set()
         self.records += [(topic, record) for topic, records in batches for record in records]
