@@ -143,3 +143,29 @@ class SinksMetrics:
         self.database_up = Gauge(
             "tally_sinks_database_up", "1 when the last call to the database succeeded", registry=registry
         )
+        self.ledger_events = Gauge(
+            "tally_sinks_ledger_events",
+            "events of raw_events by outcome: accepted, stored, duplicate, dead, in_flight, lost, doubled; "
+            "only in the process that keeps the ledger",
+            ["outcome"],
+            registry=registry,
+        )
+        self.ledger_project_events = Gauge(
+            "tally_sinks_ledger_project_events",
+            "settled events by project and outcome; project 'other' stands for all beyond sinks_ledger_projects_max",
+            ["project", "outcome"],
+            registry=registry,
+        )
+        self.ledger_difference = Gauge(
+            "tally_sinks_ledger_difference",
+            "accepted - stored - duplicate - dead - in_flight: anything but 0 is a fault",
+            registry=registry,
+        )
+        self.ledger_unchecked = Gauge(
+            "tally_sinks_ledger_unchecked", "settled events not compared with the tables yet", registry=registry
+        )
+        self.ledger_timestamp_seconds = Gauge(
+            "tally_sinks_ledger_timestamp_seconds",
+            "when the ledger was last brought up to date, at first when the process began; 0: not kept",
+            registry=registry,
+        )

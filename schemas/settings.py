@@ -133,6 +133,12 @@ class Settings(BaseModel):
     )
     sinks_retry_ms_max: Positive = Field(30_000, description="longest pause between tries while the database is away")
     sinks_stop_ms_max: Positive = Field(20_000, description="longest graceful stop")
+    sinks_ledger_interval_s: Annotated[int, Field(ge=0)] = Field(
+        60, description="how often the ledger is brought up to date for the metrics; 0: never"
+    )
+    sinks_ledger_projects_max: Annotated[int, Field(ge=0)] = Field(
+        50, description="projects with figures of their own in the ledger's metrics; the others are one: other"
+    )
     clickhouse_host: str = Field("127.0.0.1", description="ClickHouse server")
     clickhouse_tcp_port: Port = Field(9000, description="native protocol: DDL and queries")
     clickhouse_http_port: Port = Field(8123, description="HTTP: inserts")

@@ -4,8 +4,9 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
-from threading import Event
+from threading import Event, Thread
 from typing import Annotated, Any
 
 import structlog
@@ -22,14 +23,18 @@ from schemas.settings import Settings, SettingsError, load
 from sinks import letters_commands
 from sinks.admin import AdminServer
 from sinks.assignment import Assignment
+from sinks.book import Book
+from sinks.bookkeeper import Bookkeeper, Sources
 from sinks.clickhouse import ClickHouseWriter
 from sinks.delivery import Delivery
 from sinks.failpoints import Failpoint, from_environ
 from sinks.graveyard import KafkaGraveyard
 from sinks.http_connection import Connection, Server
-from sinks.inspect import ledger, trace
+from sinks.inspect import ledger, open_client, trace
 from sinks.intake import Intake, Limits, Resumption
 from sinks.lane import Lane, Pace
+from sinks.ledger_sources import Topics
+from sinks.ledger_tables import Tables
 from sinks.poison import DeadLetters
 from sinks.reception import Reception
 from sinks.records import time_reader, version_reader
@@ -99,6 +104,10 @@ def _serve(settings: Settings, routes: list[Route], failpoint: Failpoint) -> int
     admin = AdminServer(settings.admin_host, settings.sinks_admin_port, registry, service.stalled, service.unready)
     admin.start()
     log.info("sinks run", topics=[route.topic for route in routes], admin_port=admin.port)
+    for part in parts:
+        if part.topic == "enriched_events" and settings.sinks_ledger_interval_s:
+            bookkeeper = _bookkeeper(settings, ids, metrics, partial(part.owns, 0))
+            Thread(target=bookkeeper.run, args=(stopping,), name="ledger", daemon=True).start()
     try:
         failure = service.run()
     except TableUnfitError as error:
@@ -146,7 +155,25 @@ def _part(
     pace = Pace(limits.rows_max, settings.sinks_buffer_bytes_max, limits.age_s_max)
     reception = Reception(topic_name, assignment.holdings, consumer.seek, gapless=route.exactly_once)
     lane = Lane(consumer, topic_name, assignment, reception, worker, pace, report, time.monotonic, failpoint)
-    return Part(route.topic, lane, writer, report, lambda: assignment.joined)
+    return Part(route.topic, lane, writer, report, lambda: assignment.joined, assignment.holdings.__contains__)
+
+
+def _bookkeeper(settings: Settings, ids: SchemaIds, metrics: SinksMetrics, is_mine: Callable[[], bool]) -> Bookkeeper:
+    def open_sources() -> Sources:
+        timeout_s = settings.sinks_request_ms_max / 1000
+        # One thread: rows and queries come before it.
+        client = open_client(settings, send_receive_timeout=timeout_s, settings={"max_threads": 1})
+        topics = Topics(settings, ids)
+
+        def close() -> None:
+            client.disconnect()
+            topics.close()
+
+        return Sources(topics, Tables(client, settings), close)
+
+    open_book = partial(Book, settings.sinks_ledger_projects_max)
+    interval_s = float(settings.sinks_ledger_interval_s)
+    return Bookkeeper(open_book, open_sources, is_mine, metrics, interval_s, time.monotonic, time.time)
 
 
 def _intake(route: Route, schemas: SchemaTexts, limits: Limits, partition: int, resumption: Resumption) -> Intake:

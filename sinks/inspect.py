@@ -1,6 +1,8 @@
 """The commands that look: `ledger` and `trace`. They read Kafka and the tables, and change nothing."""
 
 import json
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,20 +13,36 @@ from clickhouse_driver import Client
 from clickhouse_driver.errors import Error as ClickHouseError
 from confluent_kafka import KafkaException
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from schemas.registry import open_ids
 from schemas.settings import Settings, SettingsError, load
 from sinks import trace as tracing
 from sinks.audit import Auditor, Ledger
-from sinks.ledger_sources import LedgerError, Tables, Topics
+from sinks.ledger_sources import LedgerError, Topics
+from sinks.ledger_tables import Tables
 
 EXIT_UNSOUND = 1
 EXIT_SETTINGS = 2
 EXIT_UNREACHABLE = 4
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+PIPE_COLUMNS = 200
 _OUTCOMES = ("accepted", "stored", "duplicate", "dead", "in_flight")
-console = Console()
+# A pipe has no width: a table for a program or a log is never cut.
+console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+
+
+def open_client(settings: Settings, /, **options: Any) -> Client:
+    """The database, to ask questions; `options` are the driver's own."""
+    return Client(
+        settings.clickhouse_host,
+        port=settings.clickhouse_tcp_port,
+        user=settings.clickhouse_user,
+        password=settings.clickhouse_password.get_secret_value(),
+        database=settings.clickhouse_database,
+        connect_timeout=5,
+        **options,
+    )
 
 
 @contextmanager
@@ -35,14 +53,7 @@ def sources() -> Iterator[tuple[Settings, Client, Topics]]:
     except SettingsError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(EXIT_SETTINGS) from None
-    client = Client(
-        settings.clickhouse_host,
-        port=settings.clickhouse_tcp_port,
-        user=settings.clickhouse_user,
-        password=settings.clickhouse_password.get_secret_value(),
-        database=settings.clickhouse_database,
-        connect_timeout=5,
-    )
+    client = open_client(settings)
     topics = Topics(settings, open_ids(settings.schema_registry_url, settings.topic_prefix))
     try:
         yield settings, client, topics
@@ -63,7 +74,7 @@ def ledger(
     with sources() as (settings, client, topics):
         since_ms = None if since is None else moment_ms(since)
         tell = (lambda line: None) if as_json else (lambda line: console.print(f"[dim]{line}[/]"))
-        found = Auditor(topics, Tables(client, settings)).audit(since_ms, tell)
+        found = Auditor(topics, Tables(client, settings), time.sleep).audit(since_ms, tell)
         names = dict(client.execute("SELECT toString(project_id), any(name) FROM projects FINAL GROUP BY 1"))
     shown = {name: counts for name, counts in found.projects.items() if project in (None, name)}
     if as_json:
@@ -88,7 +99,9 @@ def as_dict(found: Ledger, projects: dict[str, Any]) -> dict[str, Any]:
 
 
 def _print(found: Ledger, projects: dict[str, Any], names: dict[str, str]) -> None:
-    table = Table("project", "accepted", "stored", "duplicate", "dead", "in flight")
+    table = Table(Column("project", no_wrap=True))
+    for outcome in _OUTCOMES:
+        table.add_column(outcome.replace("_", " "), justify="right", no_wrap=True)
     for name, counts in sorted(projects.items()):
         table.add_row(names.get(name) or name, *(str(counts[outcome]) for outcome in _OUTCOMES))
     total = found.total
@@ -106,17 +119,19 @@ def _print(found: Ledger, projects: dict[str, Any], names: dict[str, str]) -> No
 
 def trace(message_id: Annotated[str, typer.Argument(help="the event's messageId, as the client sent it")]) -> None:
     """Say where an event is: stored, duplicate, dead letter or in flight, and why. Exits 1 when it is nowhere."""
-    with sources() as (_, client, topics):
+    with sources() as (settings, client, topics):
         projects = [name for (name,) in client.execute("SELECT DISTINCT toString(project_id) FROM projects")]
         ids = tracing.message_ids(message_id, projects)
+        tables = Tables(client, settings)
         sightings = list(tracing.in_tables(client, message_id, ids))
         rows = tracing.stored_places(client, ids)
         for partition in topics.partitions():
             processed = topics.processed(partition)
             low, end = topics.bounds(partition)
             console.print(f"[dim]reading partition {partition}: {end - low} raw events[/]")
-            events = topics.tail(partition, low, end, message_id.encode())
-            sightings += tracing.in_topic(events, ids, rows, partition, processed)
+            copies = tracing.copies(topics.tail(partition, low, end, message_id.encode()), ids)
+            deaths = {death.raw_offset: death for death in tables.deaths(partition, [copy.offset for copy in copies])}
+            sightings += tracing.in_topic(copies, rows, deaths, partition, processed)
     for sighting in sightings:
         console.print(
             f"[bold]{sighting.where}[/] (project {sighting.project_id}): {sighting.particulars}", highlight=False

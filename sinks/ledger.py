@@ -5,8 +5,7 @@ the tables, and the raw events themselves for what is neither stored nor dead. C
 have no part in it.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -14,23 +13,21 @@ import numpy as np
 import numpy.typing as npt
 
 SPAN_MAX: Final = 500_000  # offsets settled at once: 4 MB of them
-_MINUTE_MS: Final = 60_000
 
 Offsets = npt.NDArray[np.int64]
+NO_OFFSETS: Final[Offsets] = np.empty(0, dtype=np.int64)
 
 
 class RawEvent(NamedTuple):
     """What the ledger needs of a raw event."""
 
     offset: int
-    tenant_id: str
     project_id: str
     message_id: str
-    received_ms: int
 
 
 class Stored(NamedTuple):
-    """What the tables hold of a span: source offsets that have a row, more than one row, a dead letter."""
+    """What the tables hold of a span: source offsets that have a row, more than one row, a dead letter. All rise."""
 
     rows: Offsets
     doubled: Offsets
@@ -86,28 +83,49 @@ def missing(start: int, end: int, stored: Stored) -> Offsets:
     return np.flatnonzero(~present) + start
 
 
+class Settlement(NamedTuple):
+    """The account of a span; the duplicates in it and the lost events, as far as they were read; what is absent.
+
+    absent: the offsets with neither row nor dead letter, be they duplicates or losses.
+    """
+
+    account: Account
+    duplicates: list[RawEvent]
+    strays: list[RawEvent]
+    absent: Offsets
+
+
 def settle(
-    start: int, end: int, stored: Stored, read: Callable[[Offsets], Iterable[RawEvent]], kept: Kept
-) -> tuple[Account, list[RawEvent]]:
-    """The account of [start, end), and the duplicates in it.
+    start: int,
+    end: int,
+    stored: Stored,
+    read: Callable[[Offsets], Iterable[RawEvent]],
+    kept: Kept,
+    known: Offsets = NO_OFFSETS,
+) -> Settlement:
+    """Account for [start, end).
 
     `read` gives the raw events at offsets, and leaves out those the topic no longer has. `kept` says which
-    (project_id, message_id) have a row: an event that has none itself is a duplicate if another with its id does.
+    (project_id, message_id) were kept: an event that was not itself is a duplicate if another with its id was.
+    known: offsets that were found to be duplicates before; they are counted, and not read again.
     """
     absent = missing(start, end, stored)
+    repeats = np.intersect1d(absent, known, assume_unique=True)
+    unknown = np.setdiff1d(absent, repeats, assume_unique=True)
     account = Account(
         accepted=end - start,
         stored=len(stored.rows),
         dead=len(np.setdiff1d(stored.dead, stored.rows)),
         doubled=stored.doubled.tolist(),
     )
-    events = list(read(absent)) if len(absent) else []
+    events = list(read(unknown)) if len(unknown) else []
     having = kept(events) if events else set()
     duplicates = [event for event in events if (event.project_id, event.message_id) in having]
     accounted = {event.offset for event in duplicates}
-    account.duplicate = len(duplicates)
-    account.lost = [offset for offset in absent.tolist() if offset not in accounted]
-    return account, duplicates
+    account.duplicate = len(repeats) + len(duplicates)
+    account.lost = [offset for offset in unknown.tolist() if offset not in accounted]
+    strays = [event for event in events if event.offset not in accounted]
+    return Settlement(account, duplicates, strays, absent)
 
 
 def frontier(committed: int, watermark: int | None, sink_behind: bool) -> int:
@@ -119,8 +137,3 @@ def frontier(committed: int, watermark: int | None, sink_behind: bool) -> int:
     if not sink_behind:
         return committed
     return 0 if watermark is None else min(committed, watermark + 1)
-
-
-def by_minute(events: Iterable[RawEvent]) -> Mapping[tuple[str, int], int]:
-    """Number of events of each project and minute (ms since 1970)."""
-    return Counter((event.project_id, event.received_ms // _MINUTE_MS * _MINUTE_MS) for event in events)

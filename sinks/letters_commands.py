@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import typer
 from confluent_kafka import Producer
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
@@ -15,7 +14,7 @@ from schemas.settings import Settings
 from sinks.container import container
 from sinks.heads import HEADER_BYTES
 from sinks.http_connection import Connection, Server
-from sinks.inspect import moment_ms, sources
+from sinks.inspect import console, moment_ms, sources
 from sinks.letters import Filter, Letter, Letters, Replayer, ReplayError, age
 from sinks.routes import ROUTES
 from sinks.schema_texts import SchemaTexts
@@ -24,7 +23,6 @@ from sinks.writer import SinkError
 EXIT_INCOMPLETE = 1
 _SHOWN_BYTES = 2_000
 app = typer.Typer(no_args_is_help=True, help="Events that could not go on: list them, look at one.")
-console = Console()
 
 Reason = Annotated[str | None, typer.Option(help="only this reason")]
 Stage = Annotated[str | None, typer.Option(help="only this stage: collector, streams, sinks")]

@@ -18,13 +18,14 @@ _STALLED_S = 120.0  # longer than any one call of a round may block
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A lane with what is asked about it."""
+    """A lane with what is asked about it. `owns`: whether a partition is this process's at the moment."""
 
     topic: str
     lane: Lane
     writer: Writer
     report: Report
     joined: Callable[[], bool]
+    owns: Callable[[int], bool]
 
 
 class Service:

@@ -1,13 +1,14 @@
 """Where one event is, by its messageId: stored, duplicate, dead or still on its way, and why."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from clickhouse_driver import Client
 
 from sinks.ledger import RawEvent
+from sinks.ledger_tables import Death
 
 _EVENT: Final = (
     "SELECT project_id, toString(event_id), toString(message_id), event_type, event_name, received_at, processed_at, "
@@ -81,20 +82,38 @@ def in_tables(client: Client, client_message_id: str, ids: dict[str, str]) -> It
         yield Sighting("dead letter", project_id, f"{reason} in {stage}: {detail}; first seen {seen}{place}")
 
 
-def in_topic(
-    events: Iterator[RawEvent], ids: dict[str, str], stored: dict[tuple[int, int], str], partition: int, processed: int
-) -> Iterator[Sighting]:
-    """Copies of the event among raw events that have no row of their own.
+def copies(events: Iterable[RawEvent], ids: dict[str, str]) -> list[RawEvent]:
+    """Of raw events, those of the messageId."""
+    return [event for event in events if ids.get(event.project_id) == event.message_id]
 
-    stored: the project of the row at each (partition, offset); processed: the offset below which streams has been.
+
+def in_topic(
+    found: Iterable[RawEvent],
+    stored: dict[tuple[int, int], str],
+    deaths: Mapping[int, Death],
+    partition: int,
+    processed: int,
+) -> Iterator[Sighting]:
+    """What became of the copies of the event in raw_events that have no row of their own.
+
+    stored: the project of the row at each (partition, offset); deaths: the dead letters, by the raw event's offset;
+    processed: the offset below which streams has been.
     """
-    for event in events:
-        if ids.get(event.project_id) != event.message_id or (partition, event.offset) in stored:
+    for event in found:
+        if (partition, event.offset) in stored:
             continue
         place = f"raw_events partition {partition} offset {event.offset}"
-        if event.offset >= processed:
+        if (death := deaths.get(event.offset)) is not None:
+            yield Sighting(
+                "dead letter",
+                event.project_id,
+                f"{place}: {death.reason} in {death.stage}, dead letter {death.dead_letter_id}: {death.detail}",
+            )
+        elif event.offset >= processed:
             yield Sighting("in flight", event.project_id, f"{place}: accepted, not yet processed by streams")
         elif stored:
             yield Sighting("duplicate", event.project_id, f"{place}: repeats the stored event")
+        elif deaths:
+            yield Sighting("duplicate", event.project_id, f"{place}: repeats the event that became a dead letter")
         else:
             yield Sighting("in flight", event.project_id, f"{place}: processed by streams, not yet written by the sink")

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinks.ledger import Account, RawEvent, Stored, by_minute, frontier, missing, settle, spans
+from sinks.ledger import Account, RawEvent, Stored, frontier, missing, settle, spans
 
 START = 100
 
@@ -14,7 +14,14 @@ def offsets(values: set[int]) -> np.ndarray:
 
 
 def event(offset: int, message: int) -> RawEvent:
-    return RawEvent(offset, "tenant", "project", f"message {message}", 1_000 * offset)
+    return RawEvent(offset, "project", f"message {message}")
+
+
+NONE: st.SearchStrategy[set[int]] = st.just(set())
+
+
+def duplicates_of(log: list[tuple[int, str]], stored: list[int]) -> list[int]:
+    return [offset for offset, fate in log if fate == "duplicate" and stored]
 
 
 @given(st.lists(st.sampled_from(["stored", "duplicate", "dead", "lost"]), max_size=40), st.data())
@@ -32,28 +39,40 @@ def test_every_offset_is_counted_once_and_a_loss_is_named(fates: list[str], data
                 expected_lost.append(offset)
     tables = Stored(offsets(set(stored)), offsets(set()), offsets({offset for offset, fate in log if fate == "dead"}))
     kept_ids = {("project", f"message {offset}") for offset in stored}
-    account, duplicates = settle(
+    known = offsets(data.draw(st.sets(st.sampled_from(repeats)) if (repeats := duplicates_of(log, stored)) else NONE))
+    asked: list[int] = []
+
+    def read(absent: np.ndarray) -> list[RawEvent]:
+        asked.extend(absent.tolist())
+        return [event(offset, messages[offset]) for offset in absent.tolist()]
+
+    account, duplicates, strays, absent = settle(
         START,
         START + len(fates),
         tables,
-        lambda absent: [event(offset, messages[offset]) for offset in absent.tolist()],
+        read,
         lambda events: {(e.project_id, e.message_id) for e in events} & kept_ids,
+        known,
     )
     assert account.lost == sorted(expected_lost)
     assert account.difference == len(expected_lost)
     assert account.sound == (not expected_lost)
-    assert account.duplicate == len(duplicates) == len(fates) - len(stored) - len(tables.dead) - len(expected_lost)
+    assert account.duplicate == len(fates) - len(stored) - len(tables.dead) - len(expected_lost)
+    assert {e.offset for e in duplicates} | set(known.tolist()) == set(duplicates_of(log, stored))
+    assert [e.offset for e in strays] == sorted(expected_lost)
+    assert not set(asked) & set(known.tolist())
+    assert len(absent) == account.duplicate + len(account.lost)
 
 
 def test_a_raw_event_that_the_topic_no_longer_has_cannot_be_called_a_duplicate() -> None:
     nothing = offsets(set())
-    account, _ = settle(0, 2, Stored(offsets({0}), nothing, nothing), lambda absent: [], lambda events: set())
+    account, *_ = settle(0, 2, Stored(offsets({0}), nothing, nothing), lambda absent: [], lambda events: set())
     assert account.lost == [1]
     assert not account.sound
 
 
 def test_a_source_offset_with_two_rows_is_doubled_though_the_sum_is_zero() -> None:
-    account, _ = settle(
+    account, *_ = settle(
         0, 1, Stored(offsets({0}), offsets({0}), offsets(set())), lambda absent: [], lambda events: set()
     )
     assert account.difference == 0
@@ -86,7 +105,3 @@ def test_accounts_add_up() -> None:
     total.add(Account(accepted=2, dead=1, in_flight=1, lost=[7]))
     assert (total.accepted, total.stored, total.duplicate, total.dead, total.in_flight) == (5, 2, 1, 1, 1)
     assert total.lost == [7]
-
-
-def test_minutes_are_those_of_received_at() -> None:
-    assert by_minute([event(59, 1), event(60, 2), event(61, 3)]) == {("project", 0): 1, ("project", 60_000): 2}

@@ -1,0 +1,84 @@
+"""A raw_events topic beside the rig, with a streams worker that is no more than the offsets it would have committed."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from clickhouse_driver import Client
+from confluent_kafka import Consumer, TopicPartition
+
+from schemas.registry import open_ids
+from sinks.audit import Auditor, Ledger
+from sinks.inspect import open_client
+from sinks.ledger_sources import Topics
+from sinks.ledger_tables import Tables
+from tests.sinks.records import event, framed, framed_all
+from tests.sinks.rig import Rig
+
+GENERATION = 1
+
+
+def raw(offset: int, partition: int = 0, **fields: Any) -> dict[str, Any]:
+    """The raw event of which `records.event` is what streams made."""
+    enriched = event(offset, partition)
+    names = ("event_id", "message_id", "client_message_id", "tenant_id", "project_id", "event_type", "event_name")
+    more = ("timestamp", "received_at", "anonymous_id", "user_id", "group_id", "previous_id", "ip_address")
+    record = {name: enriched[name] for name in (*names, *more, "user_agent", "properties", "context")}
+    return record | {"client_session_id": None} | fields
+
+
+class Accounts:
+    """What is accepted, what of it streams has handed on, and the ledger of it."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        rig.create_topic("raw_events")
+
+    def accept(self, count: int, partition: int = 0, repeats: Mapping[int, int] | None = None) -> None:
+        """Raw events at offsets 0, 1, …; at the offsets in `repeats` a copy of the one named."""
+        records = [raw((repeats or {}).get(offset, offset), partition) for offset in range(count)]
+        self.rig.produce("raw_events", framed_all("raw_events", records), partition)
+
+    def hand_on(self, end: int, *left_out: int, partition: int = 0, **bad: dict[str, Any]) -> None:
+        """What streams does with offsets [0, end): enriched events but for some; `bad` fields of `o<offset>`."""
+        values = [
+            framed(offset, partition, **bad.get(f"o{offset}", {})) for offset in range(end) if offset not in left_out
+        ]
+        self.rig.produce("enriched_events", values, partition)
+        self.commit(end, partition)
+
+    def commit(self, end: int, partition: int = 0) -> None:
+        """Streams has been through [0, end)."""
+        settings = self.rig.settings
+        group = f"{settings.topic_prefix}{settings.streams_app_id}"
+        consumer = Consumer({"bootstrap.servers": settings.kafka_bootstrap, "group.id": group})
+        place = TopicPartition(settings.topic("raw_events"), partition, end)
+        consumer.commit(offsets=[place], asynchronous=False)
+        consumer.close()
+
+    @contextmanager
+    def sources(self) -> Iterator[tuple[Client, Topics, Tables]]:
+        """Connections of a ledger."""
+        client = open_client(self.rig.settings)
+        topics = Topics(self.rig.settings, open_ids(None))
+        try:
+            yield client, topics, Tables(client, self.rig.settings)
+        finally:
+            topics.close()
+            client.disconnect()
+
+    def ledger(self) -> Ledger:
+        """The ledger now, waiting for nothing."""
+        with self.sources() as (_, topics, tables):
+            return Auditor(topics, tables, lambda _seconds: None).audit()
+
+    def settled(self) -> Ledger:
+        """The ledger once nothing is in flight."""
+        found = [self.ledger()]
+
+        def landed() -> bool:
+            found[0] = self.ledger()
+            return found[0].total.in_flight == 0
+
+        self.rig.wait_until(landed, lambda: found[0])
+        return found[0]
