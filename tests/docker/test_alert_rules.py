@@ -43,6 +43,14 @@ HEALTHY = UP | {
     f'tally_sinks_latency_seconds_bucket{{{ENRICHED},le="2"}}': f"0+15x{STEPS}",
     f'tally_sinks_latency_seconds_bucket{{{ENRICHED},le="30"}}': f"0+15x{STEPS}",
     f'tally_sinks_latency_seconds_bucket{{{ENRICHED},le="+Inf"}}': f"0+15x{STEPS}",
+    f'tally_sinks_records_total{{{ENRICHED},outcome="drop",reason="replayed"}}': f"0+10x{STEPS}",
+    'tally_sinks_ledger_difference{instance="sinks-1"}': f"0x{STEPS}",
+    'tally_sinks_ledger_difference{instance="sinks-2"}': f"0x{STEPS}",
+    'tally_sinks_ledger_events{instance="sinks-1",outcome="lost"}': f"0x{STEPS}",
+    'tally_sinks_ledger_events{instance="sinks-1",outcome="doubled"}': f"0x{STEPS}",
+    # In these tests time begins at 0. The second process does not keep the ledger, and says when it began.
+    'tally_sinks_ledger_timestamp_seconds{instance="sinks-1"}': f"1+15x{STEPS}",
+    'tally_sinks_ledger_timestamp_seconds{instance="sinks-2"}': f"1x{STEPS}",
 }
 IDLE = UP | {
     'tally_streams_lag_records{topic="raw_events",partition="0"}': f"0x{STEPS}",
@@ -65,6 +73,13 @@ TROUBLES: Mapping[str, Mapping[str, str]] = {
     "TallySinksRetrying": {f'tally_sinks_batches_total{{{ENRICHED},outcome="retried"}}': f"0+5x{STEPS}"},
     "TallyDeadLetters": {
         'tally_streams_records_total{topic="raw_events",outcome="dead",reason="not_avro"}': f"0+300x{STEPS}"
+    },
+    "TallyLedgerDifference": {'tally_sinks_ledger_difference{instance="sinks-1"}': f"0x80 3x{STEPS - 80}"},
+    "TallyLedgerLost": {'tally_sinks_ledger_events{instance="sinks-1",outcome="lost"}': f"0x80 1x{STEPS - 80}"},
+    "TallyLedgerDoubled": {'tally_sinks_ledger_events{instance="sinks-1",outcome="doubled"}': f"0x80 1x{STEPS - 80}"},
+    "TallyLedgerStale": {'tally_sinks_ledger_timestamp_seconds{instance="sinks-1"}': f"1+15x20 301x{STEPS - 20}"},
+    "TallySinksReplayed": {
+        f'tally_sinks_records_total{{{ENRICHED},outcome="drop",reason="replayed"}}': f"0+15000x{STEPS}"
     },
     "TallyLatencyHigh": {f'tally_sinks_latency_seconds_bucket{{{ENRICHED},le="2"}}': f"0+1x{STEPS}"},
 }
@@ -98,6 +113,24 @@ def check(folder: Path, series: Mapping[str, str], expected: Sequence[tuple[str,
 
 FIRING = 'count by (alertname) (ALERTS{alertstate="firing"})'
 NOTHING = (FIRING, "", 0.0)
+
+
+def test_sinks_without_a_ledger_have_none_that_is_stale(tmp_path: Path) -> None:
+    off = {f'tally_sinks_ledger_timestamp_seconds{{instance="sinks-{number}"}}': f"0x{STEPS}" for number in (1, 2)}
+    check(tmp_path, {**HEALTHY, **off}, [NOTHING])
+
+
+def test_a_ledger_that_another_process_takes_over_is_not_stale(tmp_path: Path) -> None:
+    moved = {
+        'tally_sinks_ledger_timestamp_seconds{instance="sinks-1"}': f"1+15x60 901x{STEPS - 60}",
+        'tally_sinks_ledger_timestamp_seconds{instance="sinks-2"}': f"1x62 931+15x{STEPS - 62}",
+    }
+    check(tmp_path, {**HEALTHY, **moved}, [NOTHING])
+
+
+def test_repeats_of_killed_workers_are_no_recreated_topic(tmp_path: Path) -> None:
+    repeats = {f'tally_sinks_records_total{{{ENRICHED},outcome="drop",reason="replayed"}}': f"0+5000x{STEPS}"}
+    check(tmp_path, {**HEALTHY, **repeats}, [NOTHING])
 
 
 @pytest.mark.parametrize("name", sorted(TROUBLES))
