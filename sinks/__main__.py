@@ -29,7 +29,7 @@ from sinks.clickhouse import ClickHouseWriter
 from sinks.delivery import Delivery
 from sinks.failpoints import Failpoint, from_environ
 from sinks.graveyard import KafkaGraveyard
-from sinks.http_connection import Connection, Server
+from sinks.http_connection import Connection, clickhouse_server
 from sinks.inspect import ledger, open_client, trace
 from sinks.intake import Intake, Limits, Resumption
 from sinks.lane import Lane, Pace
@@ -124,7 +124,7 @@ def _part(
     topic_name = settings.topic(route.topic)
     codec = Codec(route.topic, ids)
     schemas = SchemaTexts(route.topic, ids)
-    writer = ClickHouseWriter(Connection(_server(settings)), route, schemas, failpoint)
+    writer = ClickHouseWriter(Connection(clickhouse_server(settings)), route, schemas, failpoint)
     letters = DeadLetters(topic_name, codec, Codec("dead_letters", ids), settings.streams_generation, time.time)
     delivery = Delivery(
         route,
@@ -201,17 +201,6 @@ def _log_end(consumer: Consumer, topic_name: str, partition: int) -> int | None:
     except KafkaException:
         return None
     return int(high) if high >= 0 else None
-
-
-def _server(settings: Settings) -> Server:
-    return Server(
-        settings.clickhouse_host,
-        settings.clickhouse_http_port,
-        settings.clickhouse_database,
-        settings.clickhouse_user,
-        settings.clickhouse_password.get_secret_value(),
-        settings.sinks_request_ms_max / 1000,
-    )
 
 
 if __name__ == "__main__":

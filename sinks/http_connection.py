@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from schemas.settings import Settings
 from sinks.failpoints import Failpoint, nothing
 from sinks.refusals import from_answer
 from sinks.writer import WriteFailedError
@@ -26,6 +27,18 @@ class Server:
     user: str
     password: str
     timeout_s: float
+
+
+def clickhouse_server(settings: Settings) -> Server:
+    """The server that the settings name."""
+    return Server(
+        settings.clickhouse_host,
+        settings.clickhouse_http_port,
+        settings.clickhouse_database,
+        settings.clickhouse_user,
+        settings.clickhouse_password.get_secret_value(),
+        settings.sinks_request_ms_max / 1000,
+    )
 
 
 class Connection:

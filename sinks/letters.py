@@ -1,8 +1,8 @@
 """Dead letters, looked at and sent through again.
 
 An event refused by the collector is posted to it again, with its project's write key; a record refused by streams is
-produced to its topic again, under its own key; a row refused by the database is inserted again. Ids are derived from
-the event, so what succeeds twice is a duplicate, and what fails again is the same dead letter.
+produced to its topic again, under its own key; a row refused by the database is offered to it again. Ids are derived
+from the event, so what succeeds twice is a duplicate, and what fails again is the same dead letter.
 """
 
 import json
@@ -17,6 +17,8 @@ from typing import Any, Final
 
 from clickhouse_driver import Client
 from confluent_kafka import KafkaError, Message, Producer
+
+from sinks.letters_redelivery import Letter, NoRowError, Redelivery
 
 _COLUMNS: Final = (
     "dead_letter_id", "tenant_id", "project_id", "stage", "reason", "detail", "payload", "client_message_id",
@@ -52,9 +54,6 @@ class Filter:
             conditions.append("first_seen_at >= fromUnixTimestamp64Milli(toInt64(%(since_ms)s))")
             values["since_ms"] = self.since_ms
         return " AND ".join(conditions), values
-
-
-Letter = Mapping[str, Any]
 
 
 class Letters:
@@ -108,14 +107,14 @@ class Replayer:
         collector_url: str,
         write_keys: Mapping[str, str],
         producer: Producer,
-        insert: Callable[[bytes, str], None],
+        redelivery: Redelivery,
         pace_per_s: float,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._collector_url = collector_url
         self._write_keys = write_keys
         self._producer = producer
-        self._insert = insert
+        self._redelivery = redelivery
         self._pause_s = 1.0 / pace_per_s if pace_per_s > 0 else 0.0
         self._sleep = sleep
         self._failures: list[str] = []
@@ -128,17 +127,23 @@ class Replayer:
             case "streams":
                 self._produce(letter)
             case "sinks":
-                self._insert(letter["payload"], str(letter["dead_letter_id"]))
+                self._redeliver(letter)
             case stage:
                 raise ReplayError(f"dead letter {letter['dead_letter_id']} is of an unknown stage {stage!r}")
         if self._pause_s:
             self._sleep(self._pause_s)
 
-    def finish(self) -> None:
-        """Return when everything produced is durable. Raises ReplayError."""
+    def finish(self) -> list[str]:
+        """Return when everything produced is durable, and rows are in their tables; the problems, one a letter."""
+        problems = self._redelivery.finish()
         left = self._producer.flush(_FLUSH_S)
-        if left or self._failures:
-            raise ReplayError("; ".join(self._failures[:3]) or f"{left} records not delivered within {_FLUSH_S} s")
+        return problems + self._failures + [f"a record is not delivered within {_FLUSH_S:.0f} s"] * left
+
+    def _redeliver(self, letter: Letter) -> None:
+        try:
+            self._redelivery.add(letter)
+        except NoRowError as error:
+            raise ReplayError(str(error)) from None
 
     def _post(self, letter: Letter) -> None:
         write_key = self._write_keys.get(letter["project_id"])

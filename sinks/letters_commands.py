@@ -1,24 +1,28 @@
 """The commands for dead letters: `dead-letters list|show` and `replay`."""
 
 import sys
-from typing import Annotated, Any
+from functools import partial
+from time import monotonic
+from typing import Annotated
 
 import typer
 from confluent_kafka import Producer
 from rich.progress import Progress
 from rich.table import Table
 
+from schemas.codec import Codec
 from schemas.kafka import producer_config
-from schemas.registry import open_ids
+from schemas.registry import SchemaIds, open_ids
 from schemas.settings import Settings
-from sinks.container import container
-from sinks.heads import HEADER_BYTES
-from sinks.http_connection import Connection, Server
+from sinks.clickhouse import ClickHouseWriter
+from sinks.delivery import Delivery
+from sinks.http_connection import Connection, clickhouse_server
 from sinks.inspect import console, moment_ms, sources
-from sinks.letters import Filter, Letter, Letters, Replayer, ReplayError, age
+from sinks.letters import Filter, Letters, Replayer, ReplayError, age
+from sinks.letters_redelivery import Letter, Patience, Redelivery, Refusals, Way
+from sinks.records import version_reader
 from sinks.routes import ROUTES
 from sinks.schema_texts import SchemaTexts
-from sinks.writer import SinkError
 
 EXIT_INCOMPLETE = 1
 _SHOWN_BYTES = 2_000
@@ -98,7 +102,7 @@ def _send(settings: Settings, letters: Letters, wanted: Filter, total: int, rate
         f"http://{settings.collector_host}:{settings.collector_port}",
         letters.write_keys(),
         Producer(producer_config(settings)),
-        Insertion(settings),
+        Redelivery(partial(_way, settings, open_ids(settings.schema_registry_url, settings.topic_prefix)), monotonic),
         rate,
     )
     # Read whole first: replaying may write to the table that is being read.
@@ -108,41 +112,30 @@ def _send(settings: Settings, letters: Letters, wanted: Filter, total: int, rate
         for letter in chosen:
             try:
                 replayer.replay(letter)
-            except (ReplayError, SinkError) as error:
+            except ReplayError as error:
                 failed.append(str(error))
             progress.advance(task)
-    replayer.finish()
-    return failed
+    return failed + replayer.finish()
 
 
-class Insertion:
-    """Inserts a record that the database refused into its table again; the token makes a repetition nothing."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._ids = open_ids(settings.schema_registry_url, settings.topic_prefix)
-        self._connection = Connection(
-            Server(
-                settings.clickhouse_host,
-                settings.clickhouse_http_port,
-                settings.clickhouse_database,
-                settings.clickhouse_user,
-                settings.clickhouse_password.get_secret_value(),
-                settings.sinks_request_ms_max / 1000,
-            )
-        )
-
-    def __call__(self, payload: bytes, token: str) -> None:
-        """Raises ReplayError for what is no record, SinkError when the database refuses it again."""
-        schema_id = int.from_bytes(payload[1:HEADER_BYTES])
-        for route in ROUTES.values():
-            texts = SchemaTexts(route.topic, self._ids)
-            if texts.verdict(schema_id) is None:
-                settings: dict[str, Any] = {"async_insert": 0, "insert_deduplicate": 1}
-                settings |= {"insert_deduplication_token": f"replay/{token}", "wait_end_of_query": 1}
-                body = container(texts.text(schema_id), [payload])
-                self._connection.send(f"INSERT INTO {route.table} FORMAT Avro", body, settings)
-                return
-        raise ReplayError(f"dead letter {token} is no record of a topic that sinks write (schema id {schema_id})")
+def _way(settings: Settings, ids: SchemaIds, topic_name: str) -> Way | None:
+    """The way into a table, as `python -m sinks run` has it, but for where refused rows go."""
+    route = ROUTES.get(topic_name.removeprefix(settings.topic_prefix))
+    if route is None:
+        return None
+    schemas = SchemaTexts(route.topic, ids)
+    refusals, patience = Refusals(), Patience()
+    delivery = Delivery(
+        route,
+        ClickHouseWriter(Connection(clickhouse_server(settings)), route, schemas),
+        refusals,
+        version_reader(Codec(route.topic, ids), route.version),
+        settings.sinks_retry_ms_max / 1000,
+        settings.sinks_session_ms_max / 1000,
+        monotonic,
+        patience,
+    )
+    return Way(route, schemas.verdict, delivery, refusals, patience)
 
 
 def _filter(
