@@ -52,7 +52,7 @@ class Connection(RequestHandler):
     def pause_writing(self) -> None:
         """Too many answers wait to be read; nobody would bound how long, nor how many more requests there are."""
         super().pause_writing()
-        if isinstance(self.transport, asyncio.Transport):
+        if self.transport is not None:
             self.transport.abort()
 
     def handle_error(

@@ -7,6 +7,7 @@ from random import getrandbits
 from typing import Any
 
 import pytest
+import uvloop
 from aiohttp import ClientSession
 from prometheus_client import CollectorRegistry
 
@@ -21,6 +22,11 @@ from schemas.metrics import CollectorMetrics
 from schemas.settings import Settings
 from tests.collector.made import RECEIVED_AT, MemoryPublisher, directory_of, encoders
 from tests.collector.running import Running
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that the process runs on: its transports are not asyncio's."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 class Served:

@@ -1,8 +1,12 @@
 """Kafka away, slow, or not there yet."""
 
+import json
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -93,6 +97,83 @@ def test_every_200_survives_a_broker_killed_and_restarted(impatient: Running, ow
     found = {event["client_message_id"] for event in impatient.raw_events()}
     assert taken <= found
     assert "last" in found
+
+
+def refusal(running: Running, path: str, body: object, timeout_s: float) -> tuple[int, str | None, str]:
+    """Status, Retry-After and code of a POST that is refused."""
+    headers = {"X-Write-Key": running.write_key}
+    sent = urllib.request.Request(f"{running.url}{path}", json.dumps(body).encode(), headers, method="POST")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(sent, timeout=timeout_s)
+    with refused.value as answer:
+        return answer.code, answer.headers["Retry-After"], json.loads(answer.read())["code"]
+
+
+def test_as_it_is_set_an_outage_is_answered_within_ten_seconds_and_told_when_to_come_back(
+    tmp_path: Path, own_kafka: KafkaServer, topic_prefix: str
+) -> None:
+    patient = Running(tmp_path / "collector", own_kafka.bootstrap, topic_prefix).prepare()
+    assert patient.settings.collector_ack_wait_ms_max == 10_000
+    with patient.service:
+        assert patient.post("/v1/track", track(messageId="before")) == 200
+        own_kafka.suspend()
+        try:
+            sent = (("/v1/track", track(messageId="a")), ("/v1/batch", {"batch": [track(messageId="b")]}))
+            with ThreadPoolExecutor(2) as pool:
+                # Twice as long as it waits: slow machines are no failure, hanging is.
+                found = list(pool.map(lambda request: refusal(patient, request[0], request[1], 20), sent))
+            assert found == [(503, "5", "unavailable")] * 2
+        finally:
+            own_kafka.resume()
+        for message_id in ("a", "b"):
+            until_200(patient, message_id)
+        assert {event["client_message_id"] for event in patient.raw_events()} == {"before", "a", "b"}
+
+
+def stop_while_one_waits(running: Running, message_id: str) -> tuple[list[int], threading.Thread, list[int]]:
+    """Send an event and then SIGTERM: where its status will be, who waits for it, where the exit code will be."""
+    statuses: list[int] = []
+    codes: list[int] = []
+    client = threading.Thread(target=lambda: statuses.append(running.post("/v1/track", track(messageId=message_id))))
+    client.start()
+    time.sleep(0.3)  # the event is with the producer
+    stopping = threading.Thread(target=lambda: codes.append(running.service.terminate()))
+    stopping.start()
+
+    def both() -> None:
+        client.join()
+        stopping.join()
+
+    waiting = threading.Thread(target=both)
+    waiting.start()
+    return statuses, waiting, codes
+
+
+def test_sigterm_while_kafka_hangs_waits_for_it(impatient: Running, own_kafka: KafkaServer) -> None:
+    assert impatient.post("/v1/track", track(messageId="before")) == 200
+    own_kafka.suspend()
+    try:
+        statuses, waiting, codes = stop_while_one_waits(impatient, "during")
+        time.sleep(0.5)
+        assert (statuses, codes) == ([], [])
+        assert impatient.service.get("/readyz") == (503, "stopping\n")
+    finally:
+        own_kafka.resume()
+    waiting.join(30)
+    assert (statuses, codes) == ([200], [0])
+    assert {event["client_message_id"] for event in impatient.raw_events()} == {"before", "during"}
+
+
+def test_sigterm_while_kafka_stays_away_ends_with_a_503(impatient: Running, own_kafka: KafkaServer) -> None:
+    assert impatient.post("/v1/track", track(messageId="before")) == 200
+    own_kafka.suspend()
+    try:
+        statuses, waiting, codes = stop_while_one_waits(impatient, "during")
+        waiting.join(30)
+        assert statuses == [503]
+        assert len(codes) == 1
+    finally:
+        own_kafka.resume()
 
 
 class Early(Service):
