@@ -68,6 +68,10 @@ test-integration: packages ## tests on the real Kafka, ClickHouse and Prometheus
 bench: setup ## benchmarks: one JSON object a line, as ratios within this run
 	@$(BIN)/python -m tests.bench $(BENCH)
 
+.PHONY: chaos
+chaos: packages ## the proof: 1,000,000 events, over 100 kills, outages, suspensions, on real servers (half an hour)
+	@$(BIN)/python -m tests.chaos $(CHAOS)
+
 .PHONY: lock
 lock: setup ## pin every package anew from pyproject.toml (no addresses in the files)
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links --no-annotate pyproject.toml -o docker/requirements.lock

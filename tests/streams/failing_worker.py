@@ -60,7 +60,7 @@ def _forget_ids() -> None:
     def unique(ids: Any) -> Any:
         return np.random.default_rng().integers(0, 2**63, len(ids)).astype(np.uint64)
 
-    deduplicate.hash_uuids = unique
+    deduplicate.hash_uuids = unique  # type: ignore[attr-defined,assignment]
 
 
 if os.environ.get("UNGUARDED"):
