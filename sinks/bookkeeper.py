@@ -60,6 +60,7 @@ class Bookkeeper:
         self._book = open_book()
         self._sources: Sources | None = None
         self._kept = False
+        self._shown: set[tuple[str, str]] = set()
 
     def run(self, stopping: Event) -> None:
         """Until `stopping` is set."""
@@ -110,8 +111,12 @@ class Bookkeeper:
         total = self._book.total()
         for outcome in _OUTCOMES:
             self._metrics.ledger_events.labels(outcome).set(total[outcome])
-        for (project, outcome), events in self._book.projects().items():
+        projects = self._book.projects()
+        for gone in self._shown - projects.keys():
+            self._metrics.ledger_project_events.remove(*gone)
+        for (project, outcome), events in projects.items():
             self._metrics.ledger_project_events.labels(project, outcome).set(events)
+        self._shown = set(projects)
         accounted = sum(total[outcome] for outcome in ("stored", "duplicate", "dead", "in_flight"))
         self._metrics.ledger_difference.set(total["accepted"] - accounted)
         self._metrics.ledger_unchecked.set(self._book.unchecked)
@@ -125,6 +130,7 @@ class Bookkeeper:
         self._book = self._open_book()
         self._metrics.ledger_events.clear()
         self._metrics.ledger_project_events.clear()
+        self._shown = set()
         self._metrics.ledger_difference.set(0)
         self._metrics.ledger_unchecked.set(0)
         self._close()

@@ -15,6 +15,8 @@ from sinks.ledger import Offsets, RawEvent
 
 _TIMEOUT_S: Final = 10.0
 _SKIP_MAX: Final = 5_000  # reading over so many records costs less than a seek
+# To turn to other offsets, a fetch that waits at the end of a log must be waited for: 0.5 s by default, each time.
+_READING: Final = {"fetch_wait_max_ms": 10, "queued_max_messages_kbytes": 16_384, "fetch_queue_backoff_ms": 20}
 
 
 class LedgerError(RuntimeError):
@@ -30,7 +32,7 @@ class Topics:
         self._raw = settings.topic("raw_events")
         self._enriched = settings.topic("enriched_events")
         self._generation = settings.streams_generation
-        self._consumer = Consumer(consumer_config(settings, "ledger", log_level=0))
+        self._consumer = Consumer(consumer_config(settings, "ledger", log_level=0, **_READING))
         version = f"-v{settings.streams_generation}" if settings.streams_generation > 1 else ""
         self._streams = self._of_group(f"{settings.streams_app_id}{version}")
         self._sinks = self._of_group(f"{settings.sinks_group}-enriched_events")
@@ -101,17 +103,20 @@ class Topics:
         containing: only those whose bytes hold this, which is told without decoding.
         """
         position = -1
-        for offset in offsets.tolist():
-            if position < 0 or not position <= offset <= position + _SKIP_MAX:
-                self._consumer.assign([TopicPartition(self._raw, partition, offset)])
-                position = offset
-            while position <= offset:
-                message = self._next()
-                if message is None:
-                    return
-                position = message.offset() + 1
-                if message.offset() == offset and containing in (message.value() or b""):
-                    yield from self._decoded(message)
+        try:
+            for offset in offsets.tolist():
+                if position < 0 or not position <= offset <= position + _SKIP_MAX:
+                    self._consumer.assign([TopicPartition(self._raw, partition, offset)])
+                    position = offset
+                while position <= offset:
+                    message = self._next()
+                    if message is None:
+                        return
+                    position = message.offset() + 1
+                    if message.offset() == offset and containing in (message.value() or b""):
+                        yield from self._decoded(message)
+        finally:
+            self._consumer.unassign()  # else it would go on fetching all that follows
 
     def tail(self, partition: int, start: int, end: int, containing: bytes = b"") -> Iterator[RawEvent]:
         """The raw events of [start, end) whose bytes hold `containing`."""

@@ -16,7 +16,8 @@ def running(
     """Collector, one worker and sinks, with the geo databases that tests of places need left out."""
     clickhouse_server.query("CREATE DATABASE end_to_end")
     home = tmp_path_factory.mktemp("pipeline")
-    with Pipeline(home, kafka_server, clickhouse_server, database="end_to_end", topic_prefix="end_to_end_") as pipeline:
+    names = {"database": "end_to_end", "topic_prefix": "end_to_end_"}
+    with Pipeline(home, kafka_server, clickhouse_server, **names, sinks_ledger_interval_s=1) as pipeline:
         yield pipeline
         print(pipeline.logs())  # shown beside a failure, and only there
     clickhouse_server.query("DROP DATABASE end_to_end SYNC")

@@ -74,6 +74,33 @@ def test_the_ledger_names_a_row_that_is_gone_and_one_that_stands_twice(shop: Pip
     )
 
 
+def gauge(shop: Pipeline, outcome: str) -> float:
+    """What the sink says of the ledger of this project."""
+    sample = f'tally_sinks_ledger_project_events{{outcome="{outcome}",project="{shop.project_id}"}} '
+    lines = shop.sinks.get("/metrics")[1].splitlines()
+    return sum(float(line.removeprefix(sample)) for line in lines if line.startswith(sample))
+
+
+def test_the_sink_s_metrics_say_what_the_ledger_says_and_a_row_that_is_gone(shop: Pipeline) -> None:
+    send(shop)
+    of_raw_events = {"stored": 3.0, "duplicate": 1.0, "lost": 0.0}  # the collector's dead letter never was there
+
+    def shown(expected: dict[str, float]) -> None:
+        shop.wait_until(
+            lambda: {name: gauge(shop, name) for name in expected} == expected, f"metrics of the ledger: {expected}"
+        )
+
+    shown(of_raw_events)
+    mine = f"tenant_id = '{shop.tenant_id}' AND event_type = 'page'"
+    shop.query(
+        f"CREATE OR REPLACE TABLE aside ENGINE = MergeTree ORDER BY event_id AS SELECT * FROM events WHERE {mine}"
+    )
+    shop.query(f"ALTER TABLE events DELETE WHERE {mine} SETTINGS mutations_sync = 2")
+    shown({"stored": 2.0, "duplicate": 1.0, "lost": 1.0})
+    shop.query("INSERT INTO events SELECT * FROM aside")
+    shown(of_raw_events)
+
+
 def test_trace_says_stored_and_duplicate_and_dead(shop: Pipeline) -> None:
     twice = send(shop)
     said = shop.run("sinks", "trace", twice)

@@ -63,9 +63,10 @@ def test_a_deleted_row_is_lost_until_it_is_back(accounts: Accounts) -> None:
     accounts.rig.query("ALTER TABLE {db}.events DELETE WHERE source_offset = 2 SETTINGS mutations_sync = 2")
     shows(accounts, sink, accepted=4, stored=3, lost=1, difference=1)
     assert of_project(sink, PROJECT, "lost") == 1
-    assert '"the ledger is not sound"' in sink.log_tail() or "the ledger is not sound" in sink.log_tail()
+    assert "the ledger is not sound" in sink.log_tail()
     accounts.rig.query("INSERT INTO {db}.events SELECT * FROM {db}.aside")
     shows(accounts, sink, accepted=4, stored=4)
+    assert of_project(sink, PROJECT, "lost") == 0
 
 
 def test_a_row_that_stands_twice_is_doubled_though_nothing_lacks(accounts: Accounts) -> None:
