@@ -26,7 +26,7 @@ EXIT_UNSOUND = 1
 EXIT_SETTINGS = 2
 EXIT_UNREACHABLE = 4
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-PIPE_COLUMNS = 200
+PIPE_COLUMNS = 10_000
 _OUTCOMES = ("accepted", "stored", "duplicate", "dead", "in_flight")
 # A pipe has no width: a table for a program or a log is never cut.
 console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)

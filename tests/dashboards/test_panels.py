@@ -137,11 +137,18 @@ def answers(
     home = tmp_path_factory.mktemp("panels")
     prefix = f"panels{uuid.uuid4().hex[:8]}_"
     with ServerWithUsers(home / "clickhouse") as server:
-        pipeline = Pipeline(home, kafka_server, server, database=DATABASE, topic_prefix=prefix)
+        pipeline = Pipeline(
+            home, kafka_server, server, database=DATABASE, topic_prefix=prefix, sinks_ledger_interval_s=1
+        )
         with pipeline:
             prometheus_server.configure(configuration(pipeline))
             sent = send(pipeline, TRAFFIC_S)
             pipeline.wait_for("SELECT count() > 0 FROM dead_letters")
+            settled = urllib.parse.urlencode({"query": 'tally_sinks_ledger_project_events{outcome="duplicate"} > 0'})
+            pipeline.wait_until(
+                lambda: json.loads(prometheus_server.get(f"/api/v1/query?{settled}"))["data"]["result"] != [],
+                "a duplicate in the ledger",
+            )
             login = {"user": GRAFANA_USER, "password": GRAFANA_PASSWORD, "database": DATABASE}
             with Client(server.host, server.tcp_port, **login) as client:
                 yield Answers(pipeline, prometheus_server, client, sent)
@@ -163,7 +170,7 @@ def test_panel_of_clickhouse_shows_rows(query: Query, answers: Answers) -> None:
     assert not answers.of_clickhouse(query, tenant=(str(uuid.uuid4()),), project=())
 
 
-@pytest.mark.parametrize("query", variables(), ids=str)
+@pytest.mark.parametrize("query", list(variables()), ids=str)
 def test_variable_offers_the_traffic_s_own(query: Query, answers: Answers) -> None:
     offered = {row[0] for row in answers.of_clickhouse(query, tenant=(), project=())}
     assert set(answers.own[query.owner]) <= offered
@@ -180,6 +187,15 @@ def test_received_is_what_was_sent_and_stored_duplicate_or_dead(answers: Answers
     answers.settled(" + ".join(outcomes.values()), answers.sent)
     for name, expression in outcomes.items():
         assert answers.of_prometheus(expression, time.time())[0] > 0, name
+
+
+def test_the_ledger_of_the_traffic_is_whole_and_sound(answers: Answers) -> None:
+    answers.settled('sum(tally_sinks_ledger_events{outcome="in_flight"})', 0)
+    answers.settled("sum(tally_sinks_ledger_unchecked)", 0)
+    accepted = answers.of_prometheus('sum(tally_collector_events_total{outcome="accepted"})', time.time())
+    answers.settled('sum(tally_sinks_ledger_events{outcome="accepted"})', accepted[0])
+    for fault in ("tally_sinks_ledger_difference", 'tally_sinks_ledger_events{outcome=~"lost|doubled"}'):
+        answers.settled(f"sum({fault})", 0)
 
 
 def test_rules_are_evaluated_without_an_error(answers: Answers) -> None:

@@ -106,7 +106,7 @@ def test_an_upsert_that_was_refused_goes_in_too(accounts: Accounts) -> None:
 
 def test_the_ledger_as_text_is_never_cut_by_a_pipe(accounts: Accounts) -> None:
     refuse_two(accounts)
-    name = "a project whose name is rather longer than what is usual among projects"
+    name = "a project whose name is longer than any terminal is wide " * 5 + "!"
     columns = "project_id, tenant_id, name, write_key, updated_at"
     accounts.rig.query(
         f"INSERT INTO {{db}}.projects ({columns}) VALUES ('{PROJECT}', '{PROJECT}', '{name}', 'k', now())"
