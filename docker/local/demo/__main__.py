@@ -137,7 +137,7 @@ def _send_and_show(pipeline: Pipeline) -> bool:
         pipeline.wait_until(lambda: _sessions_complete(pipeline, run_id, found), "sessions", _LANDED_TIMEOUT_S)
     report.show(console, pipeline.query, sent, found, run_id)
     console.print("\n[bold]python -m sinks ledger[/]: everything that raw_events holds, of this run and earlier ones")
-    console.print(pipeline.run("sinks", "ledger").rstrip(), markup=False, highlight=False)
+    console.print(pipeline.run("sinks", "ledger").rstrip(), markup=False, highlight=False, soft_wrap=True)
     return found.balanced
 
 
