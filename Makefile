@@ -40,7 +40,7 @@ test: lint packages ## everything CI runs: lint, types, contracts, unit, propert
 .PHONY: packages
 packages: setup
 	@echo "→ packages of the servers and SDKs"
-	@$(BIN)/python -m docker.local fetch kafka clickhouse prometheus registry geo sdks user-agents wrk
+	@$(BIN)/python -m docker.local fetch kafka clickhouse prometheus registry geo sdks user-agents wrk hostile
 
 .PHONY: lint
 lint: setup ## ruff, mypy --strict, import contracts, the schema id list

@@ -72,6 +72,12 @@ class QuietConsumer(ChunkConsumer):
         self.committed.append(dict(offsets))
         return True
 
+    async def begin(self, **offsets: int) -> None:
+        """What a rebalance ends with: a seek to the commits; of tp0, tp1, tp2."""
+        self.kafka_committed |= {TP(RAW, int(name[2:])): offset for name, offset in offsets.items()}
+        await self.perform_seek()
+        self.seeks = 0
+
     async def delivered(self) -> list[tuple[TP, Any]]:
         """What one fetch delivers."""
         return [pair async for pair in self.getmany(0.1)]
@@ -104,6 +110,10 @@ async def _nothing(*args: Any, **kwargs: Any) -> None:
     """Done."""
 
 
+async def _nothing_committed() -> dict[TP, int | None]:
+    return {}
+
+
 def fetched(*offsets: int) -> list[Any]:
     return [SimpleNamespace(offset=offset, timestamp=1_000 * offset, key=b"", value=b"") for offset in offsets]
 
@@ -116,6 +126,7 @@ def ack(chunks: Iterable[tuple[TP, Any]]) -> None:
 
 
 async def test_a_fetch_arrives_as_chunks_of_a_partition_in_order_of_offsets(consumer: QuietConsumer) -> None:
+    await consumer.begin(tp0=5, tp1=1)
     consumer.fetches = [{TP0: fetched(5, 6, 8, 9), TP1: fetched(1)}]
     chunks = await consumer.delivered()
     assert [(tp, [record.offset for record in chunk.value]) for tp, chunk in chunks] == [
@@ -140,6 +151,7 @@ async def commit(consumer: QuietConsumer, *tps: TP) -> dict[TP, int]:
 
 
 async def test_the_acknowledged_prefix_is_committed(consumer: QuietConsumer) -> None:
+    await consumer.begin(tp0=5, tp1=1)
     consumer.fetches = [{TP0: fetched(5, 6, 8, 9, 20, 21, 22), TP1: fetched(1)}]
     chunks = await consumer.delivered()
     ack(chunks[:2])
@@ -150,6 +162,7 @@ async def test_the_acknowledged_prefix_is_committed(consumer: QuietConsumer) -> 
 
 
 async def test_a_chunk_in_flight_holds_the_commit_of_its_partition_back(consumer: QuietConsumer) -> None:
+    await consumer.begin(tp1=7)
     consumer.fetches = [{TP0: fetched(0, 1, 2), TP1: fetched(7)}]
     chunks = await consumer.delivered()
     ack(chunks[1:])
@@ -157,9 +170,9 @@ async def test_a_chunk_in_flight_holds_the_commit_of_its_partition_back(consumer
 
 
 async def test_holes_between_offsets_hold_nothing_back(consumer: QuietConsumer) -> None:
-    consumer.fetches = [{TP0: fetched(10)}, {TP0: fetched(500)}]
-    for _ in range(2):
-        ack(await consumer.delivered())
+    await consumer.begin(tp0=10)
+    consumer.fetches = [{TP0: fetched(10, 500)}]
+    ack(await consumer.delivered())
     await consumer._add_gap(TP0, 11, 500)
     assert await commit(consumer, TP0) == {TP0: 501}
 
@@ -171,6 +184,7 @@ async def test_a_chunk_that_never_reached_its_agent_ends_the_process(
         raise Exited(code)
 
     monkeypatch.setattr("streams.transport.os._exit", end)
+    await consumer.begin()
     consumer.fetches = [{TP0: fetched(0, 1, 2, 3)}]
     chunks = await consumer.delivered()
     ack(chunks[1:])
@@ -181,6 +195,7 @@ async def test_a_chunk_that_never_reached_its_agent_ends_the_process(
 
 
 async def test_a_fetch_that_raced_a_seek_is_thrown_away_and_the_seek_repeated(consumer: QuietConsumer) -> None:
+    await consumer.begin(tp0=5)
     consumer.fetches = [{TP0: fetched(5)}]
     consumer.before_fetch_returns = consumer.perform_seek
     assert await consumer.delivered() == []
@@ -188,10 +203,58 @@ async def test_a_fetch_that_raced_a_seek_is_thrown_away_and_the_seek_repeated(co
     assert not consumer._inflight[TP0]
 
 
+async def test_a_fetch_that_began_and_ended_during_a_seek_is_thrown_away(consumer: QuietConsumer) -> None:
+    # The commits of several partitions are asked for one after another: meanwhile a fetch finds the old positions.
+    during: list[Any] = []
+    asked = consumer.seek_to_committed
+
+    async def fetch_meanwhile() -> dict[TP, int | None]:
+        if not during:
+            during.append(None)
+            during[0] = await consumer.delivered()
+        return await asked()
+
+    await consumer.begin(tp0=5)
+    consumer.seek_to_committed = fetch_meanwhile  # type: ignore[method-assign]
+    consumer.fetches = [{TP0: fetched(9)}, {TP0: fetched(5, 6)}]
+    await consumer.perform_seek()
+    assert during == [[]]
+    assert [(tp, chunk.offset) for tp, chunk in await consumer.delivered()] == [(TP0, 6)]
+
+
+async def test_records_that_do_not_follow_those_delivered_are_read_again(consumer: QuietConsumer) -> None:
+    await consumer.begin(tp0=5, tp1=3)
+    consumer.fetches = [{TP0: fetched(5, 6)}, {TP0: fetched(9), TP1: fetched(3)}, {TP0: fetched(5, 6, 7)}]
+    assert len(await consumer.delivered()) == 1
+    assert await consumer.delivered() == []
+    assert consumer.seeks == 1
+    assert [chunk.offset for _, chunk in await consumer.delivered()] == [7]
+
+
+async def test_records_of_a_partition_that_was_not_sought_yet_are_not_delivered(consumer: QuietConsumer) -> None:
+    await consumer.begin(tp0=5)
+    await consumer.on_partitions_revoked({TP0})
+    consumer.fetches = [{TP0: fetched(5)}]
+    consumer.seek_to_committed = _nothing_committed  # type: ignore[method-assign]
+    assert await consumer.delivered() == []
+
+
+async def test_a_gap_that_stays_after_several_seeks_is_the_log_s_own(consumer: QuietConsumer) -> None:
+    await consumer.begin(tp0=5)
+    for _ in range(4):
+        consumer.fetches = [{TP0: fetched(70)}]
+        assert await consumer.delivered() == []
+    consumer.fetches = [{TP0: fetched(70)}, {TP0: fetched(71)}]
+    assert [chunk.offset for _, chunk in await consumer.delivered()] == [70]
+    assert [chunk.offset for _, chunk in await consumer.delivered()] == [71]
+    assert consumer.seeks == 4
+
+
 async def test_a_fetch_that_ended_after_the_flow_was_stopped_is_thrown_away(consumer: QuietConsumer) -> None:
     async def stop_flow() -> None:
         consumer.flow_active = False
 
+    await consumer.begin(tp0=5)
     consumer.fetches = [{TP0: fetched(5)}]
     consumer.before_fetch_returns = stop_flow
     assert await consumer.delivered() == []
@@ -207,6 +270,7 @@ async def test_a_seek_while_partitions_are_revoked_is_no_crash(
     async def stop_flow() -> None:
         consumer.flow_active = False
 
+    await consumer.begin(tp0=5)
     monkeypatch.setattr(consumer, "seek_to_committed", refuse)
     consumer.fetches = [{TP0: fetched(5)}]
     consumer.before_fetch_returns = stop_flow
@@ -214,6 +278,7 @@ async def test_a_seek_while_partitions_are_revoked_is_no_crash(
 
 
 async def test_delivery_stops_when_the_generation_changes(consumer: QuietConsumer) -> None:
+    await consumer.begin(tp0=1, tp1=2)
     consumer.fetches = [{TP0: fetched(1), TP1: fetched(2)}]
     found = []
     async for tp, _ in consumer.getmany(0.1):
@@ -229,6 +294,7 @@ async def test_a_seek_rewinds_the_partitions_that_have_no_commit_yet(consumer: Q
 
 
 async def test_a_seek_forgets_what_was_in_flight(consumer: QuietConsumer) -> None:
+    await consumer.begin()
     consumer.fetches = [{TP0: fetched(0)}, {TP0: fetched(0, 1)}]
     before = await consumer.delivered()
     await consumer.perform_seek()
@@ -256,6 +322,7 @@ async def test_before_a_rebalance_the_open_epoch_is_made_durable(
         seen.append(f"epoch with {len(consumer._inflight[TP0])} in flight")
 
     monkeypatch.setattr(consumer.app.epochs, "commit", close)
+    await consumer.begin()
     consumer.fetches = [{TP0: fetched(0)}]
     await consumer.delivered()
     await consumer.wait_empty()
