@@ -15,6 +15,7 @@ from sinks.audit import Reach
 from sinks.ledger import NO_OFFSETS, Account, Offsets
 
 PAGE_EVENTS: Final = 100_000  # one query's work: some ten milliseconds
+NEW, UNSOUND, UNSEEN, SEEN = range(4)  # how urgent a look at a page is
 OTHER: Final = "other"
 UNKNOWN: Final = "unknown"  # whose a dead letter is cannot always be read
 
@@ -79,6 +80,7 @@ class Book:
     reaches: dict[int, Reach] = field(default_factory=dict)
     labels: set[str] = field(default_factory=set)
     _checked: int = 0
+    _seen_to: dict[int, int] = field(default_factory=dict)  # by partition, the highest page looked at
 
     def reach(self, found: Mapping[int, Reach]) -> None:
         """Take note of how far everything is; what was settled stays so, and pages that raw_events lost are gone."""
@@ -86,6 +88,7 @@ class Book:
             before = self.reaches.get(partition)
             if before is not None and before.end > now.end:  # recreated: its offsets are other events
                 self._forget(partition, before.end)
+                self._seen_to.pop(partition, None)
             elif before is not None:
                 now = now._replace(settled=max(now.settled, min(before.settled, now.end)))
             self.reaches[partition] = now
@@ -99,8 +102,8 @@ class Book:
                 start = max(low, number * self.page_events)
                 end = min(settled, (number + 1) * self.page_events)
                 if start < end:
-                    spans.append((self._urgency(partition, number, start, end), Span(partition, start, end)))
-        return [span for _, span in sorted(spans)]
+                    spans.append(Span(partition, start, end))
+        return sorted(spans, key=lambda span: (*self.urgency(span), span))
 
     def page(self, span: Span) -> Page | None:
         """What was found when this page was last looked at."""
@@ -117,7 +120,9 @@ class Book:
             counts.update({name: events for name, events in before.projects.items() if name[1] == "duplicate"})
         duplicates = None if account.lost else fingerprint(absent)
         page = Page(span.start, span.end, counts_of(account), counts, duplicates, self._checked)
-        self.pages[span.partition, span.start // self.page_events] = page
+        number = span.start // self.page_events
+        self.pages[span.partition, number] = page
+        self._seen_to[span.partition] = max(number, self._seen_to.get(span.partition, number))
         return page
 
     def total(self) -> Counter[str]:
@@ -142,13 +147,16 @@ class Book:
         settled = sum(reach.settled - reach.low for reach in self.reaches.values())
         return max(0, settled - sum(page.end - page.start for page in self.pages.values()))
 
-    def _urgency(self, partition: int, number: int, start: int, end: int) -> tuple[int, int]:
-        page = self.pages.get((partition, number))
+    def urgency(self, span: Span) -> tuple[int, int]:
+        """NEW, UNSOUND, UNSEEN or SEEN; and the order among these: as they came, but of the unseen the newest first."""
+        page = self.page(span)
         if page is None:
-            return (0 if number == (self.reaches[partition].settled - 1) // self.page_events else 2), -start
-        if page.end < end:
-            return 0, -start
-        return (1, 0) if not page.sound or page.start < start else (3, page.checked)
+            newest = (self.reaches[span.partition].settled - 1) // self.page_events
+            above = self._seen_to.get(span.partition, newest - 1) < span.start // self.page_events
+            return (NEW, span.start) if above else (UNSEEN, -span.start)
+        if page.end < span.end:
+            return NEW, span.start
+        return (UNSOUND, 0) if not page.sound or page.start < span.start else (SEEN, page.checked)
 
     def _forget(self, partition: int, low: int) -> None:
         for name in [name for name, page in self.pages.items() if name[0] == partition and page.end <= low]:
