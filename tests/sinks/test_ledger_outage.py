@@ -1,0 +1,66 @@
+"""Kafka and ClickHouse go away and come back while the ledger is kept: only its age tells; then it is up to date."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from docker.local.clickhouse import ClickHouseServer
+from docker.local.kafka import KafkaServer
+from tests.sinks.accounts import Accounts
+from tests.sinks.rig import Rig, Sink
+
+
+@pytest.fixture(scope="module")
+def own_clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
+    """A ClickHouse that these tests may end: the session's is shared."""
+    with ClickHouseServer(tmp_path_factory.mktemp("own-clickhouse")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    with KafkaServer(tmp_path_factory.mktemp("own-kafka"), heap_mb=512) as server:
+        yield server
+
+
+@pytest.fixture
+def accounts(
+    tmp_path: Path, own_kafka: KafkaServer, own_clickhouse: ClickHouseServer, unique_name: str
+) -> Iterator[Accounts]:
+    own_clickhouse.query(f"CREATE DATABASE {unique_name}")
+    rig = Rig.create(tmp_path, own_kafka, own_clickhouse, unique_name, f"{unique_name}_")
+    rig.found_group()
+    yield Accounts(rig)
+    rig.close()
+
+
+def shows(accounts: Accounts, sink: Sink, stored: int) -> None:
+    def found() -> tuple[float, float]:
+        outcome = sink.metric('tally_sinks_ledger_events{outcome="stored"}')
+        return outcome, sink.metric("tally_sinks_ledger_difference")
+
+    accounts.rig.wait_until(lambda: found() == (stored, 0), found)
+
+
+@pytest.mark.parametrize("which", ["own_kafka", "own_clickhouse"])
+def test_an_outage_ages_the_ledger_and_nothing_else(
+    accounts: Accounts, which: str, request: pytest.FixtureRequest
+) -> None:
+    accounts.accept(8)
+    accounts.hand_on(5)
+    sink = accounts.rig.sink("enriched_events", "dead_letters", sinks_ledger_interval_s=1, sinks_request_ms_max=2_000)
+    sink.start()
+    shows(accounts, sink, 5)
+    server = request.getfixturevalue(which)
+    server.kill()
+    accounts.rig.wait_until(lambda: "the ledger is not up to date" in sink.log_tail(200), sink.log_tail)
+    kept_at = sink.metric("tally_sinks_ledger_timestamp_seconds")
+    assert sink.metric('tally_sinks_ledger_events{outcome="stored"}') == 5
+    assert sink.metric("tally_sinks_ledger_difference") == 0
+    assert sink.get("/healthz")[0] == 200
+    server.start()
+    accounts.hand_on(8, *range(5))
+    shows(accounts, sink, 8)
+    assert sink.metric("tally_sinks_ledger_timestamp_seconds") > kept_at
+    assert sink.running
