@@ -85,6 +85,11 @@ class StreamsMetrics:
         self.restored = Gauge(
             "tally_streams_restored", "changelog records applied since the start", ["table"], registry=registry
         )
+        self.restore_remaining = Gauge(
+            "tally_streams_restore_remaining",
+            "changelog records that a restore under way has still to read",
+            registry=registry,
+        )
         self.lag_records = Gauge(
             "tally_streams_lag_records", "records not yet committed", ["topic", "partition"], registry=registry
         )

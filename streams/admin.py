@@ -50,6 +50,7 @@ class Observer:
         app, metrics = self._app, self._metrics
         metrics.oldest_chunk_seconds.set(app.epochs.oldest_seconds())
         metrics.recovering.set(int(app.in_recovery))
+        metrics.restore_remaining.set(max(0, app.tables.recovery.active_remaining_total()) if app.in_recovery else 0)
         for name, table in app.state_tables.items():
             count, size = sizes(table.store)
             metrics.states.labels(name).set(count)
