@@ -15,7 +15,7 @@ from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
 from docker.local.postgresql import PostgresServer
 from docker.local.prometheus import PrometheusServer
-from tests.pipeline import Pipeline
+from docker.local.services import Pipeline
 
 # A shared machine has no deadlines; CI repeats the same examples, so that a failure there is the change's own.
 settings.register_profile("local", deadline=None)

@@ -54,6 +54,12 @@ class Service(ServerProcess):
         """Status and body of a GET on the admin port. Raises `OSError` when nobody answers."""
         return _exchange(urllib.request.Request(f"http://{HOST}:{self.admin_port}{path}"))
 
+    def metric(self, sample: str) -> float:
+        """The value of one sample of /metrics, named with its labels; 0 when there is none."""
+        _, text = self.get("/metrics")
+        values = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(f"{sample} ")]
+        return float(values[0]) if values else 0.0
+
     @property
     def exit_code(self) -> int | None:
         """That of the last process started here; None while it runs; negative: the signal that ended it."""

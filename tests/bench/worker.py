@@ -84,9 +84,7 @@ class Worker:
 
     def metric(self, sample: str) -> float:
         """The value of one sample of /metrics, named with its labels; 0 when there is none."""
-        _, text = self.service.get("/metrics")
-        values = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(f"{sample} ")]
-        return float(values[0]) if values else 0.0
+        return self.service.metric(sample)
 
     def _written(self) -> tuple[int, int]:
         changelog = f"{self._group}-sessions-changelog"

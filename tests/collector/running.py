@@ -17,11 +17,11 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartiti
 from collector.projects_admin import project_record, write_project
 from docker.local import PROJECT_ROOT
 from docker.local.process import HOST, free_port
+from docker.local.services import Service, python
 from schemas.apply_topics import apply_topics
 from schemas.kafka import consumer_config
 from schemas.settings import Settings, to_environ
 from tests.collector.made import codec
-from tests.pipeline import Service, python
 
 TENANT = "0c9a3f52-6f0b-4a86-8f4c-3f2f6f1f4a22"
 

@@ -14,10 +14,10 @@ import pytest
 
 from docker.local.kafka import KafkaServer
 from docker.local.process import HOST, free_port
+from docker.local.services import Service
 from schemas.settings import to_environ
 from tests.collector.made import track
 from tests.collector.running import Running
-from tests.pipeline import Service
 
 
 def test_sigterm_answers_what_is_open_takes_no_more_and_exits_with_0(running: Running) -> None:

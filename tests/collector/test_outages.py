@@ -13,10 +13,10 @@ import pytest
 
 from docker.local.kafka import KafkaServer
 from docker.local.process import free_port
+from docker.local.services import Service
 from schemas.apply_topics import apply_topics
 from tests.collector.made import track
 from tests.collector.running import Running
-from tests.pipeline import Service
 
 ACK_WAIT_MS = 1_500
 

@@ -17,10 +17,10 @@ from clickhouse_driver import Client
 from docker.local import PROJECT_ROOT
 from docker.local.kafka import KafkaServer
 from docker.local.prometheus import PrometheusServer
+from docker.local.services import Pipeline
 from tests.dashboards.macros import Range, expand_promql, expand_sql
 from tests.dashboards.reading import CLICKHOUSE, PROMETHEUS, Query, queries, variables
 from tests.docker.grafana_server import DATABASE, GRAFANA_PASSWORD, GRAFANA_USER, ServerWithUsers
-from tests.pipeline import Pipeline
 
 RULE_FILES = [str(path) for path in sorted((PROJECT_ROOT / "docker" / "prometheus" / "rules").glob("*.yml"))]
 RATE_INTERVAL_S = 20

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.pipeline import Pipeline
+from docker.local.services import Pipeline
 
 
 def ask(shop: Pipeline, select: str, table: str, more: str = "1", tail: str = "") -> str:

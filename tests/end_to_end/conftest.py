@@ -1,12 +1,13 @@
 """One running pipeline for the module; each test has a project of its own in it."""
 
+import uuid
 from collections.abc import Iterator
 
 import pytest
 
 from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
-from tests.pipeline import Pipeline
+from docker.local.services import Pipeline
 
 
 @pytest.fixture(scope="module")
@@ -14,13 +15,17 @@ def running(
     kafka_server: KafkaServer, clickhouse_server: ClickHouseServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Pipeline]:
     """Collector, one worker and sinks, with the geo databases that tests of places need left out."""
-    clickhouse_server.query("CREATE DATABASE end_to_end")
+    # Each module's own, topics and tables alike: to the ledger, raw events of dropped tables would be lost.
+    name = f"end_to_end_{uuid.uuid4().hex[:8]}"
+    clickhouse_server.query(f"CREATE DATABASE {name}")
     home = tmp_path_factory.mktemp("pipeline")
-    names = {"database": "end_to_end", "topic_prefix": "end_to_end_"}
-    with Pipeline(home, kafka_server, clickhouse_server, **names, sinks_ledger_interval_s=1) as pipeline:
+    whole = Pipeline(
+        home, kafka_server, clickhouse_server, database=name, topic_prefix=f"{name}_", sinks_ledger_interval_s=1
+    )
+    with whole as pipeline:
         yield pipeline
         print(pipeline.logs())  # shown beside a failure, and only there
-    clickhouse_server.query("DROP DATABASE end_to_end SYNC")
+    clickhouse_server.query(f"DROP DATABASE {name} SYNC")
 
 
 @pytest.fixture

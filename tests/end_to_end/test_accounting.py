@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from docker.local.services import CommandFailedError, Pipeline
 from tests.end_to_end.asking import ask, lands
-from tests.pipeline import CommandFailedError, Pipeline
 
 
 def ledger(shop: Pipeline) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from docker.local.packages import fetch
+from docker.local.services import Pipeline
 from tests.end_to_end.asking import ask, lands
-from tests.pipeline import Pipeline
 
 # What the list has too little of: what matters to Kafka keys, Avro, RowBinary, JSON paths and our own keys.
 _OWN = [

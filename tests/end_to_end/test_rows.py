@@ -9,9 +9,9 @@ from segment.analytics.client import Client
 
 from docker.local.demo.senders import send_node
 from docker.local.packages import fetch
+from docker.local.services import Pipeline
 from docker.local.tools import require_tool
 from tests.end_to_end.asking import ask, lands, rows
-from tests.pipeline import Pipeline
 
 IPHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "

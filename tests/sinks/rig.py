@@ -11,11 +11,11 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
 from docker.local.process import free_port
+from docker.local.services import Service
 from schemas.apply_tables import apply_tables
 from schemas.kafka import producer_config
 from schemas.settings import Settings
 from sinks.plan import Plan, decode
-from tests.pipeline import Service
 from tests.sinks.records import codec
 
 WAIT_S = 60.0
@@ -39,12 +39,6 @@ class Sink(Service):
             assert time.monotonic() < give_up_at, self.log_tail()
             time.sleep(0.05)
         return code
-
-    def metric(self, sample: str) -> float:
-        """The value of one sample of /metrics, named with its labels; 0 when there is none."""
-        _, text = self.get("/metrics")
-        values = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(f"{sample} ")]
-        return float(values[0]) if values else 0.0
 
 
 class Rig:

@@ -162,7 +162,7 @@ def replayer(
 ) -> Replayer:
     redelivery = Redelivery(Ways(MemoryWriter(MemoryTable())), time.monotonic)
     sleep = (pauses if pauses is not None else []).append
-    return Replayer("http://127.0.0.1:9", write_keys or {}, producer, redelivery, 4.0, sleep)  # type: ignore[arg-type]
+    return Replayer("http://127.0.0.1:9", write_keys or {}, producer, redelivery, 4.0, sleep)
 
 
 def test_a_record_of_streams_goes_to_its_topic_under_its_own_key() -> None:

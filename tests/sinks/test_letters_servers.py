@@ -5,8 +5,8 @@ import subprocess
 import pytest
 
 from docker.local import PROJECT_ROOT
+from docker.local.services import python
 from schemas.settings import to_environ
-from tests.pipeline import python
 from tests.sinks.accounts import Accounts
 from tests.sinks.records import PROJECT, framed_all, session
 from tests.sinks.rig import Rig

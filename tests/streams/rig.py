@@ -45,12 +45,6 @@ class Worker(Service):
         self.home.mkdir(parents=True, exist_ok=True)
         self._spawn()
 
-    def metric(self, sample: str) -> float:
-        """The value of one sample of /metrics, named with its labels; 0 when there is none."""
-        _, text = self.get("/metrics")
-        values = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(f"{sample} ")]
-        return float(values[0]) if values else 0.0
-
 
 class Rig:
     """Topics with four partitions, a producer of raw events, and any number of workers."""
