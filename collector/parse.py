@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from collector.event import Raw
+from collector.event import Raw, replace_lone_surrogates
 from collector.salvage import Salvaged, salvage
 from collector.times import parse_time
 
@@ -133,11 +133,18 @@ def _sent_at(raw: bytes) -> int | None:
 
 
 def _context(raw: bytes) -> bytes:
-    """A context for all events; what is no JSON object, or an empty one, counts as none."""
+    """A context for all events, lone surrogates replaced; what is no JSON object, or an empty one, counts as none."""
     if raw[:1] != b"{" or not raw[1:-1].strip():
         return b""
+    if _is_object(raw):
+        return raw
+    mended = replace_lone_surrogates(raw)
+    return mended if _is_object(mended) else b""
+
+
+def _is_object(raw: bytes) -> bool:
     try:
         msgspec.json.decode(raw, type=dict[str, Raw])
     except (ValueError, RecursionError):
-        return b""
-    return raw
+        return False
+    return True

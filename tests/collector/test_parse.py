@@ -116,3 +116,8 @@ def test_any_bytes_are_a_batch_or_malformed(body: bytes) -> None:
         parse_single(body, key_wanted=True)
     except MalformedError:
         pass
+
+
+def test_a_lone_surrogate_in_a_batch_s_context_costs_nothing_but_itself() -> None:
+    sent = rb'{"batch":[{"type":"page"}],"context":{"title":"cut \ud83d","emoji":"\ud83d\ude00","locale":"de"}}'
+    assert parse_batch(sent).context == rb'{"title":"cut \ufffd","emoji":"\ud83d\ude00","locale":"de"}'
