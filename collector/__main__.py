@@ -44,7 +44,7 @@ from schemas.registry import open_ids
 from schemas.settings import Settings, SettingsError, load, to_environ
 
 _log = structlog.get_logger()
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 projects = typer.Typer(no_args_is_help=True, help="Projects and their write keys.")
 app.add_typer(projects, name="projects")
 

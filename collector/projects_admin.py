@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import string
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -15,6 +16,9 @@ from schemas.settings import Settings
 
 NAME_CHARS_MAX: Final = 100
 WRITE_KEY_CHARS_MAX: Final = 100
+# 190 bits, and nothing that a command line, a URL or a double click takes for something else.
+_KEY_ALPHABET: Final = string.ascii_letters + string.digits
+_KEY_CHARS: Final = 32
 _WAIT_S_MAX: Final = 10.0
 
 
@@ -96,7 +100,7 @@ def _new_record(now_ms: int) -> dict[str, Any]:
         "project_id": str(uuid.uuid4()),
         "tenant_id": str(uuid.uuid4()),
         "name": "",
-        "write_key": secrets.token_urlsafe(24),
+        "write_key": "".join(secrets.choice(_KEY_ALPHABET) for _ in range(_KEY_CHARS)),
         "allowed_origins": [],
         "settings": "{}",
         "created_at": now_ms,

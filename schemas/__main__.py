@@ -16,7 +16,7 @@ from schemas.findings import ApplyError, Finding, as_table
 from schemas.settings import PREFIX, Settings, SettingsError, load
 from schemas.topics import TOPICS
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 _PIPED_WIDTH = 240  # a pipe has no edge to wrap at
 
 

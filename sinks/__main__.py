@@ -50,7 +50,7 @@ EXIT_FAILED = 1
 EXIT_SETTINGS = 2
 EXIT_TABLE_UNFIT = 3
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 log = structlog.get_logger()
 
 

@@ -35,7 +35,7 @@ from streams.publisher import KafkaPublisher
 
 EXIT_CRASHED = 70
 EXIT_STUCK = 73
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 log = structlog.get_logger("streams")
 
 

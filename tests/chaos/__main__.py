@@ -26,7 +26,7 @@ _SUMMED: Final = (
     "kills", "accepted", "unsure", "stored", "lost", "doubled", "unknown", "sessions", "wrong_sessions", "identities",
     "wrong_identities", "dead_letters", "wrong_dead_letters", "wrong_answers", "repeats",
 )  # fmt: skip
-app = typer.Typer(add_completion=False, help=__doc__)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console(stderr=True, highlight=False)
 
 

@@ -101,3 +101,9 @@ def test_two_new_projects_have_nothing_in_common() -> None:
     first, second = (project_record(None, NOW, name="n") for _ in range(2))
     for field in ("project_id", "tenant_id", "write_key"):
         assert first[field] != second[field]
+
+
+def test_no_write_key_that_is_made_up_can_be_taken_for_an_option() -> None:
+    keys = {project_record(None, NOW, name="Shop")["write_key"] for _ in range(500)}
+    assert len(keys) == 500
+    assert all(key.isalnum() and key.isascii() for key in keys)
