@@ -14,6 +14,7 @@ from tests.chaos.site import Site, Slot
 Fault = Callable[["Harm"], None]
 _LOST_ANSWERS: Final = ("during_insert", "after_insert")
 _READY_S: Final = 120.0
+_FAILPOINT_S: Final = 15.0
 
 
 class RestartFailedError(AssertionError):
@@ -145,9 +146,10 @@ def _restart_sink_with(harm: Harm, failpoint: str) -> None:
     slot.once = {failpoints.VARIABLE: failpoint}
     harm.site.kill(slot)
     # Until it has come to its failpoint; not for ever, since with two sinks it may have nothing to write.
-    pid = slot.service.pid
-    give_up_at = time.monotonic() + 20.0
-    while time.monotonic() < give_up_at and slot.service.pid in (pid, None):
+    give_up_at = time.monotonic() + _FAILPOINT_S
+    started: int | None = None
+    while time.monotonic() < give_up_at and (started is None or slot.service.pid == started):
+        started = started or slot.service.pid
         time.sleep(0.2)
 
 
