@@ -10,9 +10,9 @@ from streams.state import applied_offset
 
 
 class ShardStore(Store):
-    """Keys and values as bytes: about 0.9 KB a session state, dictionaries included. Written by epochs, restored from the changelog.
+    """Keys and values as bytes: about 0.9 KB a session state, dictionaries included.
 
-    `shards[partition][key]` is the last durable value.
+    Written by epochs, restored from the changelog. `shards[partition][key]` is the last durable value.
     """
 
     def __post_init__(self) -> None:
