@@ -14,6 +14,7 @@ from sinks.writer import SinkError, Writer
 log = structlog.get_logger()
 
 _STALLED_S = 120.0  # longer than any one call of a round may block
+_SIGNALS_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,10 @@ class Service:
         for thread in threads:
             thread.start()
         self._started = True
-        self._stopping.wait()
+        # Handlers of signals run on this thread. A process that was suspended may be given its signal on another,
+        # which does not wake this one: it has to wake by itself.
+        while not self._stopping.wait(_SIGNALS_S):
+            pass
         give_up_at = time.monotonic() + self._stop_s_max
         for thread in threads:
             thread.join(max(0.0, give_up_at - time.monotonic()))

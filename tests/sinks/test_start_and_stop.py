@@ -1,5 +1,8 @@
 """When the sink starts, what it says when it cannot, and how it ends."""
 
+import os
+import signal
+
 from tests.sinks.records import framed
 from tests.sinks.rig import PARTITIONS, Rig
 
@@ -102,3 +105,16 @@ def test_all_topics_run_in_one_process_and_the_admin_port_tells_of_each(rig: Rig
     latency = 'tally_sinks_latency_seconds_count{topic="enriched_events"}'
     assert sink.metric(latency) == 1
     assert sink.terminate() == 0
+
+
+def test_a_sink_told_to_stop_while_it_was_suspended_ends_when_it_wakes_up(rig: Rig) -> None:
+    # The kernel gives the signal to any thread then; only Python's main thread acts on it.
+    sink = rig.sink("enriched_events", "sessions", "identities", "projects", "dead_letters")
+    for _ in range(3):
+        sink.start()
+        pid = sink.pid
+        assert pid is not None
+        sink.suspend()
+        os.kill(pid, signal.SIGTERM)
+        sink.resume()
+        assert sink.wait_ended() == 0
