@@ -33,7 +33,7 @@ run: setup ## start the real stack and the services, send events, show what land
 	@exec $(BIN)/python -m docker.local.demo $(if $(ONCE),--once)
 
 .PHONY: test
-test: lint packages ## everything CI runs: lint, types, contracts, unit, property and integration tests (10 to 15 minutes)
+test: lint packages ## everything CI runs: lint, types, contracts, unit, property and integration tests (20 to 25 minutes on two cores)
 	@echo "→ tests, on real servers"
 	@$(BIN)/python -m pytest -q
 
