@@ -69,7 +69,7 @@ bench: setup ## benchmarks: one JSON object a line, as ratios within this run
 	@$(BIN)/python -m tests.bench $(BENCH)
 
 .PHONY: chaos
-chaos: packages ## the proof: 1,000,000 events, over 100 kills, outages, suspensions, on real servers (half an hour)
+chaos: setup ## the proof: 1,000,000 events, over 100 kills, outages, suspensions, on real servers (half an hour)
 	@$(BIN)/python -m tests.chaos $(CHAOS)
 
 .PHONY: lock
