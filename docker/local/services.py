@@ -6,6 +6,7 @@ with Pipeline(home, kafka_server, clickhouse_server, database=…, topic_prefix=
 """
 
 import base64
+import http.client
 import json
 import os
 import signal
@@ -266,3 +267,6 @@ def _exchange(request: urllib.request.Request) -> tuple[int, str]:
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read().decode(errors="replace")
+    except http.client.HTTPException as error:
+        # Whoever answered was killed in the middle of it.
+        raise OSError(f"the answer broke off: {error!r}") from error
