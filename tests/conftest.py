@@ -37,6 +37,20 @@ def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clic
         yield server
 
 
+@pytest.fixture(scope="module")
+def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    """A Kafka that a module's tests may end: the session's is shared."""
+    with KafkaServer(tmp_path_factory.mktemp("own-kafka"), heap_mb=512) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def own_clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
+    """A ClickHouse that a module's tests may end: the session's is shared."""
+    with ClickHouseServer(tmp_path_factory.mktemp("own-clickhouse")) as server:
+        yield server
+
+
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     """A running PostgreSQL; drivers connect to `.dsn(database)`."""
@@ -100,7 +114,10 @@ def _home(tmp_path_factory: pytest.TempPathFactory, name: str) -> Path:
     return tmp_path_factory.mktemp(name)
 
 
-_SERVERS = {"kafka_server", "clickhouse_server", "postgres_server", "prometheus_server", "pipeline"}
+_SERVERS = {
+    "kafka_server", "own_kafka", "clickhouse_server", "own_clickhouse", "postgres_server", "prometheus_server",
+    "pipeline",
+}  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

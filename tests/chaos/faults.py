@@ -163,7 +163,10 @@ def _freeze(harm: Harm, kind: str) -> None:
     first, second = harm.site.of(kind)
     if not second.wanted:
         harm.site.want(second)
-        harm.site.wait_until(second.service.is_ready, f"{second.name} is ready", _READY_S)
+        # The other lane may scale down meanwhile: then nobody is to be waited for.
+        harm.site.wait_until(
+            lambda: second.service.is_ready() or not second.wanted, f"{second.name} is ready", _READY_S
+        )
         time.sleep(harm.chance.uniform(1.0, 3.0))  # it takes over some of the partitions
     with harm.site.freezing(harm.chance.choice((first, second))):
         time.sleep(harm.freeze_s)

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -120,19 +121,19 @@ class Run:
     def load_with_faults(self) -> None:
         """Until enough is accepted, enough was killed, and every fault was there."""
         self.clients.start()
-        lanes = [Lane("every fault", self._every), Lane("kills", self._kills)]
+        every, kills = lanes = Lane("every fault", self._every), Lane("kills", self._kills)
         started = told = time.monotonic()
         try:
-            while len(self.clients.accepted) < self.scale.events or not all(lane.is_over for lane in lanes[:1]):
+            while len(self.clients.accepted) < self.scale.events or not every.is_over:
                 if self.clients.failed or any(lane.error for lane in lanes):
                     break
                 time.sleep(0.2)
                 if time.monotonic() - told > _TELL_S:
                     told = time.monotonic()
                     now = " + ".join(lane.now for lane in lanes if lane.now and not lane.is_over)
-                    accepted, kills = len(self.clients.accepted), self.site.kills
-                    self.tell(f"{told - started:4.0f} s  {accepted:>9,} accepted  {kills:>3} kills  {now}")
-            while self.site.kills < self.scale.kills and not lanes[1].is_over and not self.clients.failed:
+                    accepted, killed = len(self.clients.accepted), self.site.kills
+                    self.tell(f"{told - started:4.0f} s  {accepted:>9,} accepted  {killed:>3} kills  {now}")
+            while self.site.kills < self.scale.kills and not kills.is_over and not self.clients.failed:
                 time.sleep(0.2)
         finally:
             for lane in lanes:
@@ -154,14 +155,9 @@ class Run:
 
     def _do(self, lane: Lane, fault: Fault, harm: Harm) -> None:
         lane.now = fault.__name__
-        if fault in _CALM:
-            with self._calm:
+        with self._calm if fault in KILLS or fault is rolling_restart else nullcontext():
+            if fault is rolling_restart:
                 self.site.wait_ready()
-                fault(harm)
-        elif fault in KILLS:
-            with self._calm:
-                fault(harm)
-        else:
             fault(harm)
         self.done[fault.__name__] += 1
 
@@ -176,9 +172,6 @@ class Run:
         self.site.settle(_SETTLE_S)
         self.tell("comparing")
         return judge(self.site.pipeline, self.clients, self.poison.written)
-
-
-_CALM: Final = frozenset({rolling_restart})
 
 
 def prove(

@@ -1,7 +1,6 @@
 """A short run of `make chaos`, with most of its faults; and that each safeguard, taken away, makes it red."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -35,23 +34,10 @@ SHORT: Final = Scale(
 )
 
 
-@pytest.fixture(scope="module")
-def mortal_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    """A broker that may be killed: the session's is shared."""
-    with KafkaServer(tmp_path_factory.mktemp("chaos-kafka"), heap_mb=512) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def mortal_clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
-    with ClickHouseServer(tmp_path_factory.mktemp("chaos-clickhouse")) as server:
-        yield server
-
-
 def test_whatever_is_killed_nothing_is_lost_and_nothing_doubled(
-    tmp_path: Path, mortal_kafka: KafkaServer, mortal_clickhouse: ClickHouseServer
+    tmp_path: Path, own_kafka: KafkaServer, own_clickhouse: ClickHouseServer
 ) -> None:
-    outcome = prove(tmp_path, mortal_kafka, mortal_clickhouse, "short", SEED, SHORT, tell=print)
+    outcome = prove(tmp_path, own_kafka, own_clickhouse, "short", SEED, SHORT, tell=print)
     print(outcome.figures())
     assert outcome.verdict.wrong == {}, outcome.verdict.explained()
     assert outcome.kills >= SHORT.kills
@@ -62,9 +48,9 @@ def test_whatever_is_killed_nothing_is_lost_and_nothing_doubled(
 
 @pytest.mark.parametrize("name", CONTROLS)
 def test_a_safeguard_taken_away_is_seen(
-    tmp_path: Path, mortal_kafka: KafkaServer, mortal_clickhouse: ClickHouseServer, name: str
+    tmp_path: Path, own_kafka: KafkaServer, own_clickhouse: ClickHouseServer, name: str
 ) -> None:
     control = CONTROLS[name]
     database = f"control_{list(CONTROLS).index(name)}"
-    outcome = prove(tmp_path, mortal_kafka, mortal_clickhouse, database, SEED, CONTROL_SCALE, sabotage=control.sabotage)
+    outcome = prove(tmp_path, own_kafka, own_clickhouse, database, SEED, CONTROL_SCALE, sabotage=control.sabotage)
     assert control.must_be_wrong in outcome.verdict.wrong, outcome.verdict.explained()

@@ -11,19 +11,6 @@ from tests.sinks.accounts import Accounts
 from tests.sinks.rig import Rig, Sink
 
 
-@pytest.fixture(scope="module")
-def own_clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
-    """A ClickHouse that these tests may end: the session's is shared."""
-    with ClickHouseServer(tmp_path_factory.mktemp("own-clickhouse")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    with KafkaServer(tmp_path_factory.mktemp("own-kafka"), heap_mb=512) as server:
-        yield server
-
-
 @pytest.fixture
 def accounts(
     tmp_path: Path, own_kafka: KafkaServer, own_clickhouse: ClickHouseServer, unique_name: str

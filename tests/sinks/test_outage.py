@@ -15,19 +15,6 @@ ROWS = 400
 PAD: dict[str, Any] = {"properties": f'{{"pad":"{"x" * 2000}"}}'}
 
 
-@pytest.fixture(scope="module")
-def own_clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
-    """A ClickHouse that these tests may end: the session's is shared."""
-    with ClickHouseServer(tmp_path_factory.mktemp("own-clickhouse")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    with KafkaServer(tmp_path_factory.mktemp("own-kafka"), heap_mb=512) as server:
-        yield server
-
-
 @pytest.fixture
 def outage(tmp_path: Path, own_kafka: KafkaServer, own_clickhouse: ClickHouseServer, unique_name: str) -> Iterator[Rig]:
     own_clickhouse.query(f"CREATE DATABASE {unique_name}")
