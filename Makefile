@@ -11,6 +11,8 @@ LOCK := docker/requirements-dev.lock
 PACKAGES := schemas collector streams sinks
 SOURCES := $(PACKAGES) docker tests
 UV := uv==0.13.9
+# They wait more than they work: three for two cores.
+WORKERS ?= 3
 
 .PHONY: help
 help: ## list the commands
@@ -33,9 +35,15 @@ run: setup ## start the real stack and the services, send events, show what land
 	@exec $(BIN)/python -m docker.local.demo $(if $(ONCE),--once)
 
 .PHONY: test
-test: lint packages ## everything CI runs: lint, types, contracts, unit, property and integration tests (20 to 25 minutes on two cores)
-	@echo "→ tests, on real servers"
-	@$(BIN)/python -m pytest -q
+ifdef ONLY
+test: packages ## everything CI runs: lint, types, contracts, all tests on real servers; ONLY="PATH [-k …]": those tests
+	@$(BIN)/python -m pytest -q $(ONLY)
+else
+test: lint packages
+	@echo "→ tests, on real servers: $(WORKERS) workers with servers of their own"
+	@failed=0; $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not alone" || failed=$$?; \
+	echo "→ tests that must be alone"; $(BIN)/python -m pytest -q -m alone || failed=$$?; exit $$failed
+endif
 
 .PHONY: packages
 packages: setup

@@ -23,10 +23,13 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "local")
 
 
+KAFKA_HEAP_MB = 384  # a worker of the parallel run may have two at once
+
+
 @pytest.fixture(scope="session")
 def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
     """A running Kafka; clients connect to `.bootstrap`."""
-    with KafkaServer(_home(tmp_path_factory, "kafka")) as server:
+    with KafkaServer(_home(tmp_path_factory, "kafka"), heap_mb=KAFKA_HEAP_MB) as server:
         yield server
 
 
@@ -40,7 +43,7 @@ def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clic
 @pytest.fixture(scope="module")
 def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
     """A Kafka that a module's tests may end: the session's is shared."""
-    with KafkaServer(tmp_path_factory.mktemp("own-kafka"), heap_mb=512) as server:
+    with KafkaServer(tmp_path_factory.mktemp("own-kafka"), heap_mb=KAFKA_HEAP_MB) as server:
         yield server
 
 
@@ -121,7 +124,31 @@ _SERVERS = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that asks for a server is an integration test; nobody has to remember the mark."""
+    """A test that asks for a server is an integration test; nobody has to remember the mark. Long files come first."""
     for item in items:
         if _SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.integration)
+    items.sort(key=_turn)
+
+
+# A parallel run hands out whole files; one that takes a minute and comes last would run alone.
+_LONGEST_FIRST = (
+    "tests/streams/test_workers.py",
+    "tests/chaos/",
+    "tests/collector/test_outages.py",
+    "tests/end_to_end/",
+    "tests/sinks/test_rebalance.py",
+    "tests/sinks/",
+    "tests/dashboards/test_panels.py",
+    "tests/collector/test_hostile_json.py",
+    "tests/collector/test_life.py",
+    "tests/local/",
+)
+
+
+def _turn(item: pytest.Item) -> int:
+    """Where a test's file stands in the order; those that are not listed keep theirs, after the others."""
+    for turn, path in enumerate(_LONGEST_FIRST):
+        if item.nodeid.startswith(path):
+            return turn
+    return len(_LONGEST_FIRST)

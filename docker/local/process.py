@@ -5,7 +5,6 @@ process's command line names `home`, so a pid that the system has given to anoth
 """
 
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -15,14 +14,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from docker.local.ports import HOST as HOST
+from docker.local.ports import free_port as free_port
 from docker.local.tools import require_tool
 
-HOST = "127.0.0.1"
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 20.0
 POLL_INTERVAL_S = 0.05
 LOG_TAIL_LINES = 20
-_FIRST_PORT = 12_000
 
 # PR_SET_PDEATHSIG fires when the *thread* that forked ends. One thread that lives as long as this process does every
 # fork, so that a server restarted from a worker thread does not die with that worker.
@@ -35,24 +34,6 @@ class ServerFailedError(RuntimeError):
     def __init__(self, name: str, reason: str, log_tail: str) -> None:
         super().__init__(f"{name} {reason}; its last log lines:\n{log_tail}")
         self.log_tail = log_tail
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody uses now, from below the range the kernel takes outgoing connections from.
-
-    A port from within that range could be taken by a client while its server restarts; a client that retries could even
-    connect to itself.
-    """
-    outgoing_from = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    for port in random.SystemRandom().sample(range(_FIRST_PORT, max(outgoing_from, _FIRST_PORT + 1000)), 100):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            return port
-    raise OSError("no free port found in 100 tries")
 
 
 def accepts_connections(port: int) -> bool:
@@ -173,12 +154,23 @@ class ServerProcess:
         return self.start(timeout_s)
 
     def log_tail(self, lines: int = LOG_TAIL_LINES) -> str:
-        """The last lines of the log since the last start."""
+        """The last lines of the log since the last start: for a person to read; a test asks `said`."""
         if not self.log_path.exists():
             return "(no log)"
-        with self.log_path.open("rb") as log:
-            log.seek(self._log_start)
-            return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
+        return "\n".join(self.log().splitlines()[-lines:])
+
+    def log(self) -> str:
+        """The whole log since the last start; empty when there is none."""
+        try:
+            with self.log_path.open("rb") as log:
+                log.seek(self._log_start)
+                return log.read().decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def said(self, text: str) -> int:
+        """How often `text` stands in the log since the last start."""
+        return self.log().count(text)
 
     def __enter__(self) -> Self:
         return self.start()

@@ -30,6 +30,7 @@ def bench(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.alone
 @pytest.mark.integration
 def test_wanted_lines_are_printed_once_each_and_written_to_the_file(tmp_path: Path) -> None:
     wanted = ["streams_vs_copy", "collector_requests_per_s"]

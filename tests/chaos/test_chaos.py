@@ -13,6 +13,8 @@ from tests.chaos.controls import CONTROLS
 from tests.chaos.controls import SCALE as CONTROL_SCALE
 from tests.chaos.proof import Scale, prove
 
+pytestmark = pytest.mark.timeout(600)
+
 SEED: Final = int(os.environ.get("TALLY_TEST_SEED", "20261124"))
 SHORT: Final = Scale(
     events=20_000,
@@ -34,6 +36,7 @@ SHORT: Final = Scale(
 )
 
 
+@pytest.mark.alone
 def test_whatever_is_killed_nothing_is_lost_and_nothing_doubled(
     tmp_path: Path, own_kafka: KafkaServer, own_clickhouse: ClickHouseServer
 ) -> None:

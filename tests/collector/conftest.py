@@ -97,10 +97,3 @@ def running(tmp_path: Path, kafka_server: KafkaServer, topic_prefix: str) -> Ite
     collector = Running(tmp_path / "collector", kafka_server.bootstrap, topic_prefix).prepare()
     with collector.service:
         yield collector
-
-
-@pytest.fixture(scope="module")
-def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    """A Kafka that the tests of one module may suspend and kill."""
-    with KafkaServer(tmp_path_factory.mktemp("own_kafka")) as server:
-        yield server

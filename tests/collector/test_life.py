@@ -86,7 +86,7 @@ def test_metrics_tell_what_was_taken(running: Running) -> None:
 @pytest.fixture
 def several(tmp_path: Path, kafka_server: KafkaServer, topic_prefix: str) -> Iterator[Running]:
     """Two processes on one port."""
-    overrides = {"collector_processes": 2, "collector_admin_port": free_port()}
+    overrides = {"collector_processes": 2, "collector_admin_port": free_port(2)}
     collector = Running(tmp_path / "collector", kafka_server.bootstrap, topic_prefix, **overrides).prepare()
     second = Service("collector", tmp_path / "second", collector.settings, collector.settings.collector_admin_port + 1)
     with collector.service:

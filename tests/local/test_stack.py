@@ -1,7 +1,6 @@
 """The local stack: real servers that survive what a test does to them."""
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import fastavro
@@ -14,19 +13,6 @@ from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
 from docker.local.postgresql import PostgresServer
 from docker.local.prometheus import PrometheusServer
-
-
-@pytest.fixture(scope="module")
-def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    """A Kafka that these tests may crash: the session's is shared."""
-    with KafkaServer(tmp_path_factory.mktemp("own-kafka"), heap_mb=512) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def own_clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
-    with ClickHouseServer(tmp_path_factory.mktemp("own-clickhouse")) as server:
-        yield server
 
 
 def create_topic(server: KafkaServer, topic: str) -> None:
