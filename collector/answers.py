@@ -47,10 +47,13 @@ _date_line: Final = DateLine()
 class Answer(web.StreamResponse):
     """An answer whose bytes are made once and sent any number of times: `extra` headers vary, the rest does not."""
 
-    def __init__(self, status: int, body: bytes = b"", content_type: str = JSON, headers: str = "") -> None:
+    def __init__(
+        self, status: int, body: bytes = b"", content_type: str = JSON, headers: str = "", vary: str = "Origin"
+    ) -> None:
         super().__init__(status=status)
         length = "" if status == 204 else f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
-        self._head = f"HTTP/1.1 {status} {_REASONS[status]}\r\n{length}{headers}".encode()
+        # Vary stands also in answers to requests without an Origin: a cache must not give those to a page.
+        self._head = f"HTTP/1.1 {status} {_REASONS[status]}\r\n{length}Vary: {vary}\r\n{headers}".encode()
         self._tail = b"\r\n" + body
         self._keep_alive = True
 

@@ -12,12 +12,12 @@ from aiohttp import HttpVersion11, hdrs
 from aiohttp.web_protocol import RequestPayloadError
 from multidict import istr
 
-from collector.addresses import TrustedProxies
 from collector.answers import Answer
 from collector.authenticate import Credentials, find_project, require_project
 from collector.body import GZIP_MAGIC, BodyReader, decompress
-from collector.cors import PREFLIGHT, origin_headers
+from collector.cors import origin_headers, preflight
 from collector.counts import Counts
+from collector.forwarded import TrustedProxies
 from collector.intake import Intake, Origin, Pending
 from collector.pixel import GIF, event_of_query
 from collector.projects import ProjectDirectory
@@ -26,6 +26,7 @@ from collector.refusals import Refusal, Refusals, RefusedRequest
 from collector.request import Headers, Request, header_text
 from collector.routes import PIXELS, Route, Takes, find_post, find_settings_key
 from collector.source_settings import settings_answer
+from collector.whereabouts import Finder
 from schemas.settings import Settings
 
 _log: Final = structlog.get_logger()
@@ -34,7 +35,6 @@ _CONTENT_ENCODING: Final = hdrs.CONTENT_ENCODING
 _ORIGIN: Final = hdrs.ORIGIN
 _USER_AGENT: Final = hdrs.USER_AGENT
 _X_WRITE_KEY: Final = istr("X-Write-Key")
-_X_FORWARDED_FOR: Final = istr("X-Forwarded-For")
 _OTHER: Final = "other"
 _SUCCESS: Final = Answer(200, b'{"success":true}')
 
@@ -50,7 +50,8 @@ class Collector:
         self._intake = intake
         self._counts = counts
         self._refusals = Refusals(settings.collector_retry_after_s)
-        self._proxies = TrustedProxies(settings.collector_trusted_proxies)
+        self._proxies = TrustedProxies(settings.collector_trusted_proxies, settings.collector_address_headers)
+        self._finder = Finder(settings.collector_public_url, self._proxies)
         self._body_bytes_max = settings.collector_body_bytes_max
         self._inflight_bytes_max = settings.collector_inflight_bytes_max
         self._bodies = BodyReader(
@@ -75,8 +76,6 @@ class Collector:
                 name, answer = await self._answer_others(request, path, query)
         except RefusedRequest as refused:
             answer = self._refusals.answer(refused.refusal, refused.message)
-            if refused.refusal is Refusal.ORIGIN_NOT_ALLOWED:
-                page = None
         except RequestPayloadError as error:
             answer = self._refusals.answer(Refusal.MALFORMED, f"malformed body: {error}").closing()
         except ConnectionError:
@@ -120,7 +119,7 @@ class Collector:
             raise RefusedRequest(Refusal.OVERLOADED)
 
     def _origin(self, request: Request, headers: Headers, credentials: Credentials) -> Origin:
-        address = self._proxies.client_address(request.peer, headers.getall(_X_FORWARDED_FOR, ()))
+        address = self._proxies.client_address(request.peer, headers)
         return Origin(credentials, address, header_text(headers.get(_USER_AGENT, "")), headers.get(_ORIGIN))
 
     async def _settle(self, pending: Pending) -> None:
@@ -136,7 +135,7 @@ class Collector:
         if method == hdrs.METH_HEAD:
             return _OTHER, self._refusals.answer(Refusal.METHOD_NOT_ALLOWED).without_body()
         if method == hdrs.METH_OPTIONS:
-            return "preflight", self._preflight(request, query)
+            return "preflight", preflight(request.headers)
         if method == hdrs.METH_GET:
             if path in PIXELS:
                 return "pixel", await self._collect_pixel(request, PIXELS[path], query)
@@ -144,16 +143,6 @@ class Collector:
                 return "settings", self._source_settings(request, write_key)
         is_known = path in PIXELS or find_post(path) is not None or find_settings_key(path) is not None
         raise RefusedRequest(Refusal.METHOD_NOT_ALLOWED if is_known else Refusal.NOT_FOUND)
-
-    def _preflight(self, request: Request, query: str) -> Answer:
-        """A preflight carries no Authorization: without a key in the query, every project is asked."""
-        self._require_projects()
-        page = request.headers.get(_ORIGIN, "")
-        write_key = _query_value(query, "writeKey")
-        project = self._directory.by_key(write_key) if write_key else None
-        if not (project.allows(page) if project else self._directory.allows_somewhere(page)):
-            raise RefusedRequest(Refusal.ORIGIN_NOT_ALLOWED)
-        return PREFLIGHT
 
     async def _collect_pixel(self, request: Request, route: Route, query: str) -> Answer:
         self._require_capacity()
@@ -167,7 +156,7 @@ class Collector:
         self._require_projects()
         credentials = Credentials(None, write_key, None)
         require_project(self._directory, find_project(self._directory, credentials), credentials, None)
-        return settings_answer(write_key, header_text(request.headers.get(hdrs.HOST, "")))
+        return settings_answer(write_key, self._finder.find(request.peer, request.headers))
 
 
 def _query_value(query: str, name: str) -> str | None:

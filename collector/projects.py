@@ -65,10 +65,6 @@ class ProjectDirectory:
         """The project of a whole `Authorization: Basic …` header, as SDKs write it: nothing is decoded."""
         return self._by_authorization.get(header)
 
-    def allows_somewhere(self, origin: str) -> bool:
-        """Whether any project allows the origin: all that a preflight, which carries no key, can be asked."""
-        return any(project.allows(origin) for project in self._by_key.values())
-
     def all(self) -> list[Project]:
         """Every project, in the order of their names."""
         return sorted(self._by_key.values(), key=lambda project: (project.name, project.write_key))

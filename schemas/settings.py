@@ -72,7 +72,19 @@ class Settings(BaseModel):
     )
     collector_keepalive_s: Positive = Field(75, description="idle connections are closed after this")
     collector_stop_ms_max: Positive = Field(20_000, description="longest drain on SIGTERM")
-    collector_trusted_proxies: str = Field("", description="CIDRs, comma separated, whose X-Forwarded-For is believed")
+    collector_trusted_proxies: str = Field(
+        "", description="CIDRs of proxies, comma separated, that are believed about addresses, scheme and host"
+    )
+    collector_address_headers: str = Field(
+        "x-forwarded-for,forwarded,x-real-ip,cf-connecting-ip",
+        pattern=r"^ *[A-Za-z][A-Za-z0-9-]* *(, *[A-Za-z][A-Za-z0-9-]* *)*$",
+        description="where trusted proxies put the visitor's address; the first header that has one counts",
+    )
+    collector_public_url: str = Field(
+        "",
+        pattern=r"^(https?://[^\s/?#@\"<>\\]+(/[^\s?#\"<>\\]*)?)?$",
+        description="where browsers find the collector (https://events.example.com); unset: as they asked for it",
+    )
     collector_timestamp_past_s_max: Positive = Field(365 * 86400, description="older timestamps become received_at")
     collector_timestamp_future_s_max: Positive = Field(3600, description="timestamps further ahead become received_at")
 
