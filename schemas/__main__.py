@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from schemas import evolution, registry
-from schemas.apply_tables import apply_tables, check_tables
-from schemas.apply_topics import apply_topics, check_topics, partitions
+from schemas.apply_tables import apply_tables, check_tables, plan_tables
+from schemas.apply_topics import apply_topics, check_topics, partitions, plan_topics
 from schemas.findings import ApplyError, Finding, as_table
 from schemas.settings import PREFIX, Settings, SettingsError, load
 from schemas.topics import TOPICS
@@ -55,10 +55,16 @@ def _report(steps: Sequence[Callable[[Settings], list[Finding]]]) -> None:
 @app.command()
 def apply(
     topics: Annotated[bool, typer.Option(help="create and configure topics")] = True,
-    tables: Annotated[bool, typer.Option(help="create tables and add columns")] = True,
+    tables: Annotated[bool, typer.Option(help="create tables, migrate them and add columns")] = True,
+    plan: Annotated[bool, typer.Option("--plan", help="say what would be done, do nothing")] = False,
 ) -> None:
-    """Create what is missing; safe to repeat. Exits 1 when something differs that must not be changed silently."""
-    _report([step for step, wanted in ((apply_topics, topics), (apply_tables, tables)) if wanted])
+    """Create what is missing, migrate, add what lacks; safe to repeat and to interrupt.
+
+    What an operator added or made larger (columns, views, longer retention, more partitions) is told and left alone.
+    Exits 1 when something differs that must not be changed silently.
+    """
+    steps = (plan_topics, plan_tables) if plan else (apply_topics, apply_tables)
+    _report([step for step, wanted in zip(steps, (topics, tables), strict=True) if wanted])
 
 
 @app.command()
@@ -77,7 +83,8 @@ def show_topics() -> None:
     table = Table("topic", "key", "partitions", "cleanup", "kept", "producers", "consumers", box=None)
     settings = _settings()
     for topic in TOPICS.values():
-        kept = "for ever" if topic.retention_ms is None else f"{topic.retention_ms // 86_400_000} days"
+        days = topic.days(settings)
+        kept = "for ever" if days is None else f"{days} days"
         count = str(partitions(topic, settings))
         table.add_row(
             topic.name, topic.key, count, topic.cleanup, kept, ", ".join(topic.producers), ", ".join(topic.consumers)

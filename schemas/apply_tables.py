@@ -1,6 +1,7 @@
 """Make ClickHouse's tables what `ddl/clickhouse` says; safe to repeat, and says what it did.
 
-Nothing is ever dropped or converted: what lacks is added, everything else that differs is reported.
+Nothing is ever dropped or converted by comparing: what lacks is added, what an operator added is a note, everything
+else that differs is reported. What no comparison finds is a numbered migration (`schemas.migrations`).
 """
 
 import uuid
@@ -13,12 +14,20 @@ from clickhouse_driver import Client
 from clickhouse_driver.errors import Error, ServerException
 
 from schemas.findings import ApplyError, Finding, Verdict
+from schemas.migrations import apply_migrations, check_migrations, plan_migrations, read_migrations
 from schemas.settings import Settings
 from schemas.table_shape import Differences, compare, exists, read_shape, read_view
 
 _DDL: Final = resources.files("schemas") / "ddl" / "clickhouse"
 TABLES: Final = ("events", "sessions", "identities", "projects", "conversations", "dead_letters")
 VIEWS: Final = ("sessions_current", "events_resolved")
+_RETENTION: Final = {
+    "events": "table_events_days",
+    "sessions": "table_events_days",
+    "dead_letters": "table_dead_letters_days",
+}
+_KEPT: Final = "INTERVAL 2 YEAR"
+_SCRATCH: Final = "^_contract_[a-z_]+_[0-9a-f]{12}$"
 _CONNECT_S: Final = 5
 
 
@@ -34,29 +43,64 @@ def clickhouse(settings: Settings, database: str | None = None) -> Client:
     )
 
 
-def statement(name: str) -> str:
-    """The statement of `ddl/clickhouse/<name>.sql`, without its line comments."""
+def statement(name: str, days: int | None = None) -> str:
+    """The statement of `ddl/clickhouse/<name>.sql`, without its line comments.
+
+    days: how long a row is kept; None: two years.
+    """
     lines = (_DDL / f"{name}.sql").read_text("utf-8").splitlines()
-    return "\n".join(line for line in lines if not line.strip().startswith("--")).strip("; \n")
+    text = "\n".join(line for line in lines if not line.strip().startswith("--")).strip("; \n")
+    return text if days is None else text.replace(_KEPT, f"INTERVAL {days} DAY", 1)
 
 
 def check_tables(settings: Settings) -> list[Finding]:
     """Compare the tables with the contract. Raises ApplyError when ClickHouse is away."""
-    with _connected(settings, "default") as client:
-        databases = {name for (name,) in client.execute("SELECT name FROM system.databases")}
-        if settings.clickhouse_database not in databases:
-            return [Finding(Verdict.MISSING, f"database {settings.clickhouse_database}")]
+    if not _has_database(settings):
+        return [Finding(Verdict.MISSING, f"database {settings.clickhouse_database}")]
     with _connected(settings) as client:
-        tables = [_inspect_table(client, table)[0] for table in TABLES]
-        return tables + [_inspect_view(client, view) for view in VIEWS]
+        tables = [_inspect_table(client, table, settings)[0] for table in TABLES]
+        migrations = check_migrations(client, read_migrations())
+        return [migrations, *tables, *(_inspect_view(client, view) for view in VIEWS)]
+
+
+def plan_tables(settings: Settings) -> list[Finding]:
+    """What `apply_tables` would do now, doing nothing. Raises ApplyError when ClickHouse is away."""
+    if not _has_database(settings):
+        names = (f"database {settings.clickhouse_database}", *(f"table {name}" for name in TABLES))
+        return [Finding(Verdict.TO_CREATE, name) for name in (*names, *(f"view {view}" for view in VIEWS))]
+    with _connected(settings) as client:
+        tables = [_plan_table(client, table, settings) for table in TABLES]
+        fresh = all(finding.verdict is Verdict.TO_CREATE for finding in tables)
+        migrations = [] if fresh else [plan_migrations(client, read_migrations())]
+        return [*migrations, *tables, *(_plan_view(client, view) for view in VIEWS)]
 
 
 def apply_tables(settings: Settings) -> list[Finding]:
-    """Create the database and what lacks in it. Raises ApplyError when ClickHouse is away."""
+    """Create the database and what lacks in it, and migrate. Raises ApplyError when ClickHouse is away or refuses."""
     with _connected(settings, "default") as client:
         client.execute(f"CREATE DATABASE IF NOT EXISTS {settings.clickhouse_database}")
     with _connected(settings) as client:
-        return [_settle_table(client, table) for table in TABLES] + [_settle_view(client, view) for view in VIEWS]
+        drop_old_scratch(client)
+        created = [table for table in TABLES if not exists(client, table)]
+        for table in created:
+            client.execute(statement(table, _days(table, settings)))
+        migrations = apply_migrations(client, read_migrations(), fresh=len(created) == len(TABLES))
+        tables = [
+            Finding(Verdict.CREATED, f"table {table}") if table in created else _settle_table(client, table, settings)
+            for table in TABLES
+        ]
+        return [migrations, *tables, *(_settle_view(client, view) for view in VIEWS)]
+
+
+def _has_database(settings: Settings) -> bool:
+    with _connected(settings, "default") as client:
+        databases = {name for (name,) in client.execute("SELECT name FROM system.databases")}
+    return settings.clickhouse_database in databases
+
+
+def _days(table: str, settings: Settings) -> int | None:
+    """For how many days a table keeps its rows; None: as its DDL says."""
+    return getattr(settings, _RETENTION[table]) if table in _RETENTION else None
 
 
 @contextmanager
@@ -72,29 +116,39 @@ def _connected(settings: Settings, database: str | None = None) -> Iterator[Clie
             raise ApplyError(f"{where} cannot be reached: {error or 'the connection was closed'}") from None
 
 
-def _inspect_table(client: Client, table: str) -> tuple[Finding, Differences]:
+def _inspect_table(client: Client, table: str, settings: Settings) -> tuple[Finding, Differences]:
     subject = f"table {table}"
     if not exists(client, table):
-        return Finding(Verdict.MISSING, subject), Differences({}, ())
-    with _scratch(client, table) as scratch:
+        return Finding(Verdict.MISSING, subject), Differences()
+    with _scratch(client, table, _days(table, settings)) as scratch:
         differences = compare(read_shape(client, scratch), read_shape(client, table))
-    verdict = Verdict.DIFFERS if differences.lacking or differences.conflicts else Verdict.OK
+    verdict = Verdict.NOTE if differences.notes else Verdict.OK
+    if differences.lacking or differences.conflicts:
+        verdict = Verdict.DIFFERS
     return Finding(verdict, subject, str(differences)), differences
 
 
-def _settle_table(client: Client, table: str) -> Finding:
-    finding, differences = _inspect_table(client, table)
+def _plan_table(client: Client, table: str, settings: Settings) -> Finding:
+    finding, differences = _inspect_table(client, table, settings)
     if finding.verdict is Verdict.MISSING:
-        client.execute(statement(table))
-        return Finding(Verdict.CREATED, finding.subject)
+        return Finding(Verdict.TO_CREATE, finding.subject, f"schemas/ddl/clickhouse/{table}.sql")
+    if not differences.lacking:
+        return finding
+    commands = [f"ALTER TABLE {table} {command}" for command in differences.lacking.values()]
+    verdict = Verdict.DIFFERS if differences.conflicts else Verdict.TO_ALTER
+    return Finding(verdict, finding.subject, "; ".join((*commands, *differences.conflicts, *differences.notes)))
+
+
+def _settle_table(client: Client, table: str, settings: Settings) -> Finding:
+    finding, differences = _inspect_table(client, table, settings)
     if not differences.lacking:
         return finding
     for command in differences.lacking.values():
         client.execute(f"ALTER TABLE {table} {command}")
     added = "added " + ", ".join(differences.lacking)
-    after, _ = _inspect_table(client, table)
+    after, left = _inspect_table(client, table, settings)
     if after.settled:
-        return Finding(Verdict.ALTERED, finding.subject, added)
+        return Finding(Verdict.ALTERED, finding.subject, ", ".join((added, *left.notes)))
     return Finding(after.verdict, finding.subject, f"{added}, but {after.detail}")
 
 
@@ -105,6 +159,14 @@ def _inspect_view(client: Client, view: str) -> Finding:
     with _scratch(client, view) as scratch:
         same = read_view(client, scratch) == read_view(client, view)
     return Finding(Verdict.OK, subject) if same else Finding(Verdict.DIFFERS, subject, "not the contract's query")
+
+
+def _plan_view(client: Client, view: str) -> Finding:
+    finding = _inspect_view(client, view)
+    if finding.settled:
+        return finding
+    verdict = Verdict.TO_CREATE if finding.verdict is Verdict.MISSING else Verdict.TO_ALTER
+    return Finding(verdict, finding.subject, f"CREATE OR REPLACE by schemas/ddl/clickhouse/{view}.sql")
 
 
 def _settle_view(client: Client, view: str) -> Finding:
@@ -118,11 +180,22 @@ def _settle_view(client: Client, view: str) -> Finding:
 
 
 @contextmanager
-def _scratch(client: Client, name: str) -> Iterator[str]:
+def _scratch(client: Client, name: str, days: int | None = None) -> Iterator[str]:
     """An empty table or a view made of the DDL of `name`: the contract in ClickHouse's own spelling."""
     scratch = f"_contract_{name}_{uuid.uuid4().hex[:12]}"  # two checks at once must not meet
-    client.execute(statement(name).replace(f"IF NOT EXISTS {name}", scratch, 1))
+    client.execute(statement(name, days).replace(f"IF NOT EXISTS {name}", scratch, 1))
     try:
         yield scratch
     finally:
         client.execute(f"DROP TABLE {scratch} SYNC")
+
+
+def drop_old_scratch(client: Client, older_than_s: int = 3600) -> None:
+    """Remove what a check that was killed left behind; none takes an hour."""
+    rows = client.execute(
+        "SELECT name FROM system.tables WHERE database = currentDatabase() AND match(name, %(form)s) "
+        "AND metadata_modification_time < now() - %(age)s",
+        {"form": _SCRATCH, "age": older_than_s},
+    )
+    for (name,) in rows:
+        client.execute(f"DROP TABLE IF EXISTS {name} SYNC")

@@ -47,6 +47,20 @@ class Settings(BaseModel):
     )
     admin_host: str = Field("127.0.0.1", description="address of the admin ports: /healthz /readyz /metrics")
 
+    # --- how long things are kept: `python -m schemas apply` lengthens to these and never shortens
+    topic_events_days: Positive = Field(
+        7,
+        description="days that Kafka keeps raw_events, enriched_events and identity_claims: how far back a replay goes",
+    )
+    topic_sessions_days: Positive = Field(30, description="days that Kafka keeps a session after its last change")
+    topic_dead_letters_days: Positive = Field(30, description="days that Kafka keeps dead_letters")
+    table_events_days: Positive | None = Field(
+        None, description="days that the tables events and sessions keep a row; unset: two years"
+    )
+    table_dead_letters_days: Positive | None = Field(
+        None, description="days that the table dead_letters keeps a row; unset: two years"
+    )
+
     # --- collector
     collector_host: str = Field("127.0.0.1", description="address the collector listens on")
     collector_port: Port = Field(8080, description="HTTP port of the collector")

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from clickhouse_driver import Client
 
 _SETTING: Final = re.compile(r"(\w+) = ('(?:[^'\\]|\\.)*'|[^,\s]+)")
+_DAYS_OF: Final = {"Day": 1, "Week": 7, "Month": 30.4375, "Quarter": 91.3125, "Year": 365.25}
+_TTL: Final = re.compile(rf"toDateTime\(\w+\) \+ toInterval({'|'.join(_DAYS_OF)})\((\d+)\)")
 _ENGINE: Final = re.compile(r"(?:Replicated|Shared)?(\w+)(?:\((.*?)\))?(?: |$)")
 
 
@@ -21,18 +23,23 @@ class TableShape:
     indexes: Mapping[str, str]
     settings: Mapping[str, str]
     layout: Mapping[str, str]
-    has_ttl: bool
+    ttl: str
 
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """`lacking`: each text with the command that adds it. `conflicts`: what nobody may change silently."""
+    """How a table differs from the contract.
 
-    lacking: Mapping[str, str]
-    conflicts: tuple[str, ...]
+    lacking: each text with the command that adds it. conflicts: what nobody may change silently. notes: what an
+    operator added, or keeps longer; it stays.
+    """
+
+    lacking: Mapping[str, str] = field(default_factory=dict)
+    conflicts: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return ", ".join((*(f"lacks {what}" for what in self.lacking), *self.conflicts))
+        return ", ".join((*(f"lacks {what}" for what in self.lacking), *self.conflicts, *self.notes))
 
 
 def exists(client: Client, table: str) -> bool:
@@ -74,7 +81,7 @@ def read_shape(client: Client, table: str) -> TableShape:
             "partition key": partition_key,
             "sorting key": sorting_key,
         },
-        has_ttl=" TTL " in body,
+        ttl=body.partition(" TTL ")[2],
     )
 
 
@@ -96,11 +103,33 @@ def compare(wanted: TableShape, actual: TableShape) -> Differences:
         *_changed("projection ", wanted.projections, actual.projections),
         *_changed("index ", wanted.indexes, actual.indexes),
         *_changed("", wanted.layout, actual.layout),
-        *(f"{name} is not in the contract" for name in actual.columns if name not in wanted.columns),
     ]
-    if wanted.has_ttl and not actual.has_ttl:
-        conflicts.append("has no TTL: rows would be kept for ever")
-    return Differences(lacking, tuple(conflicts))
+    notes = [f"column {name} is the operator's own" for name in actual.columns if name not in wanted.columns]
+    longer, note = _compare_ttl(wanted.ttl, actual.ttl)
+    return Differences(lacking | longer, tuple(conflicts), (*notes, *note))
+
+
+def days_kept(ttl: str) -> float | None:
+    """For how many days a TTL expression keeps a row; None when it is of another form than the contract's."""
+    match = _TTL.fullmatch(ttl)
+    return int(match[2]) * _DAYS_OF[match[1]] if match else None
+
+
+def _compare_ttl(wanted: str, actual: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What makes rows live as long as the contract says, and what to tell of a table that keeps them longer."""
+    if wanted == actual:
+        return {}, ()
+    if not wanted:
+        return {}, (f"rows expire by TTL {actual}, the contract keeps them for ever",)
+    if not actual:
+        return {}, ("has no TTL: rows are kept for ever",)
+    asked, found = days_kept(wanted), days_kept(actual)
+    if asked is None or found is None:
+        return {}, (f"has a TTL of its own: {actual}",)
+    if found > asked - 1:  # two years are 730 or 731 days
+        shorten = f"ALTER TABLE … MODIFY TTL {wanted}"
+        return {}, (f"keeps rows for {found:g} days, settings say {asked:g}: left; to delete the rest, {shorten}",)
+    return {f"TTL {wanted} (has {actual})": f"MODIFY TTL {wanted}"}, ()
 
 
 def read_view(client: Client, view: str) -> tuple[Any, ...]:

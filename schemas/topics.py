@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from schemas.settings import Settings
+
+FOR_EVER: Final = -1  # Kafka's retention.ms
 _DAY_MS: Final = 24 * 3600 * 1000
 
 
@@ -14,7 +17,7 @@ _DAY_MS: Final = 24 * 3600 * 1000
 class Topic:
     """One topic and its schema, which is `schemas/avro/<name>.avsc`.
 
-    partitions: None means `settings.partitions`; retention_ms: None means for ever.
+    partitions: None means `settings.partitions`. retention: the setting that says for how many days; None: for ever.
     """
 
     name: str
@@ -22,14 +25,19 @@ class Topic:
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
     cleanup: str = "delete"
-    retention_ms: int | None = None
+    retention: str | None = None
     partitions: int | None = None
     config: Mapping[str, str] = field(default_factory=dict)
 
-    def broker_config(self) -> dict[str, str]:
+    def days(self, settings: Settings) -> int | None:
+        """For how many days Kafka keeps a record, None: for ever."""
+        return None if self.retention is None else int(getattr(settings, self.retention))
+
+    def broker_config(self, settings: Settings) -> dict[str, str]:
         """Topic-level configuration as Kafka's admin API takes it."""
-        retention = -1 if self.retention_ms is None else self.retention_ms
-        config = {"cleanup.policy": self.cleanup, "retention.ms": str(retention), "max.message.bytes": str(2 * 2**20)}
+        days = self.days(settings)
+        kept_ms = FOR_EVER if days is None else days * _DAY_MS
+        config = {"cleanup.policy": self.cleanup, "retention.ms": str(kept_ms), "max.message.bytes": str(2 * 2**20)}
         if "compact" in self.cleanup:
             # A paused worker may write an old state after the new owner did. Restoring keeps the larger offset of the
             # two, which needs both to be still there: no compaction for an hour.
@@ -41,23 +49,30 @@ TOPICS: Final[Mapping[str, Topic]] = {
     topic.name: topic
     for topic in (
         Topic("projects", "write_key", ("collector",), ("collector", "streams", "sinks"), "compact", partitions=1),
-        Topic("raw_events", "tenant_id/project_id/session key", ("collector",), ("streams",), "delete", 7 * _DAY_MS),
+        Topic(
+            "raw_events",
+            "tenant_id/project_id/session key",
+            ("collector",),
+            ("streams",),
+            "delete",
+            "topic_events_days",
+        ),
         Topic(
             "enriched_events",
             "that of its raw event, in the same partition number",
             ("streams",),
             ("sinks",),
             "delete",
-            7 * _DAY_MS,
+            "topic_events_days",
         ),
-        Topic("sessions", "tenant_id/session_id", ("streams",), ("sinks",), "compact,delete", 30 * _DAY_MS),
+        Topic("sessions", "tenant_id/session_id", ("streams",), ("sinks",), "compact,delete", "topic_sessions_days"),
         Topic(
             "identity_claims",
             "tenant_id/a/anonymous_id or tenant_id/h/token",
             ("streams",),
             ("streams",),
             "delete",
-            7 * _DAY_MS,
+            "topic_events_days",
         ),
         Topic("identities", "tenant_id/anonymous_id/user_id", ("streams",), ("sinks",), "compact"),
         Topic(
@@ -66,7 +81,7 @@ TOPICS: Final[Mapping[str, Topic]] = {
             ("collector", "streams", "sinks"),
             ("sinks",),
             "delete",
-            30 * _DAY_MS,
+            "topic_dead_letters_days",
             partitions=4,
         ),
     )

@@ -1,0 +1,171 @@
+"""Numbered migrations: run once, in order, recorded; repeated whole after an interruption; never edited."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clickhouse_driver import Client
+
+from docker.local.clickhouse import ClickHouseServer
+from schemas.apply_tables import apply_tables, check_tables, clickhouse, plan_tables, statement
+from schemas.findings import ApplyError, Verdict
+from schemas.migrations import apply_migrations, check_migrations, plan_migrations, read_migrations
+from schemas.settings import Settings
+
+THREE = {
+    "0001_add.sql": "-- why\nALTER TABLE things ADD COLUMN IF NOT EXISTS colour String;\n",
+    "0002_widen.sql": (
+        "ALTER TABLE things MODIFY COLUMN size UInt64;\n"
+        "ALTER TABLE things MODIFY COLUMN colour LowCardinality(String);\n"
+    ),
+    "0003_drop.sql": "ALTER TABLE things DROP COLUMN IF EXISTS old;",
+}
+WANTED = [("id", "String"), ("size", "UInt64"), ("colour", "LowCardinality(String)")]
+
+
+@pytest.fixture
+def settings(clickhouse_server: ClickHouseServer, clickhouse_database: str) -> Settings:
+    return Settings.model_validate(
+        {
+            "clickhouse_host": clickhouse_server.host,
+            "clickhouse_tcp_port": clickhouse_server.tcp_port,
+            "clickhouse_http_port": clickhouse_server.http_port,
+            "clickhouse_database": clickhouse_database,
+        }
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, text in THREE.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def make_things(client: Client) -> None:
+    client.execute("CREATE TABLE things (id String, size UInt16, old String) ENGINE = MergeTree ORDER BY id")
+    client.execute("INSERT INTO things VALUES", [("a", 7, "x")])
+
+
+def columns(client: Client) -> list[Any]:
+    return list(
+        client.execute("SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = 'things'")
+    )
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class Dying:
+    """A client whose process is killed before its n-th statement, or right after it."""
+
+    def __init__(self, client: Client, statements: int, *, after: bool) -> None:
+        self._client = client
+        self._left = statements
+        self._after = after
+
+    def execute(self, query: str, *parameters: Any) -> Any:
+        self._left -= 1
+        if self._left == 0 and not self._after:
+            raise Killed
+        answer = self._client.execute(query, *parameters)
+        if self._left == 0:
+            raise Killed
+        return answer
+
+
+def test_they_run_once_in_their_order_and_are_recorded(settings: Settings, folder: Path) -> None:
+    migrations = read_migrations(folder)
+    with clickhouse(settings) as client:
+        make_things(client)
+        assert check_migrations(client, migrations).verdict is Verdict.MISSING
+        planned = plan_migrations(client, migrations)
+        assert (planned.verdict, "DROP COLUMN IF EXISTS old" in planned.detail) == (Verdict.TO_ALTER, True)
+        assert columns(client)[1] == ("size", "UInt16")  # a plan does nothing
+        assert apply_migrations(client, migrations, fresh=False).verdict is Verdict.ALTERED
+        assert columns(client) == WANTED
+        assert client.execute("SELECT * FROM things") == [("a", 7, "")]
+        client.execute("ALTER TABLE things ADD COLUMN old String")  # would go again, were 3 run again
+        assert apply_migrations(client, migrations, fresh=False).verdict is Verdict.OK
+        assert ("old", "String") in columns(client)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_killed_at_any_statement_they_are_whole_after_the_next_run(
+    settings: Settings, folder: Path, after: bool
+) -> None:
+    migrations = read_migrations(folder)
+    kills = 0
+    for statements in range(1, 100):
+        with clickhouse(settings) as client:
+            client.execute("DROP TABLE IF EXISTS things SYNC")
+            client.execute("DROP TABLE IF EXISTS schema_migrations SYNC")
+            make_things(client)
+            try:
+                apply_migrations(Dying(client, statements, after=after), migrations, fresh=False)
+            except Killed:
+                kills += 1
+                apply_migrations(client, migrations, fresh=False)
+            assert columns(client) == WANTED
+            assert check_migrations(client, migrations).verdict is Verdict.OK
+        if kills < statements:
+            break
+    assert kills > 8  # at each of the statements, and of those that record
+
+
+def test_one_that_is_refused_is_named_not_recorded_and_repeated(settings: Settings, folder: Path) -> None:
+    (folder / "0002_widen.sql").write_text("ALTER TABLE absent MODIFY COLUMN size UInt64;")
+    with clickhouse(settings) as client:
+        make_things(client)
+        with pytest.raises(ApplyError, match=r"0002_widen is refused.*absent"):
+            apply_migrations(client, read_migrations(folder), fresh=False)
+        assert check_migrations(client, read_migrations(folder)).detail == "not applied: 0002_widen, 0003_drop"
+        client.execute("CREATE TABLE absent (id String, size UInt16) ENGINE = MergeTree ORDER BY id")
+        assert apply_migrations(client, read_migrations(folder), fresh=False).detail == "applied 0002_widen, 0003_drop"
+
+
+def test_one_that_was_edited_afterwards_is_reported_and_a_newer_release_s_is_a_note(
+    settings: Settings, folder: Path
+) -> None:
+    with clickhouse(settings) as client:
+        make_things(client)
+        apply_migrations(client, read_migrations(folder), fresh=False)
+        older = read_migrations(folder)[:2]
+        assert apply_migrations(client, older, fresh=False).verdict is Verdict.NOTE
+        (folder / "0003_drop.sql").write_text("ALTER TABLE things DROP COLUMN IF EXISTS id;")
+        finding = apply_migrations(client, read_migrations(folder), fresh=False)
+        assert (finding.verdict, "0003_drop" in finding.detail) == (Verdict.DIFFERS, True)
+        assert columns(client) == WANTED
+
+
+@pytest.mark.parametrize("name", ["0005_gap.sql", "0001_twice.sql", "4_short.sql", "0004_No.sql", "notes.txt"])
+def test_a_file_that_has_no_place_in_the_order_is_refused(folder: Path, name: str) -> None:
+    (folder / name).write_text("SELECT 1;")
+    with pytest.raises(ValueError, match=r"migration"):
+        read_migrations(folder)
+
+
+def test_tables_of_an_earlier_release_become_those_of_the_ddl(settings: Settings) -> None:
+    """Ours: what the migrations make of old tables is what new tables are."""
+    apply_tables(settings)
+    with clickhouse(settings) as client:
+        new = codecs(client)
+        client.execute("DROP TABLE events SYNC")
+        client.execute("DROP TABLE schema_migrations SYNC")
+        client.execute(statement("events").replace("CODEC(ZSTD(1))", ""))
+        assert codecs(client) != new
+    assert {finding.subject for finding in check_tables(settings) if not finding.settled} == {"migrations"}
+    assert Verdict.TO_ALTER in {finding.verdict for finding in plan_tables(settings)}
+    assert Verdict.ALTERED in {finding.verdict for finding in apply_tables(settings)}
+    with clickhouse(settings) as client:
+        assert codecs(client) == new
+    assert all(finding.verdict is Verdict.OK for finding in check_tables(settings))
+
+
+def codecs(client: Client) -> list[Any]:
+    return list(
+        client.execute(
+            "SELECT name, compression_codec FROM system.columns WHERE database = currentDatabase() AND table = 'events'"
+        )
+    )
