@@ -1,19 +1,18 @@
 """A raw_events topic beside the rig, with a streams worker that is no more than the offsets it would have committed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from clickhouse_driver import Client
-from confluent_kafka import Consumer, TopicPartition
 
 from schemas.registry import open_ids
 from sinks.audit import Auditor, Ledger
 from sinks.inspect import open_client
 from sinks.ledger_sources import Topics
 from sinks.ledger_tables import Tables
-from tests.sinks.records import event, framed, framed_all
-from tests.sinks.rig import Rig
+from tests.sinks.records import NOT_A_UUID, event, framed, framed_all
+from tests.sinks.rig import SinkRig
 
 GENERATION = 1
 
@@ -30,7 +29,7 @@ def raw(offset: int, partition: int = 0, **fields: Any) -> dict[str, Any]:
 class Accounts:
     """What is accepted, what of it streams has handed on, and the ledger of it."""
 
-    def __init__(self, rig: Rig) -> None:
+    def __init__(self, rig: SinkRig) -> None:
         self.rig = rig
         rig.create_topic("raw_events")
 
@@ -39,10 +38,14 @@ class Accounts:
         records = [raw((repeats or {}).get(offset, offset), partition) for offset in range(count)]
         self.rig.produce("raw_events", framed_all("raw_events", records), partition)
 
-    def hand_on(self, end: int, *left_out: int, partition: int = 0, **bad: dict[str, Any]) -> None:
-        """What streams does with offsets [0, end): enriched events but for some; `bad` fields of `o<offset>`."""
+    def hand_on(
+        self, end: int, *, left_out: Container[int] = (), refused: Container[int] = (), partition: int = 0
+    ) -> None:
+        """What streams does with offsets [0, end): enriched events but for some; ClickHouse refuses the `refused`."""
         values = [
-            framed(offset, partition, **bad.get(f"o{offset}", {})) for offset in range(end) if offset not in left_out
+            framed(offset, partition, **(NOT_A_UUID if offset in refused else {}))
+            for offset in range(end)
+            if offset not in left_out
         ]
         self.rig.produce("enriched_events", values, partition)
         self.commit(end, partition)
@@ -51,10 +54,7 @@ class Accounts:
         """Streams has been through [0, end)."""
         settings = self.rig.settings
         group = f"{settings.topic_prefix}{settings.streams_app_id}"
-        consumer = Consumer({"bootstrap.servers": settings.kafka_bootstrap, "group.id": group})
-        place = TopicPartition(settings.topic("raw_events"), partition, end)
-        consumer.commit(offsets=[place], asynchronous=False)
-        consumer.close()
+        self.rig.kafka.commit_places(group, [("raw_events", partition, end)])
 
     @contextmanager
     def sources(self) -> Iterator[tuple[Client, Topics, Tables]]:

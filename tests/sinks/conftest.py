@@ -7,7 +7,7 @@ import pytest
 
 from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
-from tests.sinks.rig import Rig
+from tests.sinks.rig import SinkRig
 
 
 @pytest.fixture
@@ -17,8 +17,8 @@ def rig(
     clickhouse_server: ClickHouseServer,
     clickhouse_database: str,
     topic_prefix: str,
-) -> Iterator[Rig]:
+) -> Iterator[SinkRig]:
     """Topics and tables of this test, and no process yet; what it starts ends with the test."""
-    rig = Rig.create(tmp_path, kafka_server, clickhouse_server, clickhouse_database, topic_prefix)
+    rig = SinkRig.create(tmp_path, kafka_server, clickhouse_server, clickhouse_database, topic_prefix)
     yield rig
     rig.close()

@@ -12,6 +12,8 @@ from schemas.registry import open_ids
 
 TENANT = "11111111-1111-4111-8111-111111111111"
 PROJECT = "22222222-2222-4222-8222-222222222222"
+# What ClickHouse refuses, and Avro does not: `event` with these fields.
+NOT_A_UUID: dict[str, Any] = {"event_id": "no uuid"}
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 

@@ -1,24 +1,23 @@
 """What the integration tests of the sinks stand on."""
 
-import time
 from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Self
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 
 from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
 from docker.local.process import free_port
 from docker.local.services import Service
 from schemas.apply_tables import apply_tables
-from schemas.kafka import producer_config
 from schemas.settings import Settings
 from sinks.plan import Plan, decode
+from tests.kafka import Kafka
 from tests.sinks.records import codec
+from tests.waiting import WAIT_S, wait_until
 
-WAIT_S = 60.0
 PARTITIONS = 2
 
 
@@ -34,22 +33,19 @@ class Sink(Service):
 
     def wait_ended(self) -> int:
         """Its exit code, once it has one."""
-        give_up_at = time.monotonic() + WAIT_S
-        while (code := self.exit_code) is None:
-            assert time.monotonic() < give_up_at, self.log_tail()
-            time.sleep(0.05)
-        return code
+        wait_until(lambda: self.exit_code is not None, self.log_tail)
+        assert self.exit_code is not None
+        return self.exit_code
 
 
-class Rig:
+class SinkRig:
     """Topics with two partitions, tables, a producer."""
 
     def __init__(self, home: Path, clickhouse: ClickHouseServer, settings: Settings) -> None:
         self.home = home
         self.clickhouse = clickhouse
         self.settings = settings
-        self.admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
-        self._producer = Producer(producer_config(settings, linger_ms=0))
+        self.kafka = Kafka(settings)
         self._sinks: list[Sink] = []
 
     @classmethod
@@ -78,9 +74,8 @@ class Rig:
         return rig
 
     def create_topic(self, topic: str) -> None:
-        """One topic, without compaction, so that nothing vanishes during a test."""
-        name = self.settings.topic(topic)
-        self.admin.create_topics([NewTopic(name, PARTITIONS)])[name].result(30)
+        """One topic with the rig's partitions."""
+        self.kafka.create(topic, PARTITIONS)
 
     def sink(self, *topics: str, program: str = "sinks", **overrides: Any) -> Sink:
         """One more process, not started. `program`: a module that stands in for `sinks`."""
@@ -95,46 +90,27 @@ class Rig:
     def produce(
         self, topic: str, values: Iterable[bytes | None], partition: int = 0, keys: Iterable[bytes] | None = None
     ) -> None:
-        """Durable when it returns."""
-        name = self.settings.topic(topic)
-        all_keys: Iterable[bytes | None] = keys if keys is not None else iter(lambda: None, 0)
-        for value, key in zip(values, all_keys, strict=False):
-            self._producer.produce(name, value, key, partition=partition)
-        assert self._producer.flush(30) == 0
+        """Durable when it returns. Without keys the records have none."""
+        self.kafka.produce(topic, zip(repeat(None) if keys is None else keys, values, strict=False), partition)
 
     def consume(self, topic: str) -> list[dict[str, Any]]:
         """Every record of a topic, decoded."""
-        name = self.settings.topic(topic)
-        consumer = Consumer({"bootstrap.servers": self.settings.kafka_bootstrap, "group.id": "test"})
-        records: list[Any] = []
-        for partition in range(PARTITIONS):
-            low, high = consumer.get_watermark_offsets(TopicPartition(name, partition), timeout=15)
-            consumer.assign([TopicPartition(name, partition, low)])
-            records += consumer.consume(high - low, timeout=15) if high > low else []
-        consumer.close()
-        return [codec(topic).decode(record.value()) for record in records]
+        return [codec(topic).decode(record.value or b"") for record in self.kafka.read(topic)]
 
     def committed(self, topic: str) -> list[tuple[int, Plan | None]]:
         """Offset and plan of each partition."""
-        consumer = Consumer({"bootstrap.servers": self.settings.kafka_bootstrap, "group.id": self._group(topic)})
-        asked = [TopicPartition(self.settings.topic(topic), partition) for partition in range(PARTITIONS)]
-        found = [(answer.offset, decode(answer.metadata)) for answer in consumer.committed(asked, timeout=15)]
-        consumer.close()
-        return found
+        answers = self.kafka.committed(self._group(topic), topic, PARTITIONS)
+        return [(answer.offset, decode(answer.metadata)) for answer in answers]
 
     def found_group(self, topic: str = "enriched_events") -> None:
         """Have the group know itself at the beginning of the topic: so nothing that follows is in doubt."""
-        consumer = Consumer({"bootstrap.servers": self.settings.kafka_bootstrap, "group.id": self._group(topic)})
-        name, metadata = self.settings.topic(topic), Plan(None).encode()
-        starts = [TopicPartition(name, partition, 0, metadata) for partition in range(PARTITIONS)]
-        consumer.commit(offsets=starts, asynchronous=False)
-        consumer.close()
+        self.kafka.commit(self._group(topic), topic, [0] * PARTITIONS, Plan(None).encode())
 
     def reset_offsets(self, offset: int, topic: str = "enriched_events") -> None:
         """What `kafka-consumer-groups --reset-offsets` does; the group must have no members."""
         partitions = [TopicPartition(self.settings.topic(topic), partition, offset) for partition in range(PARTITIONS)]
         request = ConsumerGroupTopicPartitions(self._group(topic), partitions)
-        for future in self.admin.alter_consumer_group_offsets([request]).values():
+        for future in self.kafka.admin.alter_consumer_group_offsets([request]).values():
             future.result(30)
 
     def query(self, sql: str) -> str:
@@ -159,12 +135,12 @@ class Rig:
 
     def wait_until(self, condition: Callable[[], bool], what: Callable[[], object], timeout_s: float = WAIT_S) -> None:
         """Return once it holds. Fails with what is found instead and the logs."""
-        give_up_at = time.monotonic() + timeout_s
-        while not condition():
-            if time.monotonic() > give_up_at:
-                logs = "\n".join(f"--- {sink.name} exit {sink.exit_code}\n{sink.log_tail()}" for sink in self._sinks)
-                raise AssertionError(f"after {timeout_s:.0f} s still not, but {what()}\n{logs}")
-            time.sleep(0.05)
+
+        def all_there_is() -> str:
+            logs = "\n".join(f"--- {sink.name} exit {sink.exit_code}\n{sink.log_tail()}" for sink in self._sinks)
+            return f"{what()}\n{logs}"
+
+        wait_until(condition, all_there_is, timeout_s=timeout_s)
 
     def wait_for_rows(self, count: int, table: str = "events") -> None:
         """Return once the table has at least so many rows."""
@@ -184,14 +160,7 @@ class Rig:
         for sink in self._sinks:
             if sink.running:
                 sink.kill()
-        topics = [name for name in self.admin.list_topics(timeout=15).topics if name.startswith(self._prefix)]
-        for future in self.admin.delete_topics(topics).values() if topics else ():
-            future.result(30)
+        self.kafka.close()
 
     def _group(self, topic: str) -> str:
-        return f"{self._prefix}{self.settings.sinks_group}-{topic}"
-
-    @property
-    def _prefix(self) -> str:
-        assert self.settings.topic_prefix
-        return self.settings.topic_prefix
+        return f"{self.settings.topic_prefix}{self.settings.sinks_group}-{topic}"

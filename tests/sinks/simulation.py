@@ -30,7 +30,7 @@ Record = tuple[int, bytes]
 Callback = Callable[[Any, list[TopicPartition]], None]
 
 
-class Broker:
+class MemoryBroker:
     """Logs, commits and one group. A commit from a member of an old generation is refused."""
 
     def __init__(self, dice: random.Random, logs: dict[int, list[Record]]) -> None:
@@ -70,7 +70,7 @@ class Broker:
 class SimConsumer:
     """What a lane uses of confluent_kafka.Consumer."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: MemoryBroker) -> None:
         self.broker = broker
         self.coming: set[int] = set()
         self.lost: set[int] = set()
@@ -205,7 +205,7 @@ class SimSink:
     """One process."""
 
     def __init__(
-        self, broker: Broker, writer: MemoryWriter, clock: Callable[[], float], rows_max: int, trust_s: float
+        self, broker: MemoryBroker, writer: MemoryWriter, clock: Callable[[], float], rows_max: int, trust_s: float
     ) -> None:
         route = ROUTES[TOPIC]
         self.writer = writer

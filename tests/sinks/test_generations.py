@@ -1,10 +1,9 @@
 """raw_events, or a topic of its own, begins anew: what is new is not taken for what was."""
 
 import signal
-import time
 
 from tests.sinks.records import framed
-from tests.sinks.rig import Rig
+from tests.sinks.rig import PARTITIONS, SinkRig
 
 ROWS = 50
 
@@ -17,7 +16,7 @@ def expected(*generations: int) -> list[tuple[int, int, int]]:
     return [(generation, 0, offset) for generation in generations for offset in range(ROWS)]
 
 
-def test_offsets_that_start_again_in_a_new_generation_are_no_repeats(rig: Rig) -> None:
+def test_offsets_that_start_again_in_a_new_generation_are_no_repeats(rig: SinkRig) -> None:
     rig.found_group()
     rig.produce("enriched_events", [*values(1), *values(2, 30), *values(2, ROWS, first=20), *values(3)])
     sink = rig.sink()
@@ -27,7 +26,7 @@ def test_offsets_that_start_again_in_a_new_generation_are_no_repeats(rig: Rig) -
     assert sink.metric('tally_sinks_records_total{outcome="drop",reason="replayed",topic="enriched_events"}') == 10
 
 
-def test_a_generation_is_remembered_over_a_restart(rig: Rig) -> None:
+def test_a_generation_is_remembered_over_a_restart(rig: SinkRig) -> None:
     rig.found_group()
     sink = rig.sink()
     sink.start()
@@ -40,41 +39,35 @@ def test_a_generation_is_remembered_over_a_restart(rig: Rig) -> None:
     assert rig.sources() == expected(1, 2, 3)
 
 
-def test_a_recreated_topic_is_read_from_its_beginning_while_the_sink_is_down(rig: Rig) -> None:
+def test_a_recreated_topic_is_read_from_its_beginning_while_the_sink_is_down(rig: SinkRig) -> None:
     rig.found_group()
     rig.produce("enriched_events", [*values(1), *values(1)])
     sink = rig.sink()
     sink.start()
     rig.wait_for_settlement([2 * ROWS, 0])
     assert sink.terminate() == 0
-    recreate(rig)
+    rig.kafka.recreate("enriched_events", PARTITIONS)
     rig.produce("enriched_events", values(2))
+    assert rig.kafka.ends("enriched_events") == [ROWS, 0]
     sink.start()
     rig.wait_for_settlement([ROWS, 0])
     assert rig.sources() == expected(1, 2)
 
 
-def test_a_recreated_topic_is_read_from_its_beginning_while_the_sink_runs(rig: Rig) -> None:
+def test_a_recreated_topic_is_read_from_its_beginning_while_the_sink_runs(rig: SinkRig) -> None:
     rig.found_group()
     rig.produce("enriched_events", [*values(1), *values(1)])
     rig.sink().start()
     rig.wait_for_settlement([2 * ROWS, 0])
-    recreate(rig)
+    rig.kafka.recreate("enriched_events", PARTITIONS)
     rig.produce("enriched_events", values(2))
+    assert rig.kafka.ends("enriched_events") == [ROWS, 0]
     # The broker forgets the offsets of a deleted topic: partition 1 has none until it has records.
     rig.wait_until(lambda: rig.committed("enriched_events")[0][0] == ROWS, lambda: rig.committed("enriched_events"))
     assert rig.sources() == expected(1, 2)
 
 
-def recreate(rig: Rig) -> None:
-    name = rig.settings.topic("enriched_events")
-    rig.admin.delete_topics([name])[name].result(30)
-    rig.wait_until(lambda: name not in rig.admin.list_topics(timeout=15).topics, lambda: f"{name} is still there")
-    time.sleep(0.5)  # the broker deletes a little later than it says
-    rig.create_topic("enriched_events")
-
-
-def test_offsets_reset_by_hand_double_nothing_and_fill_what_lacks(rig: Rig) -> None:
+def test_offsets_reset_by_hand_double_nothing_and_fill_what_lacks(rig: SinkRig) -> None:
     rig.found_group()
     rig.produce("enriched_events", values(1, 30) + values(1, ROWS, first=20))
     sink = rig.sink(sinks_flush_rows_max=20, sinks_instance_id=None)
@@ -89,7 +82,7 @@ def test_offsets_reset_by_hand_double_nothing_and_fill_what_lacks(rig: Rig) -> N
     assert rig.sources() == expected(1)
 
 
-def test_doubt_after_a_reset_outlives_a_restart(rig: Rig) -> None:
+def test_doubt_after_a_reset_outlives_a_restart(rig: SinkRig) -> None:
     rig.found_group()
     rig.produce("enriched_events", values(1))
     rig.query("ALTER TABLE {db}.events MODIFY SETTING non_replicated_deduplication_window = 1")

@@ -6,7 +6,7 @@ import pytest
 
 from sinks.failpoints import NAMES, VARIABLE
 from tests.sinks.records import framed
-from tests.sinks.rig import PARTITIONS, Rig, Sink
+from tests.sinks.rig import PARTITIONS, Sink, SinkRig
 
 ROWS = 600
 
@@ -33,7 +33,7 @@ def killed(sink: Sink, failpoint: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_kill_at_a_failpoint_costs_no_row_and_doubles_none(rig: Rig, name: str) -> None:
+def test_a_kill_at_a_failpoint_costs_no_row_and_doubles_none(rig: SinkRig, name: str) -> None:
     rig.found_group()
     for partition in range(PARTITIONS):
         rig.produce("enriched_events", with_repeats(partition), partition)
@@ -45,7 +45,7 @@ def test_a_kill_at_a_failpoint_costs_no_row_and_doubles_none(rig: Rig, name: str
     assert sink.terminate() == 0
 
 
-def test_repeated_kills_cost_no_row_and_double_none(rig: Rig) -> None:
+def test_repeated_kills_cost_no_row_and_double_none(rig: SinkRig) -> None:
     rig.found_group()
     for partition in range(PARTITIONS):
         rig.produce("enriched_events", with_repeats(partition), partition)
@@ -57,7 +57,7 @@ def test_repeated_kills_cost_no_row_and_double_none(rig: Rig) -> None:
     assert rig.sources() == expected()
 
 
-def test_without_table_and_token_a_kill_after_the_insert_doubles_rows(rig: Rig) -> None:
+def test_without_table_and_token_a_kill_after_the_insert_doubles_rows(rig: SinkRig) -> None:
     rig.found_group()
     rig.produce("enriched_events", with_repeats(0))
     sink = rig.sink(program="tests.sinks.forgetful", sinks_flush_rows_max=100)
@@ -69,7 +69,7 @@ def test_without_table_and_token_a_kill_after_the_insert_doubles_rows(rig: Rig) 
     assert len(set(rig.sources())) == ROWS
 
 
-def test_a_redone_batch_is_the_same_batch_so_that_its_token_alone_keeps_it_single(rig: Rig) -> None:
+def test_a_redone_batch_is_the_same_batch_so_that_its_token_alone_keeps_it_single(rig: SinkRig) -> None:
     rig.found_group()
     rig.produce("enriched_events", with_repeats(0)[:150])
     sink = rig.sink(program="tests.sinks.forgetful")
@@ -84,7 +84,7 @@ def test_a_redone_batch_is_the_same_batch_so_that_its_token_alone_keeps_it_singl
     assert rig.sources() == expected(1)
 
 
-def test_without_the_watermark_repeats_become_rows(rig: Rig) -> None:
+def test_without_the_watermark_repeats_become_rows(rig: SinkRig) -> None:
     rig.found_group()
     rig.produce("enriched_events", with_repeats(0))
     sink = rig.sink(program="tests.sinks.forgetful")
@@ -94,7 +94,7 @@ def test_without_the_watermark_repeats_become_rows(rig: Rig) -> None:
     assert len(rig.sources()) == RECORDS
 
 
-def test_a_redone_batch_stands_once_though_its_token_is_forgotten(rig: Rig) -> None:
+def test_a_redone_batch_stands_once_though_its_token_is_forgotten(rig: SinkRig) -> None:
     rig.found_group()
     rig.query("ALTER TABLE {db}.events MODIFY SETTING non_replicated_deduplication_window = 1")
     rig.produce("enriched_events", with_repeats(0))
@@ -111,7 +111,7 @@ def test_a_redone_batch_stands_once_though_its_token_is_forgotten(rig: Rig) -> N
     assert [source for source in rig.sources() if source[0] == 1] == expected(1)
 
 
-def test_an_answer_lost_after_the_insert_doubles_nothing(rig: Rig) -> None:
+def test_an_answer_lost_after_the_insert_doubles_nothing(rig: SinkRig) -> None:
     rig.found_group()
     rig.produce("enriched_events", with_repeats(0))
     sink = rig.sink(sinks_flush_rows_max=100)
@@ -122,7 +122,7 @@ def test_an_answer_lost_after_the_insert_doubles_nothing(rig: Rig) -> None:
     assert sink.metric('tally_sinks_batches_total{outcome="already_there",topic="enriched_events"}') == 1
 
 
-def test_a_connection_lost_during_the_insert_doubles_nothing(rig: Rig) -> None:
+def test_a_connection_lost_during_the_insert_doubles_nothing(rig: SinkRig) -> None:
     rig.found_group()
     rig.produce("enriched_events", with_repeats(0))
     sink = rig.sink(sinks_flush_rows_max=100)

@@ -8,14 +8,13 @@ import pytest
 from sinks.audit import reaches
 from tests.sinks.accounts import Accounts
 from tests.sinks.records import PROJECT
-from tests.sinks.rig import Rig, Sink
+from tests.sinks.rig import Sink, SinkRig
 
-NOT_A_UUID: dict[str, Any] = {"event_id": "no uuid"}
 SOUND = {"lost": 0, "doubled": 0}
 
 
 @pytest.fixture
-def accounts(rig: Rig) -> Accounts:
+def accounts(rig: SinkRig) -> Accounts:
     rig.found_group()
     return Accounts(rig)
 
@@ -45,7 +44,7 @@ def of_project(sink: Sink, project: str, outcome: str) -> float:
 def test_a_sound_ledger_shows_every_outcome_and_no_difference(accounts: Accounts) -> None:
     accounts.accept(10, repeats={5: 1})
     accounts.accept(3, partition=1)
-    accounts.hand_on(8, 5, o2=NOT_A_UUID)
+    accounts.hand_on(8, left_out={5}, refused={2})
     accounts.hand_on(3, partition=1)
     sink = run(accounts)
     shows(accounts, sink, accepted=13, stored=9, duplicate=1, dead=1, in_flight=2)
@@ -81,13 +80,13 @@ def test_a_row_that_stands_twice_is_doubled_though_nothing_lacks(accounts: Accou
 
 def test_an_event_that_streams_dropped_is_lost(accounts: Accounts) -> None:
     accounts.accept(4)
-    accounts.hand_on(4, 3)
+    accounts.hand_on(4, left_out={3})
     shows(accounts, run(accounts), accepted=4, stored=3, lost=1, difference=1)
 
 
 def test_a_dead_letter_that_is_gone_is_a_loss(accounts: Accounts) -> None:
     accounts.accept(3)
-    accounts.hand_on(3, o1=NOT_A_UUID)
+    accounts.hand_on(3, refused={1})
     sink = run(accounts)
     shows(accounts, sink, accepted=3, stored=2, dead=1)
     accounts.rig.query("TRUNCATE TABLE {db}.dead_letters")
@@ -96,7 +95,7 @@ def test_a_dead_letter_that_is_gone_is_a_loss(accounts: Accounts) -> None:
 
 def test_a_duplicate_whose_original_vanishes_is_no_duplicate_any_more(accounts: Accounts) -> None:
     accounts.accept(4, repeats={3: 1})
-    accounts.hand_on(4, 3)
+    accounts.hand_on(4, left_out={3})
     sink = run(accounts)
     shows(accounts, sink, accepted=4, stored=3, duplicate=1)
     accounts.rig.query("ALTER TABLE {db}.events DELETE WHERE source_offset = 1 SETTINGS mutations_sync = 2")
@@ -155,7 +154,7 @@ def test_rows_go_on_while_the_ledger_cannot_be_kept(accounts: Accounts) -> None:
 
 def test_a_sink_that_is_killed_keeps_the_same_ledger_after_it(accounts: Accounts) -> None:
     accounts.accept(6, repeats={4: 0})
-    accounts.hand_on(6, 4, o1=NOT_A_UUID)
+    accounts.hand_on(6, left_out={4}, refused={1})
     sink = run(accounts)
     shows(accounts, sink, accepted=6, stored=4, duplicate=1, dead=1)
     sink.kill()
@@ -166,7 +165,7 @@ def test_a_sink_that_is_killed_keeps_the_same_ledger_after_it(accounts: Accounts
 
 def test_nothing_settles_before_dead_letters_are_rows_and_what_was_settled_stays(accounts: Accounts) -> None:
     accounts.accept(2)
-    accounts.hand_on(2, o1=NOT_A_UUID)
+    accounts.hand_on(2, refused={1})
     accounts.rig.sink("enriched_events", sinks_ledger_interval_s=0).start()
     accounts.rig.wait_for_settlement([2, 0])
     with accounts.sources() as (_, topics, _):

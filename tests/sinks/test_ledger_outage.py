@@ -8,7 +8,7 @@ import pytest
 from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
 from tests.sinks.accounts import Accounts
-from tests.sinks.rig import Rig, Sink
+from tests.sinks.rig import Sink, SinkRig
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def accounts(
     tmp_path: Path, own_kafka: KafkaServer, own_clickhouse: ClickHouseServer, unique_name: str
 ) -> Iterator[Accounts]:
     own_clickhouse.query(f"CREATE DATABASE {unique_name}")
-    rig = Rig.create(tmp_path, own_kafka, own_clickhouse, unique_name, f"{unique_name}_")
+    rig = SinkRig.create(tmp_path, own_kafka, own_clickhouse, unique_name, f"{unique_name}_")
     rig.found_group()
     yield Accounts(rig)
     rig.close()
@@ -47,7 +47,7 @@ def test_an_outage_ages_the_ledger_and_nothing_else(
     assert sink.metric("tally_sinks_ledger_difference") == 0
     assert sink.get("/healthz")[0] == 200
     server.start()
-    accounts.hand_on(8, *range(5))
+    accounts.hand_on(8, left_out=range(5))
     shows(accounts, sink, 8)
     assert sink.metric("tally_sinks_ledger_timestamp_seconds") > kept_at
     assert sink.running

@@ -8,16 +8,15 @@ import pytest
 from sinks import trace as tracing
 from sinks.ledger import RawEvent
 from tests.sinks.accounts import Accounts
-from tests.sinks.records import PROJECT, codec, event, framed
-from tests.sinks.rig import Rig
+from tests.sinks.records import NOT_A_UUID, PROJECT, codec, event, framed
+from tests.sinks.rig import SinkRig
 
-NOT_A_UUID: dict[str, Any] = {"event_id": "no uuid"}
 # Each of its own length as a varint.
 OFFSETS = (0, 1, 63, 64, 8_191, 8_192, 1_048_576, 2**31 - 1, 2**31, 2**47)
 
 
 @pytest.fixture
-def accounts(rig: Rig) -> Accounts:
+def accounts(rig: SinkRig) -> Accounts:
     rig.found_group()
     return Accounts(rig)
 
@@ -28,7 +27,7 @@ def run(accounts: Accounts, **overrides: Any) -> None:
 
 def test_a_row_that_the_sink_refused_is_dead_and_not_lost(accounts: Accounts) -> None:
     accounts.accept(6)
-    accounts.hand_on(6, o2=NOT_A_UUID, o4=NOT_A_UUID)
+    accounts.hand_on(6, refused={2, 4})
     run(accounts)
     found = accounts.settled()
     account = found.partitions[0]
@@ -39,7 +38,7 @@ def test_a_row_that_the_sink_refused_is_dead_and_not_lost(accounts: Accounts) ->
 
 def test_what_streams_left_out_is_lost_beside_what_the_sink_refused(accounts: Accounts) -> None:
     accounts.accept(6)
-    accounts.hand_on(6, 3, o2=NOT_A_UUID)
+    accounts.hand_on(6, left_out={3}, refused={2})
     run(accounts)
     found = accounts.settled()
     assert found.partitions[0].lost == [3]
@@ -49,7 +48,7 @@ def test_what_streams_left_out_is_lost_beside_what_the_sink_refused(accounts: Ac
 
 def test_the_repeat_of_an_event_that_the_sink_refused_is_a_duplicate(accounts: Accounts) -> None:
     accounts.accept(6, repeats={3: 2, 5: 1})
-    accounts.hand_on(6, 3, 5, o2=NOT_A_UUID)
+    accounts.hand_on(6, left_out={3, 5}, refused={2})
     run(accounts)
     found = accounts.settled()
     assert found.total.sound, found
@@ -59,7 +58,7 @@ def test_the_repeat_of_an_event_that_the_sink_refused_is_a_duplicate(accounts: A
 def test_a_dead_letter_is_of_its_own_partition_and_generation_only(accounts: Accounts) -> None:
     for partition in (0, 1):
         accounts.accept(3, partition)
-        accounts.hand_on(3, 2, partition=partition)
+        accounts.hand_on(3, left_out={2}, partition=partition)
     # Refused, but of a generation that is none of this raw_events'.
     accounts.rig.produce("enriched_events", [framed(2, generation=2, **NOT_A_UUID)])
     run(accounts)
@@ -104,7 +103,7 @@ def test_an_id_of_a_refused_event_is_found_whichever_of_its_ids_is_broken(accoun
 
 def test_nothing_is_lost_while_dead_letters_are_on_their_way(accounts: Accounts) -> None:
     accounts.accept(3)
-    accounts.hand_on(3, o1=NOT_A_UUID)
+    accounts.hand_on(3, refused={1})
     accounts.rig.sink("enriched_events").start()  # nobody writes dead letters
     accounts.rig.wait_for_settlement([3, 0])
     found = accounts.ledger()
@@ -138,7 +137,7 @@ def test_a_watermark_of_another_generation_says_nothing_of_this_one(accounts: Ac
 
 def test_trace_says_dead_and_why_by_the_sink(accounts: Accounts) -> None:
     accounts.accept(4, repeats={3: 1})
-    accounts.hand_on(4, 3, o1=NOT_A_UUID)
+    accounts.hand_on(4, left_out={3}, refused={1})
     run(accounts)
     accounts.settled()
     ids = {PROJECT: event(1)["message_id"]}

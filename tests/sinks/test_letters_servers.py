@@ -9,7 +9,7 @@ from docker.local.services import python
 from schemas.settings import to_environ
 from tests.sinks.accounts import Accounts
 from tests.sinks.records import PROJECT, framed_all, session
-from tests.sinks.rig import Rig
+from tests.sinks.rig import SinkRig
 
 FORBID = "ALTER TABLE {db}.events ADD CONSTRAINT no_tests CHECK page_path NOT IN ('/p/2', '/p/4')"
 ALLOW = "ALTER TABLE {db}.events DROP CONSTRAINT no_tests"
@@ -17,12 +17,12 @@ LETTERS = "SELECT dead_letter_id, toUnixTimestamp64Milli(first_seen_at) FROM {db
 
 
 @pytest.fixture
-def accounts(rig: Rig) -> Accounts:
+def accounts(rig: SinkRig) -> Accounts:
     rig.found_group()
     return Accounts(rig)
 
 
-def command(rig: Rig, *arguments: str) -> tuple[int, str]:
+def command(rig: SinkRig, *arguments: str) -> tuple[int, str]:
     environ = to_environ(rig.settings) | {"PYTHONPATH": str(PROJECT_ROOT), "PATH": ""}
     done = subprocess.run(
         [*python("sinks"), *arguments], env=environ, capture_output=True, text=True, timeout=60, check=False

@@ -9,22 +9,24 @@ import pytest
 from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
 from tests.sinks.records import framed
-from tests.sinks.rig import PARTITIONS, Rig
+from tests.sinks.rig import PARTITIONS, SinkRig
 
 ROWS = 400
 PAD: dict[str, Any] = {"properties": f'{{"pad":"{"x" * 2000}"}}'}
 
 
 @pytest.fixture
-def outage(tmp_path: Path, own_kafka: KafkaServer, own_clickhouse: ClickHouseServer, unique_name: str) -> Iterator[Rig]:
+def outage(
+    tmp_path: Path, own_kafka: KafkaServer, own_clickhouse: ClickHouseServer, unique_name: str
+) -> Iterator[SinkRig]:
     own_clickhouse.query(f"CREATE DATABASE {unique_name}")
-    rig = Rig.create(tmp_path, own_kafka, own_clickhouse, unique_name, f"{unique_name}_")
+    rig = SinkRig.create(tmp_path, own_kafka, own_clickhouse, unique_name, f"{unique_name}_")
     rig.found_group()
     yield rig
     rig.close()
 
 
-def produce(rig: Rig, first: int, last: int) -> None:
+def produce(rig: SinkRig, first: int, last: int) -> None:
     for partition in range(PARTITIONS):
         rig.produce("enriched_events", [framed(offset, partition, **PAD) for offset in range(first, last)], partition)
 
@@ -34,7 +36,7 @@ def expected(count: int) -> list[tuple[int, int, int]]:
 
 
 def test_while_the_database_is_away_consumption_pauses_and_afterwards_all_goes_in(
-    outage: Rig, own_clickhouse: ClickHouseServer
+    outage: SinkRig, own_clickhouse: ClickHouseServer
 ) -> None:
     sink = outage.sink(sinks_flush_rows_max=50, sinks_buffer_bytes_max=300_000, sinks_request_ms_max=2_000)
     sink.start()
@@ -53,7 +55,7 @@ def test_while_the_database_is_away_consumption_pauses_and_afterwards_all_goes_i
     assert sink.log_tail().count("partitions assigned") == 1
 
 
-def test_a_database_that_hangs_and_wakes_up_doubles_nothing(outage: Rig, own_clickhouse: ClickHouseServer) -> None:
+def test_a_database_that_hangs_and_wakes_up_doubles_nothing(outage: SinkRig, own_clickhouse: ClickHouseServer) -> None:
     sink = outage.sink(sinks_flush_rows_max=50, sinks_request_ms_max=1_000)
     sink.start()
     produce(outage, 0, 100)
@@ -67,7 +69,7 @@ def test_a_database_that_hangs_and_wakes_up_doubles_nothing(outage: Rig, own_cli
 
 
 def test_a_stop_while_the_database_is_away_ends_in_time_and_loses_nothing(
-    outage: Rig, own_clickhouse: ClickHouseServer
+    outage: SinkRig, own_clickhouse: ClickHouseServer
 ) -> None:
     sink = outage.sink(sinks_flush_rows_max=50, sinks_stop_ms_max=3_000, sinks_revoke_ms_max=500)
     sink.start()
@@ -83,7 +85,7 @@ def test_a_stop_while_the_database_is_away_ends_in_time_and_loses_nothing(
     assert outage.sources() == expected(ROWS)
 
 
-def test_a_sink_that_starts_before_its_database_waits_for_it(outage: Rig, own_clickhouse: ClickHouseServer) -> None:
+def test_a_sink_that_starts_before_its_database_waits_for_it(outage: SinkRig, own_clickhouse: ClickHouseServer) -> None:
     own_clickhouse.kill()
     sink = outage.sink()
     sink.launch()
@@ -96,7 +98,7 @@ def test_a_sink_that_starts_before_its_database_waits_for_it(outage: Rig, own_cl
     assert sink.get("/readyz")[0] == 200
 
 
-def test_a_broker_that_goes_away_and_comes_back_costs_nothing(outage: Rig, own_kafka: KafkaServer) -> None:
+def test_a_broker_that_goes_away_and_comes_back_costs_nothing(outage: SinkRig, own_kafka: KafkaServer) -> None:
     # Without static membership, as by default: a broker that lost the answer to a join takes a static member that comes
     # again for another one, and fences it for good.
     sink = outage.sink(sinks_flush_rows_max=50, sinks_instance_id=None)

@@ -7,28 +7,27 @@ from typing import Any
 import pytest
 
 from sinks.failpoints import VARIABLE
-from tests.sinks.records import PROJECT, TENANT, codec, event, framed, framed_all
-from tests.sinks.rig import Rig
+from tests.sinks.records import NOT_A_UUID, PROJECT, TENANT, codec, event, framed, framed_all
+from tests.sinks.rig import SinkRig
 
 GROUP = 250
-NOT_A_UUID: dict[str, Any] = {"event_id": "no uuid"}
 
 
-def settled(rig: Rig, records: int, *topics: str, **overrides: Any) -> None:
+def settled(rig: SinkRig, records: int, *topics: str, **overrides: Any) -> None:
     sink = rig.sink("enriched_events", "dead_letters", **overrides)
     sink.start()
     rig.wait_for_settlement([records, 0])
 
 
-def letters(rig: Rig) -> list[dict[str, Any]]:
+def letters(rig: SinkRig) -> list[dict[str, Any]]:
     return sorted(rig.consume("dead_letters"), key=lambda letter: int(letter["source_offset"]))
 
 
-def offsets(rig: Rig) -> list[int]:
+def offsets(rig: SinkRig) -> list[int]:
     return [offset for _, _, offset in rig.sources()]
 
 
-def test_a_refused_row_is_set_aside_and_the_others_go_in(rig: Rig) -> None:
+def test_a_refused_row_is_set_aside_and_the_others_go_in(rig: SinkRig) -> None:
     rig.found_group()
     values = [framed(offset, **(NOT_A_UUID if offset == 137 else {})) for offset in range(GROUP)]
     rig.produce("enriched_events", values, keys=[b"%d" % offset for offset in range(GROUP)])
@@ -45,7 +44,7 @@ def test_a_refused_row_is_set_aside_and_the_others_go_in(rig: Rig) -> None:
     assert "no uuid" in letter["detail"]
 
 
-def test_a_dead_letter_of_the_sink_becomes_a_row_too(rig: Rig) -> None:
+def test_a_dead_letter_of_the_sink_becomes_a_row_too(rig: SinkRig) -> None:
     rig.found_group()
     rig.produce("enriched_events", [framed(0, **NOT_A_UUID)])
     settled(rig, 1)
@@ -53,7 +52,7 @@ def test_a_dead_letter_of_the_sink_becomes_a_row_too(rig: Rig) -> None:
     assert rig.query("SELECT reason, stage FROM {db}.dead_letters") == "row_refused\tsinks\n"
 
 
-def test_records_that_are_no_rows_are_set_aside_each_with_its_reason(rig: Rig) -> None:
+def test_records_that_are_no_rows_are_set_aside_each_with_its_reason(rig: SinkRig) -> None:
     rig.found_group()
     mismatched = codec("identities").header + framed(3)[5:]
     unknown = struct.pack(">bI", 0, 4711) + framed(4)[5:]
@@ -73,7 +72,7 @@ def test_records_that_are_no_rows_are_set_aside_each_with_its_reason(rig: Rig) -
 
 @pytest.mark.parametrize("place", [0, 60, GROUP - 1])
 @pytest.mark.parametrize("kept_bytes", [60, 300, -1])
-def test_a_truncated_record_is_set_aside_alone_wherever_it_stands(rig: Rig, place: int, kept_bytes: int) -> None:
+def test_a_truncated_record_is_set_aside_alone_wherever_it_stands(rig: SinkRig, place: int, kept_bytes: int) -> None:
     rig.found_group()
     values = [framed(offset) for offset in range(GROUP)]
     values[place] = values[place][:kept_bytes]
@@ -83,7 +82,7 @@ def test_a_truncated_record_is_set_aside_alone_wherever_it_stands(rig: Rig, plac
     assert [(letter["source_offset"], letter["payload"]) for letter in letters(rig)] == [(place, values[place])]
 
 
-def test_a_record_that_cannot_be_read_belongs_to_whom_its_key_names(rig: Rig) -> None:
+def test_a_record_that_cannot_be_read_belongs_to_whom_its_key_names(rig: SinkRig) -> None:
     rig.found_group()
     rig.produce("enriched_events", [b"not framed"], keys=[f"{TENANT}/{PROJECT}/visitor".encode()])
     settled(rig, 1)
@@ -91,7 +90,7 @@ def test_a_record_that_cannot_be_read_belongs_to_whom_its_key_names(rig: Rig) ->
     assert (letter["tenant_id"], letter["project_id"]) == (TENANT, PROJECT)
 
 
-def test_many_refused_rows_cost_neither_the_others_nor_a_part_each(rig: Rig) -> None:
+def test_many_refused_rows_cost_neither_the_others_nor_a_part_each(rig: SinkRig) -> None:
     rig.found_group()
     count, every = 2_500, 5
     values = [framed(offset, **(NOT_A_UUID if offset % every == 0 else {})) for offset in range(count)]
@@ -104,7 +103,7 @@ def test_many_refused_rows_cost_neither_the_others_nor_a_part_each(rig: Rig) -> 
     )
 
 
-def test_rows_that_only_the_table_refuses_are_found_too(rig: Rig) -> None:
+def test_rows_that_only_the_table_refuses_are_found_too(rig: SinkRig) -> None:
     rig.found_group()
     rig.query("ALTER TABLE {db}.events ADD CONSTRAINT no_tests CHECK page_path NOT IN ('/p/7', '/p/90')")
     rig.produce("enriched_events", [framed(offset) for offset in range(GROUP)])
@@ -114,7 +113,7 @@ def test_rows_that_only_the_table_refuses_are_found_too(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("failpoint", ["during_insert:kill:1", "during_insert:kill:3", "after_insert:kill:1"])
-def test_a_kill_amid_poison_costs_no_row_and_doubles_none(rig: Rig, failpoint: str) -> None:
+def test_a_kill_amid_poison_costs_no_row_and_doubles_none(rig: SinkRig, failpoint: str) -> None:
     rig.found_group()
     values = [framed(offset, **(NOT_A_UUID if offset in (5, 44) else {})) for offset in range(GROUP)]
     rig.produce("enriched_events", values)
@@ -130,7 +129,7 @@ def test_a_kill_amid_poison_costs_no_row_and_doubles_none(rig: Rig, failpoint: s
     assert len({letter["dead_letter_id"] for letter in letters(rig)}) == 2
 
 
-def test_a_refused_dead_letter_is_itself_set_aside_and_does_not_go_round_for_ever(rig: Rig) -> None:
+def test_a_refused_dead_letter_is_itself_set_aside_and_does_not_go_round_for_ever(rig: SinkRig) -> None:
     letter = {
         "dead_letter_id": "no uuid",
         "tenant_id": TENANT,

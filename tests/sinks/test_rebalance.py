@@ -3,13 +3,13 @@
 import time
 
 from tests.sinks.records import framed
-from tests.sinks.rig import PARTITIONS, Rig
+from tests.sinks.rig import PARTITIONS, SinkRig
 
 SLICE = 40
 SLICES = 25
 
 
-def produce_slowly(rig: Rig, first: int, last: int) -> None:
+def produce_slowly(rig: SinkRig, first: int, last: int) -> None:
     """Slices of events into both partitions, a little apart, so that there is work at any moment."""
     for number in range(first, last):
         for partition in range(PARTITIONS):
@@ -22,7 +22,7 @@ def expected(slices: int) -> list[tuple[int, int, int]]:
     return [(1, partition, offset) for partition in range(PARTITIONS) for offset in range(slices * SLICE)]
 
 
-def test_a_second_consumer_comes_and_the_first_goes(rig: Rig) -> None:
+def test_a_second_consumer_comes_and_the_first_goes(rig: SinkRig) -> None:
     rig.found_group()
     first = rig.sink(sinks_instance_id=None, sinks_flush_age_ms_max=50)
     second = rig.sink(sinks_instance_id=None, sinks_flush_age_ms_max=50)
@@ -38,7 +38,7 @@ def test_a_second_consumer_comes_and_the_first_goes(rig: Rig) -> None:
     assert second.metric('tally_sinks_records_total{outcome="keep",reason="",topic="enriched_events"}') > 0
 
 
-def test_the_survivor_takes_over_from_a_killed_consumer(rig: Rig) -> None:
+def test_the_survivor_takes_over_from_a_killed_consumer(rig: SinkRig) -> None:
     rig.found_group()
     first = rig.sink(sinks_instance_id=None, sinks_flush_age_ms_max=50)
     second = rig.sink(sinks_instance_id=None, sinks_flush_age_ms_max=50)
@@ -51,7 +51,7 @@ def test_the_survivor_takes_over_from_a_killed_consumer(rig: Rig) -> None:
     assert rig.sources() == expected(2 * SLICES)
 
 
-def test_a_consumer_that_was_suspended_and_lost_its_partitions_writes_nothing_twice(rig: Rig) -> None:
+def test_a_consumer_that_was_suspended_and_lost_its_partitions_writes_nothing_twice(rig: SinkRig) -> None:
     rig.found_group()
     first = rig.sink(sinks_instance_id=None, sinks_flush_age_ms_max=50)
     second = rig.sink(sinks_instance_id=None, sinks_flush_age_ms_max=50)

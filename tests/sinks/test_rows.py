@@ -7,12 +7,12 @@ from typing import Any
 from clickhouse_driver import Client
 
 from tests.sinks.records import PROJECT, START, TENANT, codec, event, framed_all, session
-from tests.sinks.rig import Rig
+from tests.sinks.rig import SinkRig
 
 GENERATION = 1 << 48
 
 
-def table(rig: Rig, name: str, final: bool = False) -> list[dict[str, Any]]:
+def table(rig: SinkRig, name: str, final: bool = False) -> list[dict[str, Any]]:
     """Every row as a record: column → value, times in UTC."""
     settings = rig.settings
     with Client(
@@ -33,7 +33,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def write(rig: Rig, topic: str, records: list[dict[str, Any]], keys: list[bytes] | None = None) -> None:
+def write(rig: SinkRig, topic: str, records: list[dict[str, Any]], keys: list[bytes] | None = None) -> None:
     """Through the sink, to the end."""
     rig.produce(topic, framed_all(topic, records), keys=keys)
     sink = rig.sink(topic)
@@ -42,7 +42,7 @@ def write(rig: Rig, topic: str, records: list[dict[str, Any]], keys: list[bytes]
     assert sink.terminate() == 0
 
 
-def test_every_field_of_an_enriched_event_is_a_column(rig: Rig) -> None:
+def test_every_field_of_an_enriched_event_is_a_column(rig: SinkRig) -> None:
     records = [event(offset) for offset in range(300)]
     records[7] |= {"properties": '{"nul":"\\u0000","emoji":"🦜"}', "page_title": "\N{ZERO WIDTH JOINER}\t\n'\"\\"}
     records[8] |= {"page_title": "x" * 100_000}
@@ -52,14 +52,14 @@ def test_every_field_of_an_enriched_event_is_a_column(rig: Rig) -> None:
     assert set(records[0]) == set(rows[0])
 
 
-def test_events_of_several_months_in_one_batch_all_become_rows(rig: Rig) -> None:
+def test_events_of_several_months_in_one_batch_all_become_rows(rig: SinkRig) -> None:
     records = [event(offset, timestamp=START.replace(month=1 + offset % 11, day=3)) for offset in range(110)]
     write(rig, "enriched_events", records)
     assert rig.rows() == 110
     assert rig.number("SELECT uniq(toYYYYMM(timestamp)) FROM {db}.events") == 11
 
 
-def test_every_field_of_a_session_is_a_column(rig: Rig) -> None:
+def test_every_field_of_a_session_is_a_column(rig: SinkRig) -> None:
     records = [session(number, GENERATION | number) for number in range(20)]
     write(rig, "sessions", records, [str(number).encode() for number in range(20)])
     rows = sorted(table(rig, "sessions", final=True), key=lambda row: row["version"])
@@ -67,7 +67,7 @@ def test_every_field_of_a_session_is_a_column(rig: Rig) -> None:
     assert set(records[0]) == set(rows[0])
 
 
-def test_of_a_session_the_newest_version_stands_whatever_came_last(rig: Rig) -> None:
+def test_of_a_session_the_newest_version_stands_whatever_came_last(rig: SinkRig) -> None:
     versions = [3, 9, 5, 7]
     records = [session(1, GENERATION | version) for version in versions]
     records += [session(2, GENERATION | 4), session(2, GENERATION | 8, is_deleted=True)]
@@ -76,7 +76,7 @@ def test_of_a_session_the_newest_version_stands_whatever_came_last(rig: Rig) -> 
     assert rig.number("SELECT max(version) FROM {db}.sessions WHERE is_deleted") == GENERATION | 8
 
 
-def test_an_old_session_in_a_later_batch_does_not_replace_a_newer_one(rig: Rig) -> None:
+def test_an_old_session_in_a_later_batch_does_not_replace_a_newer_one(rig: SinkRig) -> None:
     write(rig, "sessions", [session(1, GENERATION | 9)], [b"one"])
     rig.produce("sessions", framed_all("sessions", [session(1, GENERATION | 3)]), keys=[b"one"])
     rig.sink("sessions", sinks_instance_id="sink-0").start()
@@ -84,7 +84,7 @@ def test_an_old_session_in_a_later_batch_does_not_replace_a_newer_one(rig: Rig) 
     assert [row["version"] for row in table(rig, "sessions", final=True)] == [GENERATION | 9]
 
 
-def test_every_field_of_an_identity_is_a_column(rig: Rig) -> None:
+def test_every_field_of_an_identity_is_a_column(rig: SinkRig) -> None:
     records: list[dict[str, Any]] = [
         {
             "tenant_id": TENANT,
@@ -103,7 +103,7 @@ def test_every_field_of_an_identity_is_a_column(rig: Rig) -> None:
     assert rows == [{**record, "is_deleted": int(record["is_deleted"])} for record in records]
 
 
-def test_every_field_of_a_project_is_a_column_and_the_latest_change_wins(rig: Rig) -> None:
+def test_every_field_of_a_project_is_a_column_and_the_latest_change_wins(rig: SinkRig) -> None:
     record = {
         "project_id": PROJECT,
         "tenant_id": TENANT,
@@ -120,7 +120,7 @@ def test_every_field_of_a_project_is_a_column_and_the_latest_change_wins(rig: Ri
     assert table(rig, "projects", final=True) == [newer]
 
 
-def test_every_field_of_a_dead_letter_is_a_column_and_a_repeat_is_one_row(rig: Rig) -> None:
+def test_every_field_of_a_dead_letter_is_a_column_and_a_repeat_is_one_row(rig: SinkRig) -> None:
     payload = b'{"a":\xff\x00}'
     record = {
         "dead_letter_id": str(uuid.uuid4()),
@@ -144,7 +144,7 @@ def test_every_field_of_a_dead_letter_is_a_column_and_a_repeat_is_one_row(rig: R
     ) == (f"-1\t-1\tevent_too_large\t{record['dead_letter_id']}\n")
 
 
-def test_a_tombstone_on_an_upsert_topic_is_passed_over(rig: Rig) -> None:
+def test_a_tombstone_on_an_upsert_topic_is_passed_over(rig: SinkRig) -> None:
     value = codec("sessions").encode(session(1, GENERATION | 1))
     rig.produce("sessions", [value, None, value], keys=[b"one", b"gone", b"one"])
     sink = rig.sink("sessions")

@@ -10,7 +10,7 @@ from sinks.batch import Batch
 from sinks.writer import WriteFailedError
 from tests.sinks.memory import MemoryTable, MemoryWriter
 from tests.sinks.records import framed
-from tests.sinks.simulation import Broker, Record, SimSink
+from tests.sinks.simulation import MemoryBroker, Record, SimSink
 
 PARTITIONS = 3
 SOURCES = 60
@@ -46,7 +46,7 @@ def log(dice: random.Random, partition: int) -> list[Record]:
     return records
 
 
-class World:
+class Simulation:
     """The table, the broker, and the sinks that live, with a clock that the steps move."""
 
     def __init__(self, seed: int, forgets_tokens: bool) -> None:
@@ -55,7 +55,7 @@ class World:
         self.table = MemoryTable()
         self.forgets_tokens = forgets_tokens
         self.whole = {partition: log(self.dice, partition) for partition in range(PARTITIONS)}
-        self.broker = Broker(self.dice, {partition: [] for partition in self.whole})
+        self.broker = MemoryBroker(self.dice, {partition: [] for partition in self.whole})
         self.sinks: list[SimSink] = []
         self.late: list[tuple[Batch, float]] = []
 
@@ -164,11 +164,11 @@ EXPECTED = sorted(
 @pytest.mark.parametrize("forgets_tokens", [False, True])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_each_source_stands_once_whatever_happened(seed: int, forgets_tokens: bool) -> None:
-    world = World(seed, forgets_tokens)
+    run = Simulation(seed, forgets_tokens)
     for _ in range(STEPS):
-        world.step()
-    stood = len(world.table.sources)
-    world.finish()
-    assert sorted(world.table.sources) == EXPECTED
-    assert world.settled()
+        run.step()
+    stood = len(run.table.sources)
+    run.finish()
+    assert sorted(run.table.sources) == EXPECTED
+    assert run.settled()
     assert stood > 0

@@ -17,19 +17,17 @@ from sinks.routes import ROUTES
 from sinks.schema_texts import SchemaTexts
 from sinks.writer import RowsRefusedError, WriteFailedError, Writer
 from tests.sinks.memory import MemoryTable, MemoryWriter
-from tests.sinks.records import codec, framed
-from tests.sinks.rig import Rig
-
-POISON: dict[str, Any] = {"event_id": "no uuid"}
+from tests.sinks.records import NOT_A_UUID, codec, framed
+from tests.sinks.rig import SinkRig
 
 
 def rows(numbers: range, poison: int | None = None) -> Rows:
-    values = [framed(number, **(POISON if number == poison else {})) for number in numbers]
+    values = [framed(number, **(NOT_A_UUID if number == poison else {})) for number in numbers]
     sources = np.array([watermark.pack(1, number) for number in numbers], np.int64)
     return Rows(codec("enriched_events").schema_id, list(numbers), values, [None] * len(values), sources)
 
 
-def server(rig: Rig, port: int | None = None, timeout_s: float = 30.0) -> Server:
+def server(rig: SinkRig, port: int | None = None, timeout_s: float = 30.0) -> Server:
     settings = rig.settings
     http_port = settings.clickhouse_http_port if port is None else port
     return Server(settings.clickhouse_host, http_port, settings.clickhouse_database, "default", "", timeout_s)
@@ -41,7 +39,7 @@ def schemas() -> SchemaTexts:
     return texts
 
 
-def clickhouse(rig: Rig, port: int | None = None, timeout_s: float = 30.0) -> ClickHouseWriter:
+def clickhouse(rig: SinkRig, port: int | None = None, timeout_s: float = 30.0) -> ClickHouseWriter:
     return ClickHouseWriter(Connection(server(rig, port, timeout_s)), ROUTES["enriched_events"], schemas())
 
 
@@ -52,7 +50,7 @@ def subject(request: pytest.FixtureRequest) -> tuple[Writer, Callable[[], list[i
         table = MemoryTable()
         writer = MemoryWriter(table, refuses=lambda value: b"no uuid" in value)
         return writer, lambda: sorted(watermark.offset_of(source) for _, source in table.sources)
-    rig: Rig = request.getfixturevalue("rig")
+    rig: SinkRig = request.getfixturevalue("rig")
     return clickhouse(rig), lambda: [offset for _, _, offset in rig.sources()]
 
 
@@ -105,7 +103,7 @@ def test_present_tells_which_of_the_rows_are_there(subject: Subject) -> None:
     assert found == {watermark.pack(1, number) for number in range(3, 7)}
 
 
-def test_clickhouse_keeps_partitions_and_generations_apart(rig: Rig) -> None:
+def test_clickhouse_keeps_partitions_and_generations_apart(rig: SinkRig) -> None:
     writer = clickhouse(rig)
     writer.insert(rows(range(5)), "a")
     assert writer.present(1, rows(range(5))) == set()
@@ -127,7 +125,7 @@ class Cutting(Connection):
         return super().send(query, body, {**cutting, **settings}, failpoint)
 
 
-def test_an_insert_is_one_block_also_where_the_server_would_cut_it(rig: Rig) -> None:
+def test_an_insert_is_one_block_also_where_the_server_would_cut_it(rig: SinkRig) -> None:
     rig.query("SYSTEM STOP MERGES {db}.events")
     parts = "SELECT count() FROM system.parts WHERE database = '{db}' AND table = 'events' AND active"
     connection = Cutting(server(rig))
@@ -138,14 +136,14 @@ def test_an_insert_is_one_block_also_where_the_server_would_cut_it(rig: Rig) -> 
     assert rig.number(parts) == 4
 
 
-def test_a_server_that_is_not_there_is_worth_another_try(rig: Rig) -> None:
+def test_a_server_that_is_not_there_is_worth_another_try(rig: SinkRig) -> None:
     writer = clickhouse(rig, port=1)
     for call in (writer.verify, lambda: writer.insert(rows(range(2)), "a"), writer.trial):
         with pytest.raises(WriteFailedError):
             call()
 
 
-def test_after_a_failure_the_connection_is_opened_anew(rig: Rig) -> None:
+def test_after_a_failure_the_connection_is_opened_anew(rig: SinkRig) -> None:
     writer = clickhouse(rig, timeout_s=0.000_001)
     with pytest.raises(WriteFailedError):
         writer.insert(rows(range(2)), "a")

@@ -145,7 +145,7 @@ class JournalChunk(Chunk):
         super().ack()
 
 
-class Bench:
+class EpochRig:
     """Epochs among fakes."""
 
     def __init__(self, *, poison: Sequence[int] = (), limits: EpochLimits | None = None) -> None:

@@ -15,6 +15,7 @@ from streams.state import SessionRules, named_uuid
 from streams.steps.deduplicate import DedupRules
 
 Row = dict[str, Any]
+Place = tuple[int, int]  # partition and offset
 
 _MASK: Final = 2**64 - 1
 _FACTORS: Final = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)
@@ -110,6 +111,27 @@ class Deduplicator:
                 del seen.ids[0]
 
 
+def accounted(
+    records: Iterable[tuple[int, int, bytes | None, bytes | None]], rules: DedupRules, codec: Codec
+) -> tuple[dict[Place, Row], dict[Place, DeadReason]]:
+    """By partition and offset, the rows kept and the records that are dead.
+
+    records: partition, offset, key and value, in the order of each partition's offsets.
+    """
+    kept: dict[Place, Row] = {}
+    dead: dict[Place, DeadReason] = {}
+    deduplicator = Deduplicator(rules)  # a key lives in one partition: one for all will do
+    for partition, offset, key, value in records:
+        row = decode_record(key, value, codec)
+        if isinstance(row, DeadReason):
+            dead[partition, offset] = row
+            continue
+        row |= {"key": key, "source_partition": partition, "source_offset": offset}
+        if deduplicator.take(row) == "keep":
+            kept[partition, offset] = row
+    return kept, dead
+
+
 # --- sessionize
 
 
@@ -201,6 +223,18 @@ def session_id_of(row: Row, known: Iterable[Row], rules: SessionRules) -> str:
         if any(other is row for other in session.rows):
             return session.session_id
     raise AssertionError("the row is not among the known")
+
+
+def within_the_bound(rows: Iterable[Row], rules: SessionRules) -> list[Row]:
+    """The rows less those that come later than the bound after a newer one of their visitor."""
+    newest: dict[bytes, int] = {}
+    found = []
+    for row in rows:
+        reached = newest.get(row["key"], 0)
+        if row["client_session_id"] is not None or row["timestamp"] >= reached - rules.lateness_ms:
+            newest[row["key"]] = max(reached, row["timestamp"])
+            found.append(row)
+    return found
 
 
 # --- stitch

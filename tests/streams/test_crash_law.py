@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 
 from schemas.outcomes import DeadReason
-from tests.streams.oracle import Deduplicator, all_sessions, claim_of, decode_record, identities_of
+from tests.streams.oracle import accounted, all_sessions, claim_of, identities_of, within_the_bound
 from tests.streams.raw import RAW as RAW_CODEC
 from tests.streams.raw import key_of, raw_events, records
-from tests.streams.test_sessionize_law import FIELDS, live, within_the_bound
-from tests.streams.universe import CONVERSIONS, DEDUP, PARTITIONS, RULES, Row, partition_of
-from tests.streams.world import RAW, SECRETS, Killed, Log, Worker, decoded
+from tests.streams.readers import FIELDS, live, newest_identities, past_the_watermark
+from tests.streams.universe import CONVERSIONS, DEDUP, RULES, Place, Row, partition_of
+from tests.streams.world import RAW, SECRETS, Killed, Life, Log, decoded
 
 LIVES_MAX: Final = 60
 
@@ -50,7 +50,7 @@ def live_through(log: Log, seed: int) -> int:
     async def lives() -> int:
         for number in range(1, LIVES_MAX):
             operations = chance.randint(0, 40) if number < LIVES_MAX - 2 and chance.random() < 0.85 else 10**9
-            if await Worker(log, chance, operations).run() and operations > 40:
+            if await Life(log, chance, operations).run() and operations > 40:
                 return number
         raise AssertionError("the last life was killed too")
 
@@ -64,33 +64,18 @@ def raw_log(pairs: list[tuple[bytes | None, bytes | None]]) -> Log:
     return log
 
 
-def expected(log: Log) -> tuple[dict[tuple[int, int], Row], dict[tuple[int, int], DeadReason]]:
+def expected(log: Log) -> tuple[dict[Place, Row], dict[Place, DeadReason]]:
     """The rows kept and the records that are dead, by place."""
-    kept: dict[tuple[int, int], Row] = {}
-    dead: dict[tuple[int, int], DeadReason] = {}
-    for partition in range(PARTITIONS):
-        deduplicator = Deduplicator(DEDUP)
-        for record in log.records[RAW, partition]:
-            row = decode_record(record.key, record.value, RAW_CODEC)
-            if isinstance(row, DeadReason):
-                dead[partition, record.offset] = row
-                continue
-            row |= {"key": record.key, "source_partition": partition, "source_offset": record.offset}
-            if deduplicator.take(row) == "keep":
-                kept[partition, record.offset] = row
-    return kept, dead
+    return accounted(
+        ((partition, record.offset, record.key, record.value) for partition, record in log.of(RAW)), DEDUP, RAW_CODEC
+    )
 
 
-def past_the_watermark(log: Log) -> list[Row]:
-    """enriched_events as a sink takes them: what is at or below the highest source offset seen is a repeat."""
-    reached = dict.fromkeys(range(PARTITIONS), -1)
-    found = []
-    for partition, key, row in decoded(log, "enriched_events"):
-        assert partition == row["source_partition"]
-        if row["source_offset"] > reached[partition]:
-            reached[partition] = row["source_offset"]
-            found.append(row | {"key": key})
-    return found
+def taken(log: Log) -> list[Row]:
+    """enriched_events as a sink takes them."""
+    return past_the_watermark(
+        (partition, row | {"key": key}) for partition, key, row in decoded(log, "enriched_events")
+    )
 
 
 @settings(max_examples=80)
@@ -99,7 +84,7 @@ def test_every_table_is_that_of_one_undisturbed_fold(pairs: list[tuple[bytes | N
     log = raw_log(pairs)
     live_through(log, seed)
     kept, dead = expected(log)
-    rows = past_the_watermark(log)
+    rows = taken(log)
 
     assert [(row["source_partition"], row["source_offset"]) for row in rows] == sorted(kept)
     for row in rows:
@@ -108,14 +93,16 @@ def test_every_table_is_that_of_one_undisturbed_fold(pairs: list[tuple[bytes | N
     # What sessions know and enriched events do not: this universe has no campaigns.
     unsaid: Row = dict.fromkeys(("utm_source", "utm_medium", "utm_campaign"))
     assert_sessions(log, [row | unsaid | {"client_session_id": _sent_session(kept, row)} for row in rows])
-    assert _identities(log) == identities_of([claim for row in rows if (claim := claim_of(row))], SECRETS)
+    assert newest_identities(row for _, _, row in decoded(log, "identities")) == identities_of(
+        [claim for row in rows if (claim := claim_of(row))], SECRETS
+    )
     assert _dead(log) == dead
 
 
 def assert_sessions(log: Log, rows: list[Row]) -> None:
     found = live([row for _, _, row in decoded(log, "sessions")])
     assert sum(row["event_count"] for row in found.values()) == len(rows)
-    timely = all_sessions(within_the_bound(rows), RULES, CONVERSIONS)
+    timely = all_sessions(within_the_bound(rows, RULES), RULES, CONVERSIONS)
     assert {name: found.get(name) for name in timely} == {
         name: {field: row[field] for field in FIELDS} for name, row in timely.items()
     }
@@ -123,15 +110,6 @@ def assert_sessions(log: Log, rows: list[Row]) -> None:
 
 def _sent_session(kept: dict[tuple[int, int], Row], row: Row) -> Any:
     return kept[row["source_partition"], row["source_offset"]]["client_session_id"]
-
-
-def _identities(log: Log) -> dict[tuple[str, str, str], Row]:
-    found: dict[tuple[str, str, str], Row] = {}
-    for _, _, row in decoded(log, "identities"):
-        name = row["tenant_id"], row["anonymous_id"], row["user_id"]
-        if name not in found or row["linked_at"] >= found[name]["linked_at"]:
-            found[name] = row
-    return found
 
 
 def _dead(log: Log) -> dict[tuple[int, int], str]:

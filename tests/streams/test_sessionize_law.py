@@ -1,9 +1,9 @@
 """sessionize: sessions are a function of the set of events, whatever the order, the chunks and the epochs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from itertools import groupby
-from typing import Any, Final
+from typing import Any
 
 import hypothesis.strategies as st
 import pytest
@@ -13,7 +13,8 @@ from streams.session_rows import SessionRows
 from streams.state import SessionRules
 from streams.steps.deduplicate import deduplicate
 from streams.steps.sessionize import LATE_SLICES_MAX, sessionize, settle
-from tests.streams.oracle import all_sessions, by_key, session_id_of
+from tests.streams.oracle import all_sessions, by_key, session_id_of, within_the_bound
+from tests.streams.readers import FIELDS, live
 from tests.streams.universe import (
     CONVERSIONS,
     DEDUP,
@@ -31,12 +32,6 @@ from tests.streams.universe import (
     placed,
     to_frame,
 )
-
-FIELDS: Final = (
-    "session_id", "tenant_id", "project_id", "anonymous_id", "user_id", "started_at", "ended_at", "duration_seconds",
-    "event_count", "page_count", "entry_page", "exit_page", "referrer", "utm_source", "utm_medium", "utm_campaign",
-    "device_type", "country_code", "channel_type", "converted", "conversion_event", "is_bot",
-)  # fmt: skip
 
 
 class Fold:
@@ -85,15 +80,6 @@ class Fold:
         return live(self.emitted)
 
 
-def live(emitted: Sequence[Row]) -> dict[tuple[str, str], Row]:
-    newest: dict[tuple[str, str], Row] = {}
-    for row in emitted:
-        name = row["tenant_id"], row["session_id"]
-        if name not in newest or row["version"] >= newest[name]["version"]:
-            newest[name] = row
-    return {name: {field: row[field] for field in FIELDS} for name, row in newest.items() if not row["is_deleted"]}
-
-
 def run(data: Any, rows: Sequence[Row], fold: Fold | None = None) -> Fold:
     """The rows in drawn chunks; an epoch ends after some of them, and after the last."""
     fold = fold or Fold()
@@ -106,20 +92,8 @@ def run(data: Any, rows: Sequence[Row], fold: Fold | None = None) -> Fold:
     return fold
 
 
-def within_the_bound(rows: Iterable[Row]) -> list[Row]:
-    """The rows less those that come later than the bound after a newer one of their visitor."""
-    newest: dict[bytes, int] = {}
-    found = []
-    for row in rows:
-        reached = newest.get(row["key"], 0)
-        if row["client_session_id"] is not None or row["timestamp"] >= reached - RULES.lateness_ms:
-            newest[row["key"]] = max(reached, row["timestamp"])
-            found.append(row)
-    return found
-
-
 logs = st.lists(enriched_rows(), min_size=1, max_size=30)
-logs_within_the_bound = logs.map(within_the_bound).map(placed)
+logs_within_the_bound = logs.map(lambda rows: within_the_bound(rows, RULES)).map(placed)
 
 
 @given(logs_within_the_bound, st.data())
@@ -171,7 +145,7 @@ def test_events_beyond_the_bound_are_counted_once_too(drawn: list[Row], data: st
 def test_events_beyond_the_bound_leave_the_sessions_of_the_others_alone(drawn: list[Row], data: st.DataObject) -> None:
     rows = placed(drawn)
     fold = run(data, rows)
-    timely = all_sessions(within_the_bound(fold.kept), RULES, CONVERSIONS)
+    timely = all_sessions(within_the_bound(fold.kept, RULES), RULES, CONVERSIONS)
     found = fold.live()
     assert {name: found.get(name) for name in timely} == timely
 
@@ -184,8 +158,11 @@ def logs_of_a_visitor(draw: st.DrawFn) -> list[Row]:
     times = draw(st.lists(clustered_times, min_size=2, max_size=14))
     return placed(
         within_the_bound(
-            {**template, "key": key, "client_session_id": None, "message_id": made_uuid(number), "timestamp": at}
-            for number, at in enumerate(times)
+            (
+                {**template, "key": key, "client_session_id": None, "message_id": made_uuid(number), "timestamp": at}
+                for number, at in enumerate(times)
+            ),
+            RULES,
         )
     )
 

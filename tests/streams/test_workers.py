@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -26,16 +27,16 @@ from tests.streams.raw import (
     unknown_schema,
     with_invalid_utf8,
 )
-from tests.streams.rig import PARTITIONS, Rig
-from tests.streams.test_sessionize_law import FIELDS, live
+from tests.streams.readers import FIELDS, live, newest_identities
+from tests.streams.rig import PARTITIONS, StreamsRig
 from tests.streams.universe import Row, made_uuid
 
 SEED: Final = int(os.environ.get("TALLY_TEST_SEED", "20261124"))
 
 
 @pytest.fixture
-def rig(tmp_path: Path, kafka_server: KafkaServer, topic_prefix: str) -> Iterator[Rig]:
-    with Rig(tmp_path, kafka_server, topic_prefix) as rig:
+def rig(tmp_path: Path, kafka_server: KafkaServer, topic_prefix: str) -> Iterator[StreamsRig]:
+    with StreamsRig(tmp_path, kafka_server, topic_prefix) as rig:
         yield rig
 
 
@@ -79,7 +80,7 @@ def bad_records() -> list[tuple[bytes | None, bytes | None, str]]:
     ]
 
 
-def kept_rows(rig: Rig) -> list[Row]:
+def kept_rows(rig: StreamsRig) -> list[Row]:
     """The enriched events past the watermark, which must be the rows that the oracles keep, each once, in order."""
     kept, _ = rig.expected()
     rows = rig.past_the_watermark()
@@ -96,7 +97,7 @@ def kept_rows(rig: Rig) -> list[Row]:
 _CAMPAIGN: Final = {"source": "source", "medium": "medium", "campaign": "name"}
 
 
-def sessions_differ(rig: Rig, rows: list[Row]) -> list[str]:
+def sessions_differ(rig: StreamsRig, rows: list[Row]) -> list[str]:
     """The sessions that are not the fold of the rows."""
     expected = all_sessions(rows, rules(rig.settings).sessions, {})
     found = live(rig.rows("sessions"))
@@ -104,25 +105,16 @@ def sessions_differ(rig: Rig, rows: list[Row]) -> list[str]:
     return [name[1] for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name)]
 
 
-def identities_differ(rig: Rig, rows: list[Row]) -> list[tuple[str, str, str]]:
+def identities_differ(rig: StreamsRig, rows: list[Row]) -> list[tuple[str, str, str]]:
     """The identities that are not those of the rows' claims."""
     expected = identities_of(
         [claim for row in rows if (claim := claim_of(row))], {"pin", "password", "token", "secret"}
     )
-    found: dict[tuple[str, str, str], Row] = {}
-    for row in rig.rows("identities"):
-        name = row["tenant_id"], row["anonymous_id"], row["user_id"]
-        if name not in found or row["linked_at"] >= found[name]["linked_at"]:
-            found[name] = {field: row[field] for field in ("tenant_id", *_IDENTITY)}
+    found = newest_identities(rig.rows("identities"))
     return [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)]
 
 
-_IDENTITY: Final = (
-    "anonymous_id", "user_id", "linked_at", "link_source", "traits", "is_deleted", "first_linked_at",
-)  # fmt: skip
-
-
-def assert_accounted(rig: Rig) -> int:
+def assert_accounted(rig: StreamsRig) -> int:
     """Nothing lost, nothing counted twice; how many enriched events stand in the topic more than once."""
     rows = kept_rows(rig)
     assert sessions_differ(rig, rows) == []
@@ -130,7 +122,7 @@ def assert_accounted(rig: Rig) -> int:
     return len(rig.records("enriched_events")) - len(rows)
 
 
-def test_killed_at_random_moments_no_event_is_lost_and_none_counted_twice(rig: Rig) -> None:
+def test_killed_at_random_moments_no_event_is_lost_and_none_counted_twice(rig: StreamsRig) -> None:
     chance = random.Random(SEED)
     print(f"seed {SEED}")
     events = traffic(60_000)
@@ -140,7 +132,7 @@ def test_killed_at_random_moments_no_event_is_lost_and_none_counted_twice(rig: R
         reached = rig.total(rig.committed())
         worker.start()
         rig.wait_until(lambda reached=reached: rig.total(rig.committed()) > reached, "the worker works")  # type: ignore[misc]
-        rig.sleep(chance.uniform(0.0, 0.8))
+        time.sleep(chance.uniform(0.0, 0.8))  # where in its work the kill meets it is the dice's
         worker.kill()
         load.join()
     rig.produce(events[50_000:])
@@ -152,7 +144,7 @@ def test_killed_at_random_moments_no_event_is_lost_and_none_counted_twice(rig: R
 
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "unguarded"])
-def test_without_the_guard_of_offsets_a_killed_worker_counts_twice(rig: Rig, guarded: bool) -> None:
+def test_without_the_guard_of_offsets_a_killed_worker_counts_twice(rig: StreamsRig, guarded: bool) -> None:
     # The negative control: what the other tests assert of sessions fails when the guard is taken away.
     rig.produce(traffic(3_000, duplicate_share=0.0))
     worker = rig.worker("tests.streams.failing_worker")
@@ -168,7 +160,7 @@ def test_without_the_guard_of_offsets_a_killed_worker_counts_twice(rig: Rig, gua
     assert bool(sessions_differ(rig, rows)) != guarded
 
 
-def test_bad_records_are_dead_letters_alone_and_all_others_are_enriched_once(rig: Rig) -> None:
+def test_bad_records_are_dead_letters_alone_and_all_others_are_enriched_once(rig: StreamsRig) -> None:
     good = traffic(4_000)
     bad = bad_records()
     chance = random.Random(SEED)
@@ -188,7 +180,7 @@ def test_bad_records_are_dead_letters_alone_and_all_others_are_enriched_once(rig
     _, dead = rig.expected()
     stored = {(record.partition, record.offset): record for record in rig.records("raw_events")}
     codec = Codec("dead_letters", IDS)
-    letters = [codec.decode(record.value) for record in rig.records("dead_letters")]
+    letters = [codec.decode(record.value or b"") for record in rig.records("dead_letters")]
     assert len(letters) == len(dead) == len(bad)
     for letter in letters:
         place = letter["source_partition"], letter["source_offset"]
@@ -211,7 +203,7 @@ def test_bad_records_are_dead_letters_alone_and_all_others_are_enriched_once(rig
     assert successor.terminate() == 0
 
 
-def test_rolling_restarts_of_two_workers_lose_nothing(rig: Rig) -> None:
+def test_rolling_restarts_of_two_workers_lose_nothing(rig: StreamsRig) -> None:
     load = rig.load(traffic(40_000), seconds=16)
     workers = [rig.worker(), rig.worker()]
     for worker in workers:

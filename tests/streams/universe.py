@@ -16,6 +16,7 @@ from streams.state import SessionRules, SessionState, new_state
 from streams.steps.deduplicate import DedupRules
 
 Row = dict[str, Any]
+Place = tuple[int, int]  # partition and offset
 
 TENANT: Final = "00000000-0000-4000-8000-00000000000a"
 PROJECTS: Final = ("00000000-0000-4000-8000-0000000000b1", "00000000-0000-4000-8000-0000000000b2")

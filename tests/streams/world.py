@@ -156,7 +156,7 @@ def rules() -> Rules:
     return Rules(dedup=DEDUP, sessions=RULES, generation=GENERATION, source_topic=RAW)
 
 
-class Worker:
+class Life:
     """One life of a worker, from what is durable to its end."""
 
     def __init__(self, log: Log, chance: random.Random, operations: int) -> None:
