@@ -1,48 +1,13 @@
 """Connections: what slow, odd and vanishing clients meet."""
 
 import asyncio
-import base64
 import contextlib
 import socket
 
 import pytest
 
-from tests.collector.conftest import Serve, Served
-from tests.collector.made import WRITE_KEY
-
-KEY = base64.b64encode(f"{WRITE_KEY}:".encode()).decode()
-EVENT = b'{"event":"E","userId":"u"}'
-
-
-def request(body: bytes = EVENT, version: str = "1.1", **headers: str) -> bytes:
-    """The bytes of a POST /v1/track."""
-    lines = {"Host": "h", "Authorization": f"Basic {KEY}", "Content-Length": str(len(body))} | headers
-    head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in lines.items())
-    return f"POST /v1/track HTTP/{version}\r\n{head}\r\n".encode() + body
-
-
-class Wire:
-    """A connection on which nothing is done by itself."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-
-    @classmethod
-    async def to(cls, served: Served) -> "Wire":
-        return cls(*await asyncio.open_connection("127.0.0.1", served.port))
-
-    async def answer(self) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers in lower case, body of the next answer."""
-        head = (await self.reader.readuntil(b"\r\n\r\n")).decode(errors="replace")
-        status, *lines = head.strip().split("\r\n")
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-        body = await self.reader.readexactly(int(headers.get("content-length", 0)))
-        return int(status.split()[1]), headers, body
-
-    async def is_closed(self) -> bool:
-        """Whether the collector closes the connection without another byte."""
-        return await self.reader.read(1) == b""
+from tests.collector.conftest import Serve
+from tests.collector.wire import EVENT, KEY, Wire, request
 
 
 async def test_requests_follow_each_other_on_one_connection(serve: Serve) -> None:

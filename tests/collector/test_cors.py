@@ -6,7 +6,7 @@ from aiohttp import ClientSession
 from collector import cors
 from tests.collector.conftest import Serve
 from tests.collector.made import WRITE_KEY, directory_of, project_fields
-from tests.collector.test_http_answers import BASIC, EVENT, post
+from tests.collector.posting import BASIC, EVENT, post
 
 SHOP = "https://shop.example"
 ASKS = {

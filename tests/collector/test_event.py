@@ -11,8 +11,8 @@ from collector.admit import admit
 from collector.event import Event, _decode_event, _read_leniently
 from collector.event_ids import EventIds
 from collector.parse import MalformedError, parse_batch, parse_single
+from tests.collector.json_values import values
 from tests.collector.made import LIMITS, arrival, as_json, codec, encoders
-from tests.collector.test_salvage import values
 
 ids = st.none() | st.text(max_size=20) | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | values
 times = st.none() | st.text(max_size=30) | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | values

@@ -17,9 +17,9 @@ from docker.local.kafka import KafkaServer
 from docker.local.process import HOST
 from tests.collector.conftest import Serve
 from tests.collector.made import PROJECT_ID, TENANT_ID, WRITE_KEY, directory_of, project_fields, track
+from tests.collector.posting import BASIC, post
 from tests.collector.running import Running
-from tests.collector.test_connections import EVENT, KEY, Wire, request
-from tests.collector.test_http_answers import BASIC, post
+from tests.collector.wire import EVENT, KEY, Wire, request
 
 TYPES = ("track", "identify", "page", "screen", "group", "alias")
 SINGLE_ROUTES = [f"{prefix}{name}" for prefix in ("/v1/", "/api/s/", "/api/s/s2s/") for name in (*TYPES, *LETTERS)]

@@ -1,6 +1,5 @@
 """What the collector answers, byte for byte where SDKs look at the bytes."""
 
-import base64
 import gzip
 import json
 import zlib
@@ -9,20 +8,9 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from tests.collector.conftest import Serve, Served
+from tests.collector.conftest import Serve
 from tests.collector.made import PROJECT_ID, RECEIVED_AT, TENANT_ID, WRITE_KEY, directory_of, project_fields, track
-
-BASIC = {"Authorization": "Basic " + base64.b64encode(f"{WRITE_KEY}:".encode()).decode()}
-
-
-async def post(
-    client: ClientSession, served: Served, path: str, body: Any, headers: dict[str, str] | None = BASIC
-) -> tuple[int, Any, Any]:
-    """Status, body as JSON, headers of a POST."""
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    async with client.post(f"{served.url}{path}", data=data, headers=headers) as answer:
-        return answer.status, await answer.json(), answer.headers
-
+from tests.collector.posting import BASIC, EVENT, post
 
 TYPES = ("track", "identify", "page", "screen", "group", "alias")
 ONE_EVENT_ROUTES = [
@@ -33,7 +21,6 @@ ONE_EVENT_ROUTES = [
     *((f"/api/s/s2s/{event_type}", event_type) for event_type in TYPES),
     ("/v1/track/", "track"),
 ]
-EVENT = {"event": "E", "userId": "u", "groupId": "g", "previousId": "p"}
 
 
 @pytest.mark.parametrize(("path", "event_type"), ONE_EVENT_ROUTES)

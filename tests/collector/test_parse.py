@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.parse import MalformedError, parse_batch, parse_single
-from tests.collector.test_salvage import values
+from tests.collector.json_values import values
 
 json_values = values.map(lambda value: json.dumps(value).encode())
 

@@ -8,12 +8,8 @@ from hypothesis import strategies as st
 
 from collector.event import replace_lone_surrogates
 from collector.salvage import salvage
+from tests.collector.json_values import values
 
-values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=10,
-)
 spaces = st.sampled_from(["", " ", "\n\t "])
 
 
