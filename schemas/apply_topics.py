@@ -9,7 +9,7 @@ from typing import Final
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 
-from schemas.findings import ApplyError, Finding, Verdict
+from schemas.findings import ApplyError, Finding, UnreachableError, Verdict
 from schemas.settings import PREFIX, Settings
 from schemas.topics import FOR_EVER, TOPICS, Topic
 
@@ -39,17 +39,17 @@ def partitions(topic: Topic, settings: Settings) -> int:
 
 
 def check_topics(settings: Settings) -> list[Finding]:
-    """Compare the topics with the contract. Raises ApplyError when Kafka is away."""
+    """Compare the topics with the contract. Raises UnreachableError when Kafka is away."""
     return [inspected.finding for inspected in _inspect(_admin(settings), settings)]
 
 
 def plan_topics(settings: Settings) -> list[Finding]:
-    """What `apply_topics` would do now, doing nothing. Raises ApplyError when Kafka is away."""
+    """What `apply_topics` would do now, doing nothing. Raises UnreachableError when Kafka is away."""
     return [_planned(inspected, settings) for inspected in _inspect(_admin(settings), settings)]
 
 
 def apply_topics(settings: Settings) -> list[Finding]:
-    """Create missing topics, and give the others the configuration they lack. Raises ApplyError when Kafka is away.
+    """Create missing topics, and give the others the configuration they lack. Raises UnreachableError when Kafka is away.
 
     What an operator made larger stays: records kept longer, more partitions, larger messages are notes.
     """
@@ -78,7 +78,7 @@ def _inspect(admin: AdminClient, settings: Settings) -> Iterator[_Inspected]:
     try:
         existing = admin.list_topics(timeout=_REACH_S).topics
     except KafkaException as error:
-        raise ApplyError(f"Kafka at {settings.kafka_bootstrap} cannot be reached: {_text(error)}") from None
+        raise UnreachableError(f"Kafka at {settings.kafka_bootstrap} cannot be reached: {_text(error)}") from None
     counts = {name: len(topic.partitions) for name, topic in existing.items()}
     for topic in TOPICS.values():
         name = settings.topic(topic.name)
@@ -153,7 +153,7 @@ def _read_config(admin: AdminClient, name: str) -> dict[str, str]:
     try:
         config = admin.describe_configs([resource])[resource].result(_REQUEST_S)
     except KafkaException as error:
-        raise ApplyError(f"topic {name} cannot be described: {_text(error)}") from None
+        raise UnreachableError(f"topic {name} cannot be described: {_text(error)}") from None
     return {key: str(entry.value) for key, entry in config.items()}
 
 

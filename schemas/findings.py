@@ -46,6 +46,10 @@ class ApplyError(RuntimeError):
     """A server refused or cannot be reached; the message says which and what to do."""
 
 
+class UnreachableError(ApplyError):
+    """A server cannot be reached: nothing is wrong with what was asked, and asking again may help."""
+
+
 _LOOK = (Verdict.NOTE, Verdict.TO_CREATE, Verdict.TO_ALTER)
 
 

@@ -49,6 +49,7 @@ from sinks.writer import TableUnfitError
 EXIT_FAILED = 1
 EXIT_SETTINGS = 2
 EXIT_TABLE_UNFIT = 3
+EXIT_KAFKA = 69  # nothing is wrong here: a supervisor starts the sink again
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 log = structlog.get_logger()
@@ -71,7 +72,8 @@ def run(
 ) -> None:
     """Write topics into the database until SIGTERM.
 
-    Exits 0 when told to stop, 1 on a failure, 2 on bad settings, 3 when a table is not what the contract says.
+    Exits 0 when told to stop, 1 on a failure, 2 on bad settings, 3 when a table is not what the contract says, 69 when
+    Kafka does not answer, or has given this consumer's place to another: then it is to be started again.
     """
     try:
         settings = load()
@@ -114,6 +116,8 @@ def _serve(settings: Settings, routes: list[Route], failpoint: Failpoint) -> int
         log.error("the database is not ready for this", error=str(error))
         return EXIT_TABLE_UNFIT
     log.info("sinks stopped", failed=failure is not None)
+    if isinstance(failure, KafkaException):
+        return EXIT_KAFKA
     return EXIT_FAILED if failure else 0
 
 

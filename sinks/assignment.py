@@ -6,8 +6,10 @@ kept here: a partition's holding is gone before its revocation is acknowledged, 
 the thread on which revocations arrive.
 """
 
+import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
@@ -19,8 +21,10 @@ from sinks.worker import Flight, Worker
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
 _ASK_S: Final = 10.0
-_ASK_TRIES: Final = 6
+_PATIENCE_S: Final = 60.0  # a broker that was restarted may take half of it
+_ASK_AGAIN_S: Final = 0.5  # some refusals come at once
 
 
 class Assignment:
@@ -34,6 +38,7 @@ class Assignment:
         worker: Worker,
         clock: Callable[[], float],
         revoke_s_max: float,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.holdings: dict[int, Holding] = {}
         self.joined = False
@@ -43,6 +48,7 @@ class Assignment:
         self._worker = worker
         self._clock = clock
         self._revoke_s_max = revoke_s_max
+        self._pause = pause
         self.on_landed: Callable[[Flight], None] = lambda _flight: None
 
     def subscribe(self) -> None:
@@ -84,27 +90,35 @@ class Assignment:
         consumer.incremental_assign(starts)
 
     def _committed(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
-        for tries in range(1, _ASK_TRIES + 1):
+        def ask() -> list[TopicPartition]:
+            found: list[TopicPartition] = self._consumer.committed(partitions, timeout=_ASK_S)
+            for answer in found:
+                if answer.error is not None:
+                    raise KafkaException(answer.error)
+            return found
+
+        return self._patiently(ask, "the committed offsets")
+
+    def _patiently(self, ask: Callable[[], T], what: str) -> T:
+        """Ask until Kafka answers; a broker that restarts is no reason to end. Raises KafkaException after a minute."""
+        give_up_at = self._clock() + _PATIENCE_S
+        while True:
             try:
-                found: list[TopicPartition] = self._consumer.committed(partitions, timeout=_ASK_S)
-                for answer in found:
-                    if answer.error is not None:
-                        raise KafkaException(answer.error)
-                return found
+                return ask()
             except KafkaException as error:
-                log.warning("the committed offsets are not to be had", tries=tries, error=error.args[0].str())
-                if tries == _ASK_TRIES:
+                log.warning(f"{what} are not to be had", topic=self._topic_name, error=error.args[0].str())
+                if self._clock() >= give_up_at:
                     raise
-        raise AssertionError("unreachable")
+                self._pause(_ASK_AGAIN_S)
 
     def _resumption(self, found: TopicPartition) -> Resumption:
         """Where to go on; without a plan of ours the table may hold anything up to the end of the log."""
         plan = decode(found.metadata) if found.offset >= 0 else None
         if plan is not None:
             return Resumption(found.offset, plan)
-        low, high = self._consumer.get_watermark_offsets(
-            TopicPartition(self._topic_name, found.partition), timeout=_ASK_S
-        )
+        place = TopicPartition(self._topic_name, found.partition)
+        bounds: Callable[[], tuple[int, int]] = partial(self._consumer.get_watermark_offsets, place, timeout=_ASK_S)
+        low, high = self._patiently(bounds, "the bounds of the log")
         return Resumption(found.offset if found.offset >= 0 else low, Plan(None, doubt_end=high), committed=False)
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:

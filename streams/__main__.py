@@ -17,11 +17,12 @@ import structlog
 import typer
 import uvloop
 from aiohttp import web
+from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
 from schemas import logs
 from schemas.apply_topics import check_topics
-from schemas.findings import ApplyError
+from schemas.findings import ApplyError, UnreachableError
 from schemas.kafka import producer_config
 from schemas.metrics import StreamsMetrics
 from schemas.projects import ProjectsFollower
@@ -33,6 +34,7 @@ from streams.conversions import ConversionEvents
 from streams.lookups import Lookups, open_lookups
 from streams.publisher import KafkaPublisher
 
+EXIT_UNREACHABLE = 69  # nothing is wrong here: a supervisor starts the worker again
 EXIT_CRASHED = 70
 EXIT_STUCK = 73
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -59,6 +61,9 @@ def run(check: Annotated[bool, typer.Option(help="check settings and topics, and
     except SettingsError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
+    except UnreachableError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(EXIT_UNREACHABLE) from None
     except ApplyError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
@@ -90,7 +95,7 @@ async def _run(settings: Settings) -> None:
     gc.freeze()
     gc.set_threshold(200_000, 50, 100)
     worker.finalize()
-    await worker.start()
+    await _start(worker, settings)
     ticking = asyncio.create_task(worker.epochs.run())
     log.info("worker started", group=worker.conf.id, topics=sorted(worker.epochs.topics))
     await _until_stopped(stopping, worker, (following, ticking), settings.streams_stuck_s_max)
@@ -123,6 +128,14 @@ def _parts(
         metrics=metrics,
         now_ms=lambda: time.time_ns() // 1_000_000,
     )
+
+
+async def _start(worker: App, settings: Settings) -> None:
+    """Join the group. Raises UnreachableError when Kafka went away after the topics were looked at."""
+    try:
+        await worker.start()
+    except KafkaError as error:
+        raise UnreachableError(f"Kafka at {settings.kafka_bootstrap} cannot be reached: {error!r}") from None
 
 
 async def _first(*events: asyncio.Event) -> None:
