@@ -129,7 +129,7 @@ class Settings(BaseModel):
     streams_bot_signatures_path: str | None = Field(
         None, description="JSON list of robots ({pattern}); unset: the built-in list"
     )
-    streams_stuck_s_max: Positive = Field(120, description="lag without progress for this long ends the worker")
+    streams_stuck_s_max: Positive = Field(120, description="work without progress for this long ends the worker")
     streams_secret_traits: str = Field(
         "pin,password,token,secret", description="traits that are not kept in identities, comma separated"
     )

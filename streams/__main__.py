@@ -157,7 +157,7 @@ async def _until_stopped(
             log.critical("the worker crashed; ending without a commit", reason=repr(worker.crash_reason or ended))
             os._exit(EXIT_CRASHED)
         if watch.is_stuck():
-            log.critical("records are waiting and none was committed; ending without a commit", seconds=stuck_s)
+            log.critical("nothing moves although there is work; ending without a commit", seconds=stuck_s)
             os._exit(EXIT_STUCK)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), 0.2)

@@ -71,22 +71,27 @@ class Observer:
 
 
 class Stuck:
-    """Notices that records wait and no commit happens: a consumer that died quietly, as aiokafka's can."""
+    """Notices that nothing moves: a consumer that died quietly, as aiokafka's can, or a rebalance that never ends.
+
+    Records wait, and none is committed; or the worker starts, rebalances or restores, and no state comes back. A group
+    that changes, or a long restore, is progress.
+    """
 
     def __init__(self, app: App, stuck_s_max: float, clock: Callable[[], float]) -> None:
         self._app = app
         self._stuck_s_max = stuck_s_max
         self._clock = clock
-        self._last_commit_at = -1.0
+        self._progress: tuple[float, ...] = ()
         self._since = clock()
 
     def is_stuck(self) -> bool:
-        """Whether there has been lag without progress for the whole time allowed. Restoring and rebalancing excuse."""
+        """Whether there was something to do and no progress for the whole time allowed."""
         app, now = self._app, self._clock()
-        progressed = app.epochs.last_commit_at != self._last_commit_at
-        excused = not app.started or app.rebalancing or app.in_recovery
-        if progressed or excused or not any(lags(app).values()):
-            self._last_commit_at = app.epochs.last_commit_at
+        restored = sum(table.store.restored for table in app.state_tables.values())
+        progress = app.epochs.last_commit_at, restored, app.rebalancing_count
+        waits = not app.started or app.rebalancing or app.in_recovery or any(lags(app).values())
+        if progress != self._progress or not waits:
+            self._progress = progress
             self._since = now
         return now - self._since > self._stuck_s_max
 
