@@ -49,7 +49,7 @@ def plan_topics(settings: Settings) -> list[Finding]:
 
 
 def apply_topics(settings: Settings) -> list[Finding]:
-    """Create missing topics, and give the others the configuration they lack. Raises UnreachableError when Kafka is away.
+    """Create missing topics, and give the others what they lack. Raises UnreachableError when Kafka is away.
 
     What an operator made larger stays: records kept longer, more partitions, larger messages are notes.
     """
