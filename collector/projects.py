@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from collector.message_id import MessageIds
+from schemas.message_ids import MessageIds
 
 ANY_ORIGIN: Final = "*"
 

@@ -9,7 +9,7 @@ The visitor is the anonymous_id, or the user_id when there is none.
 
 from typing import Final
 
-from collector.message_id import canonical_uuid
+from schemas.message_ids import canonical_uuid
 
 SESSION_ID_CHARS_MAX: Final = 100
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.event_ids import EventIds
-from collector.message_id import MessageIds, canonical_uuid
 from collector.session_key import client_session_id, session_key
+from schemas.message_ids import MessageIds, canonical_uuid
 from tests.collector.made import PROJECT_ID
 
 clocks = st.lists(st.tuples(st.integers(0, 2**47), st.integers(1, 50)), min_size=1, max_size=30)

@@ -1,4 +1,4 @@
-"""The deduplication id of an event: the client's messageId as a UUID."""
+"""The deduplication id of an event: the client's messageId as a UUID. The one mapping for all who ask for an event."""
 
 import hashlib
 import re
