@@ -23,7 +23,7 @@ from tests.collector.wire import EVENT, KEY, Wire, request
 
 TYPES = ("track", "identify", "page", "screen", "group", "alias")
 SINGLE_ROUTES = [
-    f"{prefix}{name}" for prefix in ("/v1/", "/api/s/", "/api/s/s2s/") for name in (*sorted(TYPES), *LETTERS)
+    f"{prefix}{name}" for prefix in ("/v1/", "/api/s/", "/api/s/s2s/") for name in (*TYPES, *sorted(LETTERS))
 ]
 BATCH_ROUTES = ["/v1/batch", "/v1/b", "/v1/batch/b", "/v1/import", "/batch", "/b", "/beacon/v1/batch"]
 EVENT_BYTES_MAX = 32 * 1024
