@@ -54,7 +54,10 @@ class Writer(Protocol):
         """What reads rows as `insert` would, at this moment, and stores nothing. Raises RowsRefusedError."""
 
     def present(self, partition: int, rows: Rows) -> set[int]:
-        """Which of the rows' sources stand in the table."""
+        """The sources that stand in the table, of this partition, from the rows' first to their last.
+
+        All are of the first's generation. Among them may be sources that lie between the rows and are not theirs.
+        """
 
     def close(self) -> None:
         """Let go of the connection."""

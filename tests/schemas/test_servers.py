@@ -3,6 +3,7 @@
 import json
 import urllib.parse
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,12 +16,14 @@ from schemas.findings import Verdict
 from schemas.settings import Settings
 
 ROWS = 400_000
+# The month before this one: rows live for years from their own time, and a fixed month would be past them one day.
+_MONTH = (datetime.now(UTC).replace(day=1) - timedelta(days=1)).replace(day=1).date()
 _FILL = f"""
 INSERT INTO events (event_id, message_id, tenant_id, project_id, event_name, timestamp, received_at, anonymous_id,
     user_id, session_id, source_partition, source_offset, source_generation)
 SELECT generateUUIDv4(), toUUID(concat(leftPad(hex(number), 8, '0'), '-0000-4000-8000-000000000000')),
     concat('tenant-', toString(number % 4)), 'project', concat('event ', toString(cityHash64(number) % 50)),
-    toDateTime64('2026-10-01 00:00:00', 3) + number * 6, now64(3), 'v',
+    toDateTime64('{_MONTH} 00:00:00', 3) + number * 6, now64(3), 'v',
     concat('user-', toString(intDiv(number, 40))), toString(intDiv(number, 4)), number % 12, intDiv(number, 12), 1
 FROM numbers({ROWS})
 """
@@ -107,11 +110,11 @@ def test_each_query_pattern_reads_a_small_part_of_the_table(settings: Settings) 
     patterns = {
         "events by time range": (
             "SELECT count(), any(properties) FROM events WHERE tenant_id = 'tenant-1' "
-            "AND timestamp BETWEEN '2026-10-05 00:00:00' AND '2026-10-05 06:00:00'"
+            f"AND timestamp BETWEEN '{_MONTH + timedelta(days=4)} 00:00:00' AND '{_MONTH + timedelta(days=4)} 06:00:00'"
         ),
         "funnel": (
             "SELECT anonymous_id, min(timestamp) FROM events WHERE tenant_id = 'tenant-1' AND event_name = 'event 7' "
-            "AND timestamp > '2026-10-02 00:00:00' GROUP BY 1"
+            f"AND timestamp > '{_MONTH + timedelta(days=1)} 00:00:00' GROUP BY 1"
         ),
         "user history": "SELECT event_name, timestamp FROM events WHERE user_id = 'user-77' ORDER BY timestamp",
         "session lookup": "SELECT event_name FROM events WHERE session_id = '777'",

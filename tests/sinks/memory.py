@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from sinks import watermark
 from sinks.batch import Bad, Rows
 from sinks.writer import RowsRefusedError, SinkError, WriteFailedError
 
@@ -64,8 +65,11 @@ class MemoryWriter:
         return attempt
 
     def present(self, partition: int, rows: Rows) -> set[int]:
-        wanted = set(rows.sources.tolist())
-        return {source for found, source in self.table.sources if found == partition and source in wanted}
+        # As ClickHouse is asked: by the ends of the range, in the generation of the first.
+        first, last = int(rows.sources[0]), int(rows.sources[-1])
+        generation = watermark.generation_of(first)
+        last = watermark.pack(generation, watermark.offset_of(last))
+        return {source for found, source in self.table.sources if found == partition and first <= source <= last}
 
     def close(self) -> None:
         """There is no connection."""

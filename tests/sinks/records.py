@@ -14,7 +14,8 @@ TENANT = "11111111-1111-4111-8111-111111111111"
 PROJECT = "22222222-2222-4222-8222-222222222222"
 # What ClickHouse refuses, and Avro does not: `event` with these fields.
 NOT_A_UUID: dict[str, Any] = {"event_id": "no uuid"}
-START = datetime(2026, 11, 20, 12, tzinfo=UTC)
+# The day before yesterday: rows live for years from their own time, and a fixed date would be past them one day.
+START = (datetime.now(UTC) - timedelta(days=2)).replace(hour=12, minute=0, second=0, microsecond=0)
 
 
 @cache

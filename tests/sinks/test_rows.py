@@ -1,7 +1,7 @@
 """What stands in the tables is what stood on the topics, field by field."""
 
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from clickhouse_driver import Client
@@ -53,7 +53,10 @@ def test_every_field_of_an_enriched_event_is_a_column(rig: SinkRig) -> None:
 
 
 def test_events_of_several_months_in_one_batch_all_become_rows(rig: SinkRig) -> None:
-    records = [event(offset, timestamp=START.replace(month=1 + offset % 11, day=3)) for offset in range(110)]
+    # The third day of this and the ten months before.
+    months = [START.year * 12 + START.month - 1 - back for back in range(11)]
+    days = [datetime(month // 12, month % 12 + 1, 3, 12, tzinfo=UTC) for month in months]
+    records = [event(offset, timestamp=days[offset % 11]) for offset in range(110)]
     write(rig, "enriched_events", records)
     assert rig.rows() == 110
     assert rig.number("SELECT uniq(toYYYYMM(timestamp)) FROM {db}.events") == 11
@@ -115,7 +118,7 @@ def test_every_field_of_a_project_is_a_column_and_the_latest_change_wins(rig: Si
         "updated_at": START,
         "is_disabled": False,
     }
-    newer = record | {"name": "shop 2", "updated_at": START.replace(day=21), "is_disabled": True}
+    newer = record | {"name": "shop 2", "updated_at": START + timedelta(days=1), "is_disabled": True}
     write(rig, "projects", [newer, record], [b"wk", b"wk"])
     assert table(rig, "projects", final=True) == [newer]
 

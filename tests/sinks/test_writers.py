@@ -21,9 +21,9 @@ from tests.sinks.records import NOT_A_UUID, codec, framed
 from tests.sinks.rig import SinkRig
 
 
-def rows(numbers: range, poison: int | None = None) -> Rows:
-    values = [framed(number, **(NOT_A_UUID if number == poison else {})) for number in numbers]
-    sources = np.array([watermark.pack(1, number) for number in numbers], np.int64)
+def rows(numbers: Sequence[int], poison: int | None = None, generation: int = 1) -> Rows:
+    values = [framed(number, generation=generation, **(NOT_A_UUID if number == poison else {})) for number in numbers]
+    sources = np.array([watermark.pack(generation, number) for number in numbers], np.int64)
     return Rows(codec("enriched_events").schema_id, list(numbers), values, [None] * len(values), sources)
 
 
@@ -95,20 +95,24 @@ def test_a_trial_refuses_what_an_insert_would_and_stores_nothing(subject: Subjec
     assert stored() == []
 
 
-def test_present_tells_which_of_the_rows_are_there(subject: Subject) -> None:
+def test_present_tells_every_source_between_the_first_and_the_last_of_the_rows(subject: Subject) -> None:
     writer, _ = subject
     assert writer.present(0, rows(range(10))) == set()
     writer.insert(rows(range(3, 7)), "a")
-    found = writer.present(0, rows(range(10))) & set(rows(range(10)).sources.tolist())
-    assert found == {watermark.pack(1, number) for number in range(3, 7)}
+    there = {watermark.pack(1, number) for number in range(3, 7)}
+    assert writer.present(0, rows(range(10))) == there
+    assert writer.present(0, rows([0, 4, 9])) == there
+    assert writer.present(0, rows([5, 6])) == {watermark.pack(1, 5), watermark.pack(1, 6)}
+    assert writer.present(0, rows([7, 9])) == set()
 
 
-def test_clickhouse_keeps_partitions_and_generations_apart(rig: SinkRig) -> None:
-    writer = clickhouse(rig)
+def test_present_keeps_partitions_and_generations_apart(subject: Subject) -> None:
+    writer, _ = subject
     writer.insert(rows(range(5)), "a")
     assert writer.present(1, rows(range(5))) == set()
-    later = Rows(3, [0], [b""], [None], np.array([watermark.pack(2, 0)], np.int64))
-    assert writer.present(0, later) == set()
+    assert writer.present(0, rows(range(5), generation=2)) == set()
+    writer.insert(rows(range(5), generation=2), "b")
+    assert writer.present(0, rows(range(5))) == {watermark.pack(1, number) for number in range(5)}
 
 
 class Cutting(Connection):
