@@ -4,10 +4,10 @@ import io
 import struct
 
 import fastavro
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinks import watermark
 from sinks.heads import NO_SCHEMA, read_heads, read_lineage
 from tests.sinks.records import codec, framed
 
@@ -39,16 +39,36 @@ def test_reads_the_three_first_fields_of_every_record(sources: list[tuple[int, i
     assert heads.plausible is not None
     assert heads.sources is not None
     expected = [
-        (where == partition and 0 <= offset < watermark.OFFSET_END and 0 <= generation < watermark.GENERATION_END)
+        where == partition and 0 <= offset < 281_474_976_710_656 and 0 <= generation < 32_768
         for _, offset, where, generation in sources
     ]
     assert heads.plausible.tolist() == expected
     found = heads.sources[heads.plausible].tolist()
     assert found == [
-        watermark.pack(generation, offset)
+        generation * 281_474_976_710_656 + offset
         for (_, offset, _, generation), right in zip(sources, expected, strict=True)
         if right
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "source"),
+    [
+        # schema 3; offset, partition, generation as zig-zag varints
+        (b"\x00\x00\x00\x00\x03" + b"\x00" + b"\x0a" + b"\x00", 0),
+        (b"\x00\x00\x00\x00\x03" + b"\x9a\x01" + b"\x0a" + b"\x04", 562_949_953_421_389),  # 77 in generation 2
+        (b"\x00\x00\x00\x00\x03" + b"\xfe\xff\xff\xff\xff\xff\x7f" + b"\x0a" + b"\xfe\xff\x03", 2**63 - 1),
+        (b"\x00\x00\x00\x00\x03" + b"\x80\x80\x80\x80\x80\x80\x80\x01" + b"\x0a" + b"\x00", None),  # offset 2^48
+        (b"\x00\x00\x00\x00\x03" + b"\x00" + b"\x0a" + b"\x80\x80\x04", None),  # generation 2^15
+        (b"\x00\x00\x00\x00\x03" + b"\x01" + b"\x0a" + b"\x00", None),  # offset -1
+        (b"\x00\x00\x00\x00\x03" + b"\x00" + b"\x0c" + b"\x00", None),  # partition 6
+    ],
+)
+def test_a_source_is_the_generation_times_2_to_the_48th_and_the_offset(value: bytes, source: int | None) -> None:
+    heads = read_lineage([value], 5)
+    assert heads.plausible is not None
+    assert heads.sources is not None
+    assert heads.sources[heads.plausible].tolist() == ([] if source is None else [source])
 
 
 @given(st.lists(st.binary(max_size=60), min_size=1))
@@ -72,5 +92,5 @@ def test_a_record_cut_within_its_first_fields_is_not_plausible() -> None:
 def test_reads_records_as_the_codec_writes_them() -> None:
     heads = read_lineage([framed(77, 5, 2), framed(300_000, 5, 2)], 5)
     assert heads.sources is not None
-    assert heads.sources.tolist() == [watermark.pack(2, 77), watermark.pack(2, 300_000)]
+    assert heads.sources.tolist() == [562_949_953_421_389, 562_949_953_721_312]
     assert set(heads.schema_ids.tolist()) == {codec("enriched_events").schema_id}
