@@ -142,6 +142,20 @@ class SinkRig:
 
         wait_until(condition, all_there_is, timeout_s=timeout_s)
 
+    def wait_for_word(self, sink: Sink, text: str, times: int = 1) -> None:
+        """Return once the sink's log has said it so often since its start."""
+        self.wait_until(lambda: sink.said(text) >= times, lambda: f"{sink.name} said {sink.said(text)} times: {text}")
+
+    def shares(self, topic: str = "enriched_events") -> list[int]:
+        """How many partitions each member of the group owns, as its coordinator sees it, the least first."""
+        group = self._group(topic)
+        found = self.kafka.admin.describe_consumer_groups([group])[group].result(30)
+        return sorted(len(member.assignment.topic_partitions) for member in found.members)
+
+    def wait_for_shares(self, *shares: int) -> None:
+        """Return once the group of enriched_events has so many members with so many partitions each."""
+        self.wait_until(lambda: self.shares() == sorted(shares), self.shares)
+
     def wait_for_rows(self, count: int, table: str = "events") -> None:
         """Return once the table has at least so many rows."""
         self.wait_until(lambda: self.rows(table) >= count, lambda: self.rows(table))

@@ -62,7 +62,7 @@ def test_a_deleted_row_is_lost_until_it_is_back(accounts: Accounts) -> None:
     accounts.rig.query("ALTER TABLE {db}.events DELETE WHERE source_offset = 2 SETTINGS mutations_sync = 2")
     shows(accounts, sink, accepted=4, stored=3, lost=1, difference=1)
     assert of_project(sink, PROJECT, "lost") == 1
-    assert "the ledger is not sound" in sink.log_tail()
+    assert sink.said("the ledger is not sound")
     accounts.rig.query("INSERT INTO {db}.events SELECT * FROM {db}.aside")
     shows(accounts, sink, accepted=4, stored=4)
     assert of_project(sink, PROJECT, "lost") == 0
@@ -144,7 +144,7 @@ def test_rows_go_on_while_the_ledger_cannot_be_kept(accounts: Accounts) -> None:
     accounts.hand_on(1)
     sink = run(accounts, clickhouse_tcp_port=1)
     born = sink.metric("tally_sinks_ledger_timestamp_seconds")
-    accounts.rig.wait_until(lambda: "the ledger is not up to date" in sink.log_tail(), sink.log_tail)
+    accounts.rig.wait_for_word(sink, "the ledger is not up to date")
     accounts.rig.wait_for_rows(1)
     assert sink.metric("tally_sinks_ledger_timestamp_seconds") == born > 1e9
     assert sink.get("/healthz")[0] == 200

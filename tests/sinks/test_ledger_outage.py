@@ -1,25 +1,15 @@
 """Kafka and ClickHouse go away and come back while the ledger is kept: only its age tells; then it is up to date."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from docker.local.clickhouse import ClickHouseServer
-from docker.local.kafka import KafkaServer
+from docker.local.process import ServerProcess
 from tests.sinks.accounts import Accounts
 from tests.sinks.rig import Sink, SinkRig
 
 
 @pytest.fixture
-def accounts(
-    tmp_path: Path, own_kafka: KafkaServer, own_clickhouse: ClickHouseServer, unique_name: str
-) -> Iterator[Accounts]:
-    own_clickhouse.query(f"CREATE DATABASE {unique_name}")
-    rig = SinkRig.create(tmp_path, own_kafka, own_clickhouse, unique_name, f"{unique_name}_")
-    rig.found_group()
-    yield Accounts(rig)
-    rig.close()
+def accounts(outage_rig: SinkRig) -> Accounts:
+    return Accounts(outage_rig)
 
 
 def shows(accounts: Accounts, sink: Sink, stored: int) -> None:
@@ -39,9 +29,9 @@ def test_an_outage_ages_the_ledger_and_nothing_else(
     sink = accounts.rig.sink("enriched_events", "dead_letters", sinks_ledger_interval_s=1, sinks_request_ms_max=2_000)
     sink.start()
     shows(accounts, sink, 5)
-    server = request.getfixturevalue(which)
+    server: ServerProcess = request.getfixturevalue(which)
     server.kill()
-    accounts.rig.wait_until(lambda: "the ledger is not up to date" in sink.log_tail(200), sink.log_tail)
+    accounts.rig.wait_for_word(sink, "the ledger is not up to date")
     kept_at = sink.metric("tally_sinks_ledger_timestamp_seconds")
     assert sink.metric('tally_sinks_ledger_events{outcome="stored"}') == 5
     assert sink.metric("tally_sinks_ledger_difference") == 0

@@ -7,6 +7,7 @@ from tests.sinks.rig import PARTITIONS, SinkRig
 
 SLICE = 40
 SLICES = 25
+KEPT = 'tally_sinks_records_total{outcome="keep",reason="",topic="enriched_events"}'
 
 
 def produce_slowly(rig: SinkRig, first: int, last: int) -> None:
@@ -29,13 +30,13 @@ def test_a_second_consumer_comes_and_the_first_goes(rig: SinkRig) -> None:
     first.start()
     produce_slowly(rig, 0, SLICES)
     second.start()
-    rig.wait_until(lambda: "partitions assigned" in second.log_tail(), lambda: second.log_tail())
+    rig.wait_for_shares(1, 1)
     produce_slowly(rig, SLICES, 2 * SLICES)
     assert first.terminate() == 0
     produce_slowly(rig, 2 * SLICES, 3 * SLICES)
     rig.wait_for_settlement([3 * SLICES * SLICE] * PARTITIONS)
     assert rig.sources() == expected(3 * SLICES)
-    assert second.metric('tally_sinks_records_total{outcome="keep",reason="",topic="enriched_events"}') > 0
+    assert second.metric(KEPT) > 0
 
 
 def test_the_survivor_takes_over_from_a_killed_consumer(rig: SinkRig) -> None:
@@ -44,7 +45,9 @@ def test_the_survivor_takes_over_from_a_killed_consumer(rig: SinkRig) -> None:
     second = rig.sink(sinks_instance_id=None, sinks_flush_age_ms_max=50)
     first.start()
     second.start()
+    rig.wait_for_shares(1, 1)
     produce_slowly(rig, 0, SLICES)
+    rig.wait_until(lambda: first.metric(KEPT) > 0 and second.metric(KEPT) > 0, rig.shares)
     first.kill()
     produce_slowly(rig, SLICES, 2 * SLICES)
     rig.wait_for_settlement([2 * SLICES * SLICE] * PARTITIONS)
@@ -63,8 +66,8 @@ def test_a_consumer_that_was_suspended_and_lost_its_partitions_writes_nothing_tw
     rig.wait_for_settlement([2 * SLICES * SLICE] * PARTITIONS)
     first.resume()
     produce_slowly(rig, 2 * SLICES, 3 * SLICES)
-    rig.wait_until(lambda: first.log_tail().count("partitions assigned") == 2, lambda: first.log_tail())
+    rig.wait_for_word(first, "partitions assigned", times=2)
     produce_slowly(rig, 3 * SLICES, 4 * SLICES)
     rig.wait_for_settlement([4 * SLICES * SLICE] * PARTITIONS)
     assert rig.sources() == expected(4 * SLICES)
-    assert "partitions lost" in first.log_tail()
+    assert first.said("partitions lost")
