@@ -48,7 +48,7 @@ endif
 .PHONY: packages
 packages: setup
 	@echo "→ packages of the servers and SDKs"
-	@$(BIN)/python -m docker.local fetch kafka clickhouse prometheus registry geo sdks user-agents wrk hostile
+	@$(BIN)/python -m docker.local fetch kafka clickhouse postgresql prometheus registry geo sdks user-agents wrk hostile
 
 .PHONY: lint
 lint: setup ## ruff, mypy --strict, import contracts, the schema id list
@@ -64,13 +64,9 @@ format: setup ## format and fix what can be fixed
 	@$(BIN)/ruff format $(SOURCES)
 	@$(BIN)/ruff check --fix $(SOURCES)
 
-.PHONY: test-unit
-test-unit: setup ## tests that need no server
-	@$(BIN)/python -m pytest -q -m "not integration"
-
-.PHONY: test-integration
-test-integration: packages ## tests on the real Kafka, ClickHouse and Prometheus
-	@$(BIN)/python -m pytest -q -m integration
+.PHONY: test-fast
+test-fast: setup ## the inner loop: every test that needs no server, no package and no network (under a minute); lint is `make lint`
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not integration"
 
 .PHONY: bench
 bench: setup ## benchmarks: one JSON object a line, as ratios within this run

@@ -13,9 +13,14 @@ from hypothesis import settings
 
 from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
-from docker.local.postgresql import PostgresServer
 from docker.local.prometheus import PrometheusServer
 from docker.local.services import Pipeline
+from tests.fast import (  # noqa: F401
+    pytest_make_collect_report,
+    pytest_runtest_call,
+    pytest_runtest_protocol,
+    pytest_runtest_teardown,
+)
 
 # A shared machine has no deadlines; CI repeats the same examples, so that a failure there is the change's own.
 settings.register_profile("local", deadline=None)
@@ -55,13 +60,6 @@ def own_clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHo
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """A running PostgreSQL; drivers connect to `.dsn(database)`."""
-    with PostgresServer(_home(tmp_path_factory, "postgresql")) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
 def prometheus_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
     """A running Prometheus at `.url`; give it something to scrape with `.configure(text)`."""
     with PrometheusServer(_home(tmp_path_factory, "prometheus")) as server:
@@ -89,14 +87,6 @@ def clickhouse_database(clickhouse_server: ClickHouseServer, unique_name: str) -
 
 
 @pytest.fixture
-def postgres_database(postgres_server: PostgresServer, unique_name: str) -> Iterator[str]:
-    """The name of an empty database, dropped after the test with whoever is still connected."""
-    postgres_server.query(f"CREATE DATABASE {unique_name}")
-    yield unique_name
-    postgres_server.query(f"DROP DATABASE {unique_name} WITH (FORCE)")
-
-
-@pytest.fixture
 def pipeline(
     kafka_server: KafkaServer,
     clickhouse_server: ClickHouseServer,
@@ -118,7 +108,7 @@ def _home(tmp_path_factory: pytest.TempPathFactory, name: str) -> Path:
 
 
 _SERVERS = {
-    "kafka_server", "own_kafka", "clickhouse_server", "own_clickhouse", "postgres_server", "prometheus_server",
+    "kafka_server", "own_kafka", "clickhouse_server", "own_clickhouse", "prometheus_server",
     "pipeline",
 }  # fmt: skip
 

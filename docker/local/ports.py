@@ -10,7 +10,8 @@ import os
 import socket
 import tempfile
 from pathlib import Path
-from typing import IO, Final
+from types import TracebackType
+from typing import IO, Final, Self
 
 HOST: Final = "127.0.0.1"
 SLICE_PORTS: Final = 400  # a whole run of the tests in one process asks for some 700; those of ended servers come again
@@ -43,6 +44,18 @@ class PortSlice:
                 continue
             return cls(first, lock)
         raise OSError(f"no slice of ports from {_FIRST_PORT} to {outgoing_from} is left: {_LOCKS} tells who has them")
+
+    def close(self) -> None:
+        """Give the slice back."""
+        self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def hand_out(self, count: int) -> int:
         """The first of `count` neighbouring ports on which nothing listens. Raises `OSError`."""

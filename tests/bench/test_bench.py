@@ -43,6 +43,7 @@ def test_wanted_lines_are_printed_once_each_and_written_to_the_file(tmp_path: Pa
     assert json.loads((tmp_path / "lines.json").read_text())["lines"] == lines
 
 
+@pytest.mark.command
 def test_unknown_line_ends_the_run_with_2_and_the_known_ones() -> None:
     done = bench("--only", "streams_per_fortnight")
     assert done.returncode == 2

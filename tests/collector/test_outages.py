@@ -18,6 +18,8 @@ from schemas.apply_topics import apply_topics
 from tests.collector.made import track
 from tests.collector.running import Running
 
+pytestmark = pytest.mark.integration
+
 ACK_WAIT_MS = 1_500
 
 

@@ -69,6 +69,7 @@ def test_a_missing_topic_names_the_command_that_makes_it(commands: Running) -> N
     assert "python -m schemas apply" in commands.command("projects", "list", code=1)
 
 
+@pytest.mark.command
 def test_an_unreachable_kafka_is_named(tmp_path: Path, topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     nowhere = Running(tmp_path, f"127.0.0.1:{free_port()}", topic_prefix)
     assert nowhere.settings.kafka_bootstrap in nowhere.command("projects", "list", code=1)

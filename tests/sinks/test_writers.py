@@ -43,7 +43,7 @@ def clickhouse(rig: SinkRig, port: int | None = None, timeout_s: float = 30.0) -
     return ClickHouseWriter(Connection(server(rig, port, timeout_s)), ROUTES["enriched_events"], schemas())
 
 
-@pytest.fixture(params=["memory", "clickhouse"])
+@pytest.fixture(params=["memory", pytest.param("clickhouse", marks=pytest.mark.integration)])
 def subject(request: pytest.FixtureRequest) -> tuple[Writer, Callable[[], list[int]]]:
     """A writer, and what says which source offsets stand in its table, repeats included."""
     if request.param == "memory":

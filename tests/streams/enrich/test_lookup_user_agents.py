@@ -12,6 +12,7 @@ from tests.streams.enrich.people import people
 ANDROID = "Mozilla/5.0 (Linux; Android {system}) AppleWebKit/537.36 Chrome/141.0.0.0{mobile} Safari/537.36"
 
 
+@pytest.mark.integration  # a package of data
 def test_device_types_agree_with_the_labels_of_real_browsers(sources: Sources) -> None:
     # All 10,000 agreed when this was written; the labels were made from more than the text, so leave them room.
     labelled = people()
@@ -21,6 +22,7 @@ def test_device_types_agree_with_the_labels_of_real_browsers(sources: Sources) -
     assert {label: agreed[label] / total[label] >= 0.99 for label in total} == dict.fromkeys(total, True)
 
 
+@pytest.mark.integration  # a package of data
 def test_system_and_browser_of_real_browsers_are_known(sources: Sources) -> None:
     parsed = [sources.user_agent(text) for text, _ in people()]
     assert sum(1 for agent in parsed if agent.os_name and agent.browser_name) >= 0.99 * len(parsed)
