@@ -14,6 +14,7 @@ from typing import Final
 import pytest
 
 _PROCESS_EVENTS: Final = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec"}
+_OF_PLATFORM: Final = {"file", "uname"}  # the standard library's `platform` asks these what machine this is
 _ADVICE: Final = (
     "mark the test `integration` (a server, a package to fetch) or `command` (a command that ends by itself)"
 )
@@ -35,7 +36,7 @@ class _Watch:
         if not self.subject:
             return
         if event in _PROCESS_EVENTS:
-            if not self.may_start_commands:
+            if not self.may_start_commands and arguments[0] not in _OF_PLATFORM:
                 self._refuse(f"starts a process: {arguments[1] if event == 'subprocess.Popen' else event}")
         elif event == "socket.connect" and isinstance(arguments[1], tuple) and not _is_local(arguments[1][0]):
             self._refuse(f"connects to {arguments[1][0]}")
