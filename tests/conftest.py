@@ -123,7 +123,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 # A parallel run hands out whole files; one that takes a minute and comes last would run alone.
 _LONGEST_FIRST = (
-    "tests/streams/test_workers.py",
+    "tests/streams/test_killed_workers.py",
+    "tests/streams/test_rolling_restarts.py",
+    "tests/streams/test_offset_guard.py",
+    "tests/streams/test_bad_records.py",
     "tests/chaos/",
     "tests/collector/test_outages.py",
     "tests/end_to_end/",

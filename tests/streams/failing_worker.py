@@ -1,6 +1,6 @@
 """`python -m streams run` with faults of the tests' choosing, named in the environment.
 
-KILL_BEFORE_STATES=n: SIGKILL when the n-th epoch's outputs are durable and its states are not.
+KILL_BEFORE_STATES=n: SIGKILL when the outputs of the n-th epoch of raw events are durable and its states are not.
 KILL_BEFORE_COMMIT=n: SIGKILL when the n-th epoch's states are durable and its offsets are not committed.
 UNGUARDED=1: states come back from the table without what they know of the records applied to them.
 UNDEDUPLICATED=1: message ids are not remembered.
@@ -32,10 +32,11 @@ def _kill_before_states(epochs: int) -> None:
 
     def changes_or_die(self: raw_events.RawEvents) -> Any:
         nonlocal left
-        left -= 1
+        found = changes(self)
+        left -= bool(found)  # an epoch without raw events has none of their outputs either
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
-        return changes(self)
+        return found
 
     raw_events.RawEvents.changes = changes_or_die  # type: ignore[method-assign]
 

@@ -69,7 +69,27 @@ def with_invalid_utf8(value: bytes) -> bytes:
     return value.replace(b"Viewed", b"View\xff\xfe")
 
 
-_members = st.sampled_from((None, "", "x"))
+def bad_records(event: Row, large: bytes) -> list[tuple[bytes | None, bytes | None, str]]:
+    """Key, value and reason of one record of every kind that no collector writes, made from a sound event.
+
+    large: bytes that are no Avro, about as many as Kafka takes.
+    """
+    key, value = key_of(event), RAW.encode(event)
+    wrong = {"event_id": "no uuid"}, {"message_id": made_uuid(1).upper()}, {"project_id": ""}, {"timestamp": -1}
+    return [
+        (key, truncated(value), "not_avro"),
+        (key, b"", "not_avro"),
+        (key, None, "not_avro"),
+        (key, b"\1" + value[1:], "not_avro"),
+        (key, large, "not_avro"),
+        (key, unknown_schema(value), "schema_id_unknown"),
+        (key, other_schema(value), "schema_mismatch"),
+        (key, with_invalid_utf8(value), "invalid_utf8"),
+        (None, value, "field_invalid"),
+        (b"another/project/v/ann", value, "field_invalid"),
+        (key[:-1] + b"\xff", value, "field_invalid"),
+        *((key, RAW.encode(event | fields), "field_invalid") for fields in wrong),
+    ]
 
 
 @st.composite

@@ -1,7 +1,6 @@
 """What the integration tests of streams stand on: topics, raw records with their oracle, workers as processes."""
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
@@ -70,7 +69,7 @@ class StreamsRig:
         self.kafka.produce("raw_events", pairs, partition)
 
     def load(self, pairs: Sequence[tuple[bytes | str, bytes]], seconds: float) -> "BackgroundLoad":
-        """Produce them evenly over so many seconds, in a thread."""
+        """Produce them evenly over so many seconds, again and again, in a thread, until its `end`."""
         return BackgroundLoad(self, pairs, seconds)
 
     def expected(self) -> tuple[dict[Place, Row], dict[Place, DeadReason]]:
@@ -141,33 +140,41 @@ class StreamsRig:
 
 
 class BackgroundLoad:
-    """Records produced evenly over some seconds, while something else happens."""
+    """Records produced evenly over some seconds, and then again, until told to end: something else happens meanwhile.
+
+    What comes again are the same events, as SDKs send them that have lost an answer.
+    """
 
     def __init__(
         self, rig: StreamsRig, pairs: Sequence[tuple[bytes | str, bytes]], seconds: float, steps: int = 50
     ) -> None:
-        self._thread = threading.Thread(target=self._run, args=(rig, pairs, seconds, steps), daemon=True)
+        self._ending = threading.Event()
         self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(rig, pairs, seconds / steps, steps), daemon=True)
         self._thread.start()
 
-    def _run(self, rig: StreamsRig, pairs: Sequence[tuple[bytes | str, bytes]], seconds: float, steps: int) -> None:
+    def _run(self, rig: StreamsRig, pairs: Sequence[tuple[bytes | str, bytes]], pause_s: float, steps: int) -> None:
         size = -(-len(pairs) // steps)
         try:
-            for start in range(0, len(pairs), size):
-                rig.produce(pairs[start : start + size])
-                time.sleep(seconds / steps)
+            while True:
+                for start in range(0, len(pairs), size):
+                    rig.produce(pairs[start : start + size])
+                    self._ending.wait(pause_s)
+                if self._ending.is_set():
+                    return
         except BaseException as error:
             self._error = error
 
     @property
     def is_alive(self) -> bool:
-        """Whether there is more to come."""
+        """Whether records still come."""
         return self._thread.is_alive()
 
-    def join(self) -> None:
-        """Return when all is produced. Raises what the producing raised, or TimeoutError."""
+    def end(self) -> None:
+        """Return when all are produced, the last pass to its end. Raises what the producing raised, or TimeoutError."""
+        self._ending.set()
         self._thread.join(WAIT_S)
-        if self._thread.is_alive():
-            raise TimeoutError(f"the load is not produced after {WAIT_S:.0f} s")
         if self._error is not None:
             raise self._error
+        if self._thread.is_alive():
+            raise TimeoutError(f"the load is not produced after {WAIT_S:.0f} s")
