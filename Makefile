@@ -69,7 +69,7 @@ test-fast: setup ## the inner loop: every test that needs no server, no package 
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not integration"
 
 .PHONY: bench
-bench: setup ## benchmarks: one JSON object a line, as ratios within this run
+bench: setup ## benchmarks: three rounds, one JSON object a line, ratios within this run (12 minutes); options: BENCH=--help
 	@$(BIN)/python -m tests.bench $(BENCH)
 
 .PHONY: chaos

@@ -1,11 +1,15 @@
-"""`python -m tests.bench`: figures, one JSON object a line on standard output; progress on standard error."""
+"""`python -m tests.bench`: figures, one JSON object a line on standard output; progress on standard error.
+
+Whatever is compared is measured in turn, in three rounds: each line has the median, the lowest and the highest, and
+says whether others were busy on the machine meanwhile. About 12 minutes on two quiet cores; --long adds about 8.
+"""
 
 import json
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -15,10 +19,9 @@ from rich.console import Console
 from docker.local.process import ServerFailedError
 from tests.bench import collector, end_to_end, long, sinks, streams
 from tests.bench.lines import Line, WrongOutputError
-from tests.bench.sizes import FULL, QUICK
+from tests.bench.sizes import FULL, QUICK, Sizes
+from tests.bench.table import RunFileError, table_of
 from tests.bench.workbench import Workbench
-
-_BUSY: Final = 0.5  # load average a core above which figures are not to be believed
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,31 +50,55 @@ def run(
     quick: Annotated[
         bool, typer.Option("--quick", help="small sizes: checks that all works, figures mean nothing")
     ] = False,
+    rounds: Annotated[int | None, typer.Option(min=1, help="rounds; 3, with --quick 1")] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="write the lines and the machine's state here")
     ] = None,
+    table: Annotated[
+        Path | None, typer.Option("--table", help="measure nothing: print the README's table from a file of --json")
+    ] = None,
 ) -> None:
     """Exits 0 when every line was measured and every output was right, 1 otherwise, 2 for an unknown name."""
+    if table is not None:
+        _print_table(table)
+        return
     groups = (*GROUPS, *LONG_GROUPS) if long or only else GROUPS
     wanted = _wanted(only, groups)
-    load_before = os.getloadavg()[0]
-    if load_before > _BUSY * (os.cpu_count() or 1) and not quick:
-        console.print(f"[yellow]the load average is {load_before:.1f}: these figures will be too low[/]")
-    started = time.time()
+    sizes = QUICK if quick else FULL
+    sizes = replace(sizes, rounds=rounds or sizes.rounds)
+    load_before, started = os.getloadavg()[0], time.time()
     printed: list[Line] = []
     with tempfile.TemporaryDirectory(prefix="tally-bench-") as home:
-        ended_well = _measure(groups, wanted, Path(home), quick, printed)
+        ended_well = _measure(groups, wanted, Path(home), sizes, printed)
+    seconds = round(time.time() - started)
+    _tell_the_end(seconds, printed)
     if json_file is not None:
         about = {
             "started_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
-            "seconds": round(time.time() - started),
+            "seconds": seconds,
             "cores": os.cpu_count(),
             "load_average_before": load_before,
+            "rounds": sizes.rounds,
             "quick": quick,
         }
         json_file.write_text(json.dumps(about | {"lines": [line.as_dict() for line in printed]}, indent=2) + "\n")
     if not ended_well:
         raise typer.Exit(1)
+
+
+def _print_table(path: Path) -> None:
+    try:
+        print(table_of(path))
+    except (OSError, RunFileError) as error:
+        console.print(str(error), markup=False, style="red")
+        raise typer.Exit(2) from error
+
+
+def _tell_the_end(seconds: int, printed: Sequence[Line]) -> None:
+    busy = [line.name for line in printed if line.busy]
+    console.print(f"{len(printed)} lines in {seconds // 60} min {seconds % 60} s")
+    if busy:
+        console.print(f"[yellow]others were busy on this machine meanwhile, not to be believed: {', '.join(busy)}[/]")
 
 
 def _wanted(only: Sequence[str] | None, groups: Sequence[Group]) -> frozenset[str]:
@@ -83,10 +110,10 @@ def _wanted(only: Sequence[str] | None, groups: Sequence[Group]) -> frozenset[st
     return frozenset(asked or known)
 
 
-def _measure(groups: Sequence[Group], wanted: frozenset[str], home: Path, quick: bool, printed: list[Line]) -> bool:
+def _measure(groups: Sequence[Group], wanted: frozenset[str], home: Path, sizes: Sizes, printed: list[Line]) -> bool:
     """Print the wanted lines as they come; False when a group failed, which does not keep the others from running."""
     ended_well = True
-    with Workbench(home, QUICK if quick else FULL, console) as bench:
+    with Workbench(home, sizes, console) as bench:
         for group in groups:
             if wanted.isdisjoint(group.names):
                 continue

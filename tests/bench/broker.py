@@ -1,5 +1,6 @@
-"""Kafka as the benchmarks see it: fill a topic, see how far others are, read everything back."""
+"""Kafka as the benchmarks see it: fill a topic, at once or at a rate, see how far others are, read everything back."""
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -14,6 +15,7 @@ from tests.bench.lines import require
 Record = Mapping[str, Any]  # key, value
 _SLICE: Final = 10_000
 _TIMEOUT_S: Final = 30.0
+_PACED_S: Final = 0.02  # a paced topic gets its records in slices of so long
 POLL_S: Final = 0.02
 
 
@@ -52,6 +54,22 @@ class Broker:
                 while part:
                     part = part[producer.produce_batch(topic, part, partition=partition) :]
                     producer.poll(0.01 if part else 0)
+        require(producer.flush(_TIMEOUT_S) == 0, f"{topic}: Kafka did not take all records")
+
+    def pace(self, topic: str, records: Sequence[Record], per_s: float) -> None:
+        """Append records at a rate, each slice when it is due, and wait until all are durable. Raises WrongOutputError.
+
+        Records that Kafka has no room for yet keep their order, and delay those after them.
+        """
+        producer = Producer(producer_config(self._settings, linger_ms=5, batch_size=2**20, log_level=3))
+        size = max(1, round(per_s * _PACED_S))
+        started = time.monotonic()
+        for start in range(0, len(records), size):
+            time.sleep(max(0.0, started + start / per_s - time.monotonic()))
+            part = [dict(record) for record in records[start : start + size]]
+            while part:
+                part = part[producer.produce_batch(topic, part) :]
+                producer.poll(0.01 if part else 0)
         require(producer.flush(_TIMEOUT_S) == 0, f"{topic}: Kafka did not take all records")
 
     def ends(self, topic: str) -> dict[int, int]:
@@ -95,6 +113,14 @@ class Broker:
                 yield from messages
         finally:
             consumer.close()
+
+    def digest(self, topic: str) -> dict[int, str]:
+        """A digest of each partition's keys and values, in their order: equal where two topics hold the same bytes."""
+        digests = {partition: hashlib.blake2b() for partition in self.ends(topic)}
+        for message in self.read(topic):
+            for part in (message.key() or b"", message.value() or b""):
+                digests[message.partition() or 0].update(len(part).to_bytes(8, "big") + part)
+        return {partition: digest.hexdigest() for partition, digest in digests.items()}
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float, poll_s: float = POLL_S) -> None:

@@ -1,7 +1,7 @@
 """ClickHouse's own way from Kafka into the same table: Kafka engine, AvroConfluent, a materialized view."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -40,16 +40,25 @@ def committed_ids() -> Iterator[str]:
         server.shutdown()
 
 
-def consume(table: EventsTable, settings: Settings, topic: str, total: int) -> Filled:
-    """Let the engine fill the table from the topic: one consumer, blocks as large and as old as the sink's batches."""
+def like_the_sink(settings: Settings) -> dict[str, int]:
+    """Blocks as large and as old as the sink's batches, so that rows are as soon there."""
+    return {
+        "kafka_max_block_size": settings.sinks_flush_rows_max,
+        "kafka_flush_interval_ms": settings.sinks_flush_age_ms_max,
+    }
+
+
+def consume(
+    table: EventsTable, settings: Settings, topic: str, total: int, group: str, tuning: Mapping[str, int]
+) -> Filled:
+    """Let the engine fill the table from the topic with one consumer. tuning: its settings other than the defaults."""
     with committed_ids() as registry:
+        own = "".join(f", {name} = {value}" for name, value in tuning.items())
         table.ask(
             f"CREATE TABLE queue ({table.columns()}) ENGINE = Kafka SETTINGS "
             f"kafka_broker_list = '{settings.kafka_bootstrap}', kafka_topic_list = '{topic}', "
-            f"kafka_group_name = '{settings.topic_prefix}engine', kafka_format = 'AvroConfluent', "
-            f"kafka_num_consumers = 1, kafka_max_block_size = {settings.sinks_flush_rows_max}, "
-            f"kafka_flush_interval_ms = {settings.sinks_flush_age_ms_max}, "
-            f"format_avro_schema_registry_url = '{registry}'"
+            f"kafka_group_name = '{group}', kafka_format = 'AvroConfluent', kafka_num_consumers = 1, "
+            f"format_avro_schema_registry_url = '{registry}'{own}"
         )
         table.ask(f"CREATE MATERIALIZED VIEW queue_to_events TO {TABLE} AS SELECT * FROM queue")
         try:

@@ -4,6 +4,9 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Final
+
+BUSY_SHARE: Final = 0.05  # of the machine's CPU in others' hands: from there on a line says that it was disturbed
 
 
 class WrongOutputError(RuntimeError):
@@ -12,15 +15,26 @@ class WrongOutputError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One figure. `baseline` is what it is compared with in the same run, in the same unit; the note says which way
-    `ratio` is taken.
+    """One figure: the median of its rounds, between the lowest and the highest of them.
+
+    `baseline` is what it is compared with in the same rounds, in the same unit (a median too); `ratio` is the median
+    of each round's ratio, and the note says which way it is taken. `others_cpu` is the largest share of the machine's
+    CPU that processes of others (and the hypervisor) used before or during a round: with more than `BUSY_SHARE` the
+    line is `busy`, and its figure is not to be believed.
     """
 
     name: str
     value: float
+    low: float
+    high: float
     unit: str
     baseline: float | None = None
     ratio: float | None = None
+    ratio_low: float | None = None
+    ratio_high: float | None = None
+    rounds: int = 1
+    others_cpu: float = 0.0
+    busy: bool = False
     note: str = ""
 
     def as_json(self) -> str:
@@ -29,12 +43,15 @@ class Line:
 
     def as_dict(self) -> dict[str, str | float | None]:
         """The line with its figures cut to what can be believed."""
-        return {name: significant(value) if isinstance(value, float) else value for name, value in asdict(self).items()}
+        cut = {name: believable(value) if isinstance(value, float) else value for name, value in asdict(self).items()}
+        return cut | {"others_cpu": round(self.others_cpu, 2)}
 
 
-def significant(value: float, digits: int = 4) -> float:
-    """The value to so many significant digits."""
-    return float(f"{value:.{digits}g}")
+def believable(value: float) -> float:
+    """Two significant digits, three when the first is a 1: steps of 1 to 5 %, about what rounds differ by."""
+    if value == 0 or not math.isfinite(value):
+        return value
+    return float(f"{value:.{3 if f'{abs(value):e}'.startswith('1') else 2}g}")
 
 
 def quantile(values: Sequence[float], share: float) -> float:

@@ -28,9 +28,15 @@ class Load:
         """The distinct links."""
         return {tie for tie in self.ties if tie is not None}
 
-    def head(self, count: int) -> "Load":
-        """The first records."""
-        return Load(self.records[:count], self.ids[:count], self.ties[:count])
+    @property
+    def keys(self) -> set[bytes]:
+        """The distinct session keys."""
+        return {record["key"] for record in self.records}
+
+    @property
+    def claims(self) -> int:
+        """How many distinct events tie a visitor to a user."""
+        return len({event for event, tie in zip(self.ids, self.ties, strict=True) if tie is not None})
 
     def without_records(self) -> "Load":
         """What must come of it, without what is sent: less to hold."""

@@ -1,4 +1,4 @@
-"""The machine: which cores are whose, and what a process has used."""
+"""The machine: which cores are whose, what a process has used, and what others use meanwhile."""
 
 import os
 import time
@@ -30,11 +30,15 @@ class Cores:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What so many events (or rows, or requests) took; `cpu_s` is user and system time of one process."""
+    """What so many events (or rows, or requests) took; `cpu_s` is user and system time of one process.
+
+    others_cpu: the share of the machine that processes of others used meanwhile.
+    """
 
     events: int
     wall_s: float
     cpu_s: float
+    others_cpu: float = 0.0
 
     @property
     def per_s(self) -> float:
@@ -52,6 +56,7 @@ class Meter:
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
+        self._others = Others()
         self._cpu_s = cpu_s(pid)
         self._started = time.monotonic()
 
@@ -62,6 +67,53 @@ class Meter:
     def cpu_s(self) -> float:
         """Seconds of CPU used, in all threads."""
         return cpu_s(self._pid) - self._cpu_s
+
+    def others_cpu(self) -> float:
+        """The share of the machine that others used."""
+        return self._others.share()
+
+
+class Others:
+    """CPU that neither this process nor what it started has used, since the object was made; the hypervisor's too."""
+
+    def __init__(self) -> None:
+        self._before = _ticks()
+
+    def share(self) -> float:
+        """0 to 1, of all cores."""
+        total, others = (now - then for now, then in zip(_ticks(), self._before, strict=True))
+        return min(1.0, max(0.0, others / total)) if total > 0 else 0.0
+
+
+def _ticks() -> tuple[int, int]:
+    """Since the machine's start: ticks of all its cores, and those of processes that are not this run's.
+
+    Stolen time is others'. A child that has ended is in its parent's account once it was waited for, a zombie in its
+    own. Interrupts are nobody's: they serve both.
+    """
+    user, nice, system, idle, iowait, irq, softirq, steal = map(
+        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    )
+    total = user + nice + system + idle + iowait + irq + softirq + steal
+    return total, user + nice + system + steal - _own_ticks()
+
+
+def _own_ticks() -> int:
+    """User and system time of this process, of its living descendants, and of those that have ended."""
+    parents: dict[int, int] = {}
+    used: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended meanwhile
+        pid = int(path.parent.name)
+        parents[pid] = int(fields[1])
+        used[pid] = sum(map(int, fields[11:15]))
+    own = {os.getpid()}
+    while more := {pid for pid, parent in parents.items() if parent in own} - own:
+        own |= more
+    return sum(used.get(pid, 0) for pid in own)
 
 
 def cpu_s(pid: int) -> float:

@@ -8,11 +8,13 @@ from typing import Final
 class Sizes:
     """Counts of events unless the name says otherwise; a warm-up is not measured."""
 
+    rounds: int
     warm_up: int
     events: int
     visitors: int
-    stock_warm_up: int
-    stock_events: int
+    shared_events: int  # a backlog that two systems get, after a warm-up as large
+    paced_warm_up_s: float
+    paced_s: float
     sink_copies: int  # how often the enriched events stand in the sink's topic, each time with new offsets
     load_warm_up_s: float
     load_s: float
@@ -24,26 +26,30 @@ class Sizes:
 
 
 FULL: Final = Sizes(
+    rounds=3,
     warm_up=60_000,
-    events=300_000,
+    events=200_000,
     visitors=20_000,
-    stock_warm_up=2_000,
-    stock_events=10_000,
+    shared_events=20_000,
+    paced_warm_up_s=3,
+    paced_s=12,
     sink_copies=3,
-    load_warm_up_s=2,
-    load_s=6,
+    load_warm_up_s=1,
+    load_s=4,
     steady_warm_up_s=5,
-    steady_s=30,
+    steady_s=12,
     steady_events_per_s=2_000,
     few_sessions=10_000,
     many_sessions=1_000_000,
 )
 QUICK: Final = Sizes(
+    rounds=1,
     warm_up=3_000,
     events=12_000,
     visitors=1_000,
-    stock_warm_up=100,
-    stock_events=400,
+    shared_events=300,
+    paced_warm_up_s=1,
+    paced_s=2,
     sink_copies=1,
     load_warm_up_s=1,
     load_s=1,

@@ -19,7 +19,7 @@ from tests.bench.traffic import Traffic
 EVENTS_PER_REQUEST: Final = 20
 _SENDERS: Final = 8
 _BODIES: Final = 100
-_MARGIN_S: Final = 3.0  # an event is sent before it is answered
+_MARGIN_S: Final = 3.0  # the clocks of events and of this process are not one
 _AT: Final = "##"  # where the time of sending belongs
 
 
@@ -28,7 +28,8 @@ class Sender:
 
     def __init__(self, port: int, write_key: str, traffic: Traffic) -> None:
         self.run = uuid.uuid4().hex[:12]
-        self.answered: dict[str, float] = {}  # sample → when the collector's answer came, by time.monotonic
+        self.due: dict[str, float] = {}  # sample → when its request was due to be sent, by time.monotonic
+        self.answered: dict[str, float] = {}  # sample → when the collector's answer came
         self._port = port
         basic = base64.b64encode(f"{write_key}:".encode()).decode()
         self._headers = {"Content-Type": "application/json", "Authorization": f"Basic {basic}"}
@@ -40,12 +41,16 @@ class Sender:
         return f"{self.run}-{request}-0"
 
     def send(self, requests: Iterable[int], per_s: float) -> float:
-        """Post the numbered requests at this rate; the seconds it took. Raises WrongOutputError for another answer."""
+        """Post the numbered requests at this rate; the seconds it took. Raises WrongOutputError for another answer.
+
+        A request that waits for a free sender was due all the same: `due` hides no delay of ours or of the collector.
+        """
         started = time.monotonic()
         count = 0
         with ThreadPoolExecutor(_SENDERS) as senders:
             posts = []
             for count, request in enumerate(requests, 1):
+                self.due[self.sample(request)] = time.monotonic()
                 posts.append(senders.submit(self._post, request))
                 time.sleep(max(0.0, started + count / per_s - time.monotonic()))
             for post in posts:
@@ -85,10 +90,10 @@ class Watcher:
     has come, so what is measured is too long by half an interval, never too short.
     """
 
-    def __init__(self, ask: Callable[[float], Iterable[str]], answered: Mapping[str, float], interval_s: float) -> None:
+    def __init__(self, ask: Callable[[float], Iterable[str]], due: Mapping[str, float], interval_s: float) -> None:
         self.seen: dict[str, float] = {}
         self._ask = ask
-        self._answered = answered
+        self._due = due
         self._interval_s = interval_s
         self._ending = threading.Event()
         self._failure: BaseException | None = None
@@ -116,6 +121,6 @@ class Watcher:
             self._failure = error
 
     def _oldest_s(self) -> float:
-        """How long ago the first answer came whose sample is not seen yet."""
+        """How long ago the first request was due whose sample is not seen yet."""
         now = time.monotonic()
-        return max((now - at for sample, at in list(self._answered.items()) if sample not in self.seen), default=0.0)
+        return max((now - at for sample, at in list(self._due.items()) if sample not in self.seen), default=0.0)

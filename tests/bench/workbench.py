@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -23,13 +24,14 @@ from schemas.registry import open_ids
 from schemas.settings import Settings
 from tests.bench.broker import Broker
 from tests.bench.loads import Load, make_load
-from tests.bench.machine import Cores, on_cores, pin
+from tests.bench.machine import Cores, Others, on_cores, pin
 from tests.bench.sizes import Sizes
 from tests.bench.traffic import Traffic
 
 WRITE_KEY: Final = "bench-write-key"
 DATABASE: Final = "bench"
 _CONVERSIONS: Final = '{"conversion_events": ["Order Completed"]}'
+_BEFORE_S: Final = 1.0
 _GEO: Final = Path("node_modules") / "@ip-location-db"
 
 
@@ -45,6 +47,21 @@ class PinnedService(Service):
 
     def command(self) -> list[str]:
         return [*on_cores(self._cores.own), *super().command(), *self._arguments]
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Loads that follow each other in time, each fed as its name says."""
+
+    warm_up: Load
+    backlog: Load
+    paced_warm_up: Load
+    paced: Load
+
+    @property
+    def every(self) -> Load:
+        """What must have come of all of them."""
+        return self.warm_up + self.backlog + self.paced_warm_up + self.paced
 
 
 class Workbench:
@@ -82,6 +99,26 @@ class Workbench:
         with self.stage(f"make {self.sizes.warm_up + self.sizes.events:,} events"):
             traffic = self.traffic(self.sizes.visitors)
             return make_load(traffic.records(self.sizes.warm_up)), make_load(traffic.records(self.sizes.events))
+
+    @cached_property
+    def shared(self) -> Shared:
+        """What two systems get, byte for byte: a warm-up, a backlog, and the same work at a steady rate."""
+        sizes = self.sizes
+        traffic = self.traffic(sizes.visitors, seed=2)
+        counts = {
+            "warm_up": sizes.shared_events,
+            "backlog": sizes.shared_events,
+            "paced_warm_up": round(sizes.paced_warm_up_s * sizes.steady_events_per_s),
+            "paced": round(sizes.paced_s * sizes.steady_events_per_s),
+        }
+        with self.stage(f"make {sum(counts.values()):,} events for two systems"):
+            return Shared(**{name: make_load(traffic.records(count)) for name, count in counts.items()})
+
+    def others_before(self) -> float:
+        """The share of the machine that others use now, while nothing is measured."""
+        others = Others()
+        time.sleep(_BEFORE_S)
+        return others.share()
 
     def traffic(self, visitors: int, *, seed: int = 1, ago_s: float = 3_600) -> Traffic:
         """Traffic that began so long ago."""

@@ -1,4 +1,4 @@
-"""One streams worker on a core of its own: warmed up, then measured on records that all lie in the topic already."""
+"""One streams worker on a core of its own: warmed up, then measured on a backlog, or on records at a steady rate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +20,16 @@ class Measured:
     cost: Cost
     sessions: int
     states: int
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """By the names that lines ask for."""
+        return {
+            "cpu_us": self.cost.cpu_us,
+            "per_s": self.cost.per_s,
+            "session_rows": self.sessions / self.cost.events,
+            "states": self.states / self.cost.events,
+        }
 
 
 class Worker:
@@ -63,20 +73,31 @@ class Worker:
         """
         raw_events = self.settings.topic("raw_events")
         self.offsets = self.broker.ends(raw_events)
-        sessions, states = self._written()
+        written = self._written()
         self.service.suspend()
         try:
             self.broker.produce(raw_events, load.records)
             meter = Meter(self.pid)
         finally:
             self.service.resume()
+        return self._measured(load, meter, written)
+
+    def measure_paced(self, load: Load, per_s: float) -> Measured:
+        """Feed a load at this rate. Wall and CPU time begin with the first record and end as above: nothing is left
+        for later.
+        """
+        written = self._written()
+        meter = Meter(self.pid)
+        self.broker.pace(self.settings.topic("raw_events"), load.records, per_s)
+        return self._measured(load, meter, written)
+
+    def _measured(self, load: Load, meter: Meter, written: tuple[int, int]) -> Measured:
         self._wait("raw_events")
         wall_s = meter.wall_s()
         self._wait("identity_claims")
-        cpu_s = meter.cpu_s()
-        sessions_after, states_after = self._written()
-        cost = Cost(len(load), wall_s, cpu_s)
-        return Measured(cost, sessions_after - sessions, states_after - states)
+        cost = Cost(len(load), wall_s, meter.cpu_s(), meter.others_cpu())
+        sessions, states = (after - before for after, before in zip(self._written(), written, strict=True))
+        return Measured(cost, sessions, states)
 
     def rss_mb(self) -> float:
         """Its resident memory."""
