@@ -9,22 +9,23 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from collector.addresses import canonical_address
-from collector.context import merge_context, read_context, require_object, with_notes
-from collector.event import Event, Raw, Refused, read_event, text_or_none
+from collector.context import merge_objects, read_context, require_object, with_group, with_notes
+from collector.event import Event, Raw, Refused, read_event
 from collector.event_ids import EventIds
 from collector.parse import Batch, MalformedError, is_utf8
 from collector.projects import Project
+from collector.properties import name_and_category, properties_of
+from collector.salvage import is_json_but_for_numbers
 from collector.session_key import client_session_id
-from collector.times import Bounds, TimestampRule, corrected, parse_time
+from collector.times import Bounds
+from collector.timestamps import timestamp_of
+from collector.visitor_address import address_of
 from schemas.outcomes import DeadReason
 
 EVENT_TYPES: Final = frozenset({"track", "identify", "page", "screen", "group", "alias"})
 MESSAGE_ID_CHARS_MAX: Final = 100
 DETAIL_CHARS_MAX: Final = 500
-_NO_NOTES: Final[dict[str, object]] = {}
 _NAMED: Final = frozenset({"page", "screen"})
-_WITH_TRAITS: Final = frozenset({"identify", "group", "alias"})
 # What a batch's context may come to beneath all its events: 128 events with the largest, 2,500 with 1.6 KB each.
 _CONTEXTS_BYTES_MAX: Final = 4 * 2**20
 # The bytes of the smallest event there could be; a body with more elements than that holds something else.
@@ -32,21 +33,29 @@ _EVENT_BYTES_MIN: Final = len(b'{"type":"page","userId":"1"},')
 
 
 class Limits(NamedTuple):
-    """What bounds an event and a batch."""
+    """What bounds an event and a batch. way_ms_max: see `times.corrected`."""
 
     event_bytes_max: int
     batch_events_max: int
     times: Bounds
+    import_times: Bounds
+    way_ms_max: int
 
 
 class Arrival(msgspec.Struct, gc=False):
-    """What is known of a request besides its body. received_at: ms. event_type: the route's, None for a batch."""
+    """What is known of a request besides its body.
+
+    received_at: ms. event_type: the route's, None for a batch. ip_policy: the header X-IP-Policy. is_import: old times
+    are meant.
+    """
 
     project: Project
     received_at: int
     ip_address: str
     user_agent: str
     event_type: str | None = None
+    ip_policy: str | None = None
+    is_import: bool = False
 
 
 class RawEvent(msgspec.Struct, gc=False):
@@ -91,7 +100,11 @@ class Admission(msgspec.Struct, gc=False):
 
 
 def admit(batch: Batch, arrival: Arrival, limits: Limits, ids: EventIds) -> Admission:
-    """Judge every event. Raises MalformedError when a single event is not JSON, or a batch cannot be one of events."""
+    """Judge every event. Raises MalformedError when a body is nothing like an event, or a batch like one of events.
+
+    A single event that is JSON but for its NaN and Infinity, as some languages write it, is refused with its bytes as
+    it is within a batch.
+    """
     count = len(batch.events)
     if count > limits.batch_events_max:
         return _refuse_batch(batch, arrival, limits)
@@ -106,7 +119,11 @@ def admit(batch: Batch, arrival: Arrival, limits: Limits, ids: EventIds) -> Admi
         try:
             admitted.append(_admit_event(raw, event_id, batch, arrival, limits))
         except Refused as refusal:
-            if batch.is_single and refusal.reason is DeadReason.EVENT_NOT_JSON:
+            if (
+                batch.is_single
+                and refusal.reason is DeadReason.EVENT_NOT_JSON
+                and not is_json_but_for_numbers(bytes(raw))
+            ):
                 raise MalformedError(f"malformed JSON: {refusal.detail}") from None
             refused.append(_refused(raw, arrival, refusal))
     if refused:
@@ -130,22 +147,34 @@ def _admit_event(raw: Raw | bytes, event_id: str, batch: Batch, arrival: Arrival
     if not anonymous_id and user_id is None:
         raise Refused(DeadReason.NO_USER_ANON_ID, "neither userId nor anonymousId")
     if event_type == "track":
-        name, group_id, previous_id = event.event, None, None
+        name, group_id, previous_id = event.event or "", None, None
         if not name:
             raise Refused(DeadReason.EVENT_NOT_STRING, "a track call names its event in the member 'event', as text")
     else:
-        name, group_id, previous_id = _other_members(event, event_type)
+        group_id, previous_id = _other_members(event, event_type)
+        name = ""
     client_message_id = event.message_id or ""
     if len(client_message_id) > MESSAGE_ID_CHARS_MAX:
         detail = f"messageId has {len(client_message_id)} characters, at most {MESSAGE_ID_CHARS_MAX}"
         raise Refused(DeadReason.FIELD_TOO_LONG, detail)
     context = require_object(event.context, DeadReason.CONTEXT_NOT_OBJECT, "context")
     if batch.context:
-        context = merge_context(batch.context, context)
+        context = merge_objects(batch.context, context)
     part = read_context(context)
-    timestamp, notes = _timestamp(event, batch.sent_at, received_at, limits.times)
-    if repaired or event_type in _NAMED:
-        notes = _more_notes(notes, event, event_type, repaired)
+    properties = properties_of(event, event_type, context)
+    bounds = limits.import_times if arrival.is_import else limits.times
+    timestamp, notes = timestamp_of(event, batch, received_at, bounds, limits.way_ms_max)
+    if repaired:
+        notes = notes | {"repaired": "lone_surrogates"}
+    if event_type in _NAMED:
+        name, category = name_and_category(event, properties)
+        if category:
+            notes = notes | {"category": category}
+    address = address_of(part, context, event.channel, arrival.ip_address, arrival.ip_policy)
+    user_agent = part.user_agent or arrival.user_agent
+    if event.group_id and group_id is None:
+        context, is_new = with_group(context, event.group_id)
+        notes = notes if is_new else notes | {"group_id": event.group_id}
     return RawEvent(
         event_id,
         project.message_ids(client_message_id) if client_message_id else event_id,
@@ -161,60 +190,26 @@ def _admit_event(raw: Raw | bytes, event_id: str, batch: Batch, arrival: Arrival
         None if part.session_id is None else client_session_id(part.session_id),
         group_id,
         previous_id,
-        (canonical_address(part.ip) if part.ip else "") or arrival.ip_address,
-        part.user_agent or arrival.user_agent,
-        _properties(event, event_type),
+        address,
+        user_agent,
+        properties,
         with_notes(context, notes) if notes else context,
     )
 
 
-def _other_members(event: Event, event_type: str) -> tuple[str, str | None, str | None]:
-    """What the types but track cannot do without: (name, group_id of a group call, previous_id of an alias call)."""
+def _other_members(event: Event, event_type: str) -> tuple[str | None, str | None]:
+    """What the types but track cannot do without: (group_id of a group call, previous_id of an alias call)."""
     if event_type == "group":
         if not event.group_id:
             raise Refused(DeadReason.GROUP_ID_MISSING, "a group call has a groupId")
-        return "", event.group_id, None
+        return event.group_id, None
     if event_type == "alias":
         if not event.user_id:
             raise Refused(DeadReason.USER_ID_MISSING, "an alias call has a userId")
         if not event.previous_id:
             raise Refused(DeadReason.PREVIOUS_ID_MISSING, "an alias call has a previousId")
-        return "", None, event.previous_id
-    return event.name or "" if event_type in _NAMED else "", None, None
-
-
-def _properties(event: Event, event_type: str) -> bytes:
-    """The type's own member, or the other one when only that is there."""
-    own_is_traits = event_type in _WITH_TRAITS
-    if (event.traits or not event.properties) if own_is_traits else (event.traits and not event.properties):
-        return require_object(event.traits, DeadReason.TRAITS_NOT_OBJECT, "traits")
-    return require_object(event.properties, DeadReason.PROPERTIES_NOT_OBJECT, "properties")
-
-
-def _timestamp(
-    event: Event, batch_sent_at: int | None, received_at: int, bounds: Bounds
-) -> tuple[int, dict[str, object]]:
-    """(ms, notes): the client's time corrected by its clock's skew, or received_at and the rule by which."""
-    original = event.timestamp
-    if original is None:
-        original = event.original_timestamp
-        if original is None:
-            return received_at, _NO_NOTES
-    timestamp = parse_time(original)
-    if timestamp is None:
-        return received_at, {"timestamp_rule": TimestampRule.UNPARSABLE}
-    sent_at = batch_sent_at if event.sent_at is None else parse_time(event.sent_at)
-    if sent_at is not None:
-        timestamp = corrected(timestamp, sent_at, received_at)
-    if bounds.allow(timestamp, received_at):
-        return timestamp, _NO_NOTES
-    return received_at, {"timestamp_rule": bounds.rule(timestamp, received_at), "timestamp": original}
-
-
-def _more_notes(notes: dict[str, object], event: Event, event_type: str, repaired: bool) -> dict[str, object]:
-    if event_type in _NAMED and (category := text_or_none(event.category)):
-        notes = notes | {"category": category}
-    return notes | {"repaired": "lone_surrogates"} if repaired else notes
+        return None, event.previous_id
+    return None, None
 
 
 def _refuse_batch(batch: Batch, arrival: Arrival, limits: Limits) -> Admission:

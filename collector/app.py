@@ -35,6 +35,7 @@ _CONTENT_ENCODING: Final = hdrs.CONTENT_ENCODING
 _ORIGIN: Final = hdrs.ORIGIN
 _USER_AGENT: Final = hdrs.USER_AGENT
 _X_WRITE_KEY: Final = istr("X-Write-Key")
+_X_IP_POLICY: Final = istr("X-IP-Policy")
 _OTHER: Final = "other"
 _SUCCESS: Final = Answer(200, b'{"success":true}')
 
@@ -120,7 +121,8 @@ class Collector:
 
     def _origin(self, request: Request, headers: Headers, credentials: Credentials) -> Origin:
         address = self._proxies.client_address(request.peer, headers)
-        return Origin(credentials, address, header_text(headers.get(_USER_AGENT, "")), headers.get(_ORIGIN))
+        user_agent = header_text(headers.get(_USER_AGENT, ""))
+        return Origin(credentials, address, user_agent, headers.get(_ORIGIN), headers.get(_X_IP_POLICY))
 
     async def _settle(self, pending: Pending) -> None:
         """Wait for Kafka. Raises RefusedRequest when an event may not be durable."""

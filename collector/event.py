@@ -5,6 +5,7 @@ numbers where ids are expected and to say exactly what is wrong.
 """
 
 import re
+from decimal import Decimal, InvalidOperation
 from typing import Final
 
 import msgspec
@@ -14,6 +15,7 @@ from schemas.outcomes import DeadReason
 Raw = msgspec.Raw
 _ABSENT: Final = Raw(b"")
 _NOTHING: Final = (b"", b"null")
+_WHOLE_DIGITS_MAX: Final = 21
 
 
 class Refused(Exception):
@@ -43,6 +45,7 @@ class Event(msgspec.Struct, gc=False, rename="camel"):
     category: Raw = _ABSENT
     group_id: str | None = None
     previous_id: str | None = None
+    channel: str | None = None
 
 
 class _Members(msgspec.Struct, gc=False, rename="camel"):
@@ -63,6 +66,7 @@ class _Members(msgspec.Struct, gc=False, rename="camel"):
     category: Raw = _ABSENT
     group_id: Raw = _ABSENT
     previous_id: Raw = _ABSENT
+    channel: Raw = _ABSENT
 
 
 _decode_event: Final = msgspec.json.Decoder(Event).decode
@@ -113,28 +117,51 @@ def _coerce(members: _Members) -> Event:
         user_id=_id(members.user_id, "userId"),
         event=text_or_none(members.event),
         name=text_or_none(members.name),
-        timestamp=_time(members.timestamp),
-        original_timestamp=_time(members.original_timestamp),
-        sent_at=_time(members.sent_at),
+        timestamp=time_as_sent(bytes(members.timestamp)),
+        original_timestamp=time_as_sent(bytes(members.original_timestamp)),
+        sent_at=time_as_sent(bytes(members.sent_at)),
         properties=members.properties,
         traits=members.traits,
         context=members.context,
         category=members.category,
         group_id=_id(members.group_id, "groupId"),
         previous_id=_id(members.previous_id, "previousId"),
+        channel=text_or_none(members.channel),
     )
 
 
 def _id(raw: Raw, member: str) -> str | None:
-    """An id: text, or a number as its own JSON text, so that no digit is lost."""
+    """An id: text, or a number as `number_as_id` writes it."""
     text = bytes(raw)
     if text in _NOTHING:
         return None
     if text[0] in b"-0123456789":
-        return text.decode()
+        return number_as_id(text.decode())
     if text[0] == ord('"'):
         return _text(text)
     raise Refused(DeadReason.FIELD_WRONG_TYPE, f"{member} is text or a number, this is {kind(text)}")
+
+
+def number_as_id(text: str) -> str:
+    """A JSON number as the id it is: a whole one by its digits alone (12345.0 and 1.2345e4 are 12345), others as sent.
+
+    Never by way of a float: every digit stays, also above 2^53. What has more than 21 digits written out, where
+    JavaScript too goes over to exponents, stays as sent.
+    """
+    if text.lstrip("-").isdigit():
+        return text
+    try:
+        number = Decimal(text)
+    except InvalidOperation:  # an exponent beyond all bounds
+        return text
+    if number.adjusted() < _WHOLE_DIGITS_MAX and _is_whole(number):
+        return format(number, "f").partition(".")[0]
+    return text
+
+
+def _is_whole(number: Decimal) -> bool:
+    _, digits, exponent = number.as_tuple()
+    return isinstance(exponent, int) and (exponent >= 0 or not any(digits[exponent:]))
 
 
 def _text(raw: bytes) -> str:
@@ -150,15 +177,14 @@ def text_or_none(raw: Raw) -> str | None:
     return _text(text) if text[:1] == b'"' else None
 
 
-def _time(raw: Raw) -> str | float | int | None:
-    """A time as sent; "" (which is no time) for what is neither text nor a number."""
-    text = bytes(raw)
-    if text in _NOTHING:
+def time_as_sent(raw: bytes) -> str | float | int | None:
+    """A JSON text or number; None for null and nothing; for anything else its JSON, which is no time."""
+    if raw in _NOTHING:
         return None
     try:
-        sent: str | float | int | None = _decode_time(text)
+        sent: str | float | int | None = _decode_time(raw)
     except ValueError:
-        return ""
+        return raw.decode("utf-8", "replace")
     return sent
 
 

@@ -28,12 +28,13 @@ _OWN_BYTES: Final = 400
 
 
 class Origin(msgspec.Struct, gc=False):
-    """Where a request comes from. page: the Origin header of a browser, None without."""
+    """Where a request comes from. page: the Origin header of a browser, ip_policy: X-IP-Policy; None without."""
 
     credentials: Credentials
     ip_address: str
     user_agent: str
     page: str | None
+    ip_policy: str | None = None
 
 
 class Encoders(NamedTuple):
@@ -74,6 +75,8 @@ class Intake:
             settings.collector_event_bytes_max,
             settings.collector_batch_events_max,
             Bounds(settings.collector_timestamp_past_s_max, settings.collector_timestamp_future_s_max),
+            Bounds(settings.collector_import_past_s_max, settings.collector_timestamp_future_s_max),
+            settings.collector_way_ms_max,
         )
         self._raw_events = settings.topic("raw_events")
         self._dead_letters = settings.topic("dead_letters")
@@ -87,7 +90,15 @@ class Intake:
             if origin.page is not None and not project.allows(origin.page):
                 raise RefusedRequest(Refusal.ORIGIN_NOT_ALLOWED)
             received_at = int(self._clock() * 1000)
-            arrival = Arrival(project, received_at, origin.ip_address, origin.user_agent, route.event_type)
+            arrival = Arrival(
+                project,
+                received_at,
+                origin.ip_address,
+                origin.user_agent,
+                route.event_type,
+                origin.ip_policy,
+                route.is_import,
+            )
             admission = admit(batch, arrival, self._limits, self._ids)
         except MalformedError as error:
             raise RefusedRequest(Refusal.MALFORMED, str(error)) from None

@@ -4,12 +4,14 @@ from typing import Final
 
 import msgspec
 
-from collector.event import Raw, replace_lone_surrogates
+from collector.event import Raw, replace_lone_surrogates, time_as_sent
 from collector.salvage import Salvaged, salvage
 from collector.times import parse_time
 
 _ABSENT: Final = Raw(b"")
 _BOM: Final = b"\xef\xbb\xbf"
+# Of what was sent as a time and is none; times have at most 128 characters.
+NOTED_CHARS_MAX: Final = 1_000
 
 
 class MalformedError(ValueError):
@@ -19,13 +21,15 @@ class MalformedError(ValueError):
 class Batch(msgspec.Struct, gc=False):
     """The events of a request, each as the JSON that stood there, without any look at what they say.
 
-    is_utf8: the whole body is. sent_at: ms, the body's own for a batch, None otherwise. context: a JSON object for all
-    events, b"" when none. write_key: the body's, when it was asked for. is_single: the body is the event.
+    is_utf8: the whole body is. sent_at: ms, the body's own for a batch, None otherwise. unread_sent_at: as sent, when
+    it is no time; "" otherwise. context: a JSON object for all events, b"" when none. write_key: the body's, when it
+    was asked for. is_single: the body is the event.
     """
 
     events: list[Raw] | list[bytes]
     is_utf8: bool
     sent_at: int | None = None
+    unread_sent_at: str = ""
     context: bytes = b""
     write_key: str | None = None
     is_single: bool = False
@@ -45,7 +49,6 @@ class _Keyed(msgspec.Struct, gc=False, rename="camel"):
 _decode_envelope: Final = msgspec.json.Decoder(_Envelope).decode
 _decode_keyed: Final = msgspec.json.Decoder(_Keyed).decode
 _decode_text: Final = msgspec.json.Decoder(str | None).decode
-_decode_time: Final = msgspec.json.Decoder(str | float | int | None).decode
 
 
 def parse_single(body: bytes, key_wanted: bool) -> Batch:
@@ -71,7 +74,7 @@ def parse_batch(body: bytes) -> Batch:
     return Batch(
         envelope.batch,
         is_utf8(body),
-        _sent_at(bytes(envelope.sent_at)),
+        *_sent_at(bytes(envelope.sent_at)),
         _context(bytes(envelope.context)),
         _text(envelope.write_key),
     )
@@ -95,10 +98,10 @@ def _salvage_batch(body: bytes, error: Exception) -> Batch:
     members = salvaged.members
     return Batch(
         salvaged.elements,
-        is_utf8=False,
-        sent_at=_sent_at(members.get(b'"sentAt"', b"")),
-        context=_context(members.get(b'"context"', b"")),
-        write_key=_salvaged_key(salvaged),
+        False,
+        *_sent_at(members.get(b'"sentAt"', b"")),
+        _context(members.get(b'"context"', b"")),
+        _salvaged_key(salvaged),
     )
 
 
@@ -122,14 +125,13 @@ def _text(raw: Raw | bytes) -> str | None:
     return text
 
 
-def _sent_at(raw: bytes) -> int | None:
-    if not raw:
-        return None
-    try:
-        sent = _decode_time(raw)
-    except ValueError:
-        return None
-    return None if sent is None else parse_time(sent)
+def _sent_at(raw: bytes) -> tuple[int | None, str]:
+    """(ms, what was sent instead of a time)"""
+    sent = time_as_sent(raw)
+    if sent is None:
+        return None, ""
+    sent_at = parse_time(sent)
+    return sent_at, "" if sent_at is not None else str(sent)[:NOTED_CHARS_MAX]
 
 
 def _context(raw: bytes) -> bytes:

@@ -16,11 +16,15 @@ class Takes(Enum):
 
 
 class Route(NamedTuple):
-    """name: the label in metrics. event_type: of a route for one type, None where the event says it."""
+    """name: the label in metrics. event_type: of a route for one type, None where the event says it.
+
+    is_import: its events may be as old as the table.
+    """
 
     name: str
     takes: Takes
     event_type: str | None = None
+    is_import: bool = False
 
 
 LETTERS: Final[Mapping[str, str]] = {
@@ -28,7 +32,7 @@ LETTERS: Final[Mapping[str, str]] = {
 } | {"s": "screen"}
 _JITSU: Final = ("/api/s/", "/api/s/s2s/")
 _BATCH: Final = Route("batch", Takes.BATCH)
-_IMPORT: Final = Route("import", Takes.BATCH)
+_IMPORT: Final = Route("import", Takes.BATCH, is_import=True)
 _JITSU_ROUTE: Final = Route("jitsu", Takes.EVENT)
 SETTINGS_PREFIX: Final = "/v1/projects/"
 SETTINGS_SUFFIX: Final = "/settings"

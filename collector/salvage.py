@@ -3,6 +3,8 @@
 import re
 from typing import Final
 
+import msgspec
+
 # Each finds the next token and skips what stands before it, strings as wholes; a quote as the token is a string without
 # an end. Quantifiers are possessive: nothing is ever tried in a second way.
 _STRING: Final = rb'"(?:[^"\\]++|\\.)*+"'
@@ -10,6 +12,8 @@ _NEXT_TOKEN: Final = re.compile(rb'(?:[^"{}\[\],:]++|' + _STRING + rb')*+([{}\[\
 _NEXT_BRACKET: Final = re.compile(rb'(?:[^"{}\[\]]++|' + _STRING + rb')*+([{}\[\]"])', re.DOTALL).match
 _OPENS: Final = {b"}": b"{", b"]": b"["}
 _BATCH: Final = b'"batch"'
+# What encoders write for numbers that JSON does not have; strings are matched to be skipped.
+_NO_NUMBERS: Final = re.compile(_STRING + rb"|[+-]?\b(?:NaN|nan|Infinity|Inf|inf)\b", re.DOTALL)
 # Each costs half a microsecond during which nobody else is served; a body of nothing but brackets has half a million.
 _TOKENS_MAX: Final = 100_000
 
@@ -53,6 +57,16 @@ class Salvaged:
             if element := self._body[self._element_start : start].strip():
                 self.elements.append(element)
             self._element_start = end
+
+
+def is_json_but_for_numbers(body: bytes) -> bool:
+    """Whether a text is a JSON object once its NaN and Infinity, outside of strings, are null."""
+    mended = _NO_NUMBERS.sub(lambda match: match[0] if match[0].startswith(b'"') else b"null", body)
+    try:
+        msgspec.json.decode(mended, type=dict[str, msgspec.Raw])
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def salvage(body: bytes) -> Salvaged | None:

@@ -4,10 +4,15 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
-_SECONDS_BELOW: Final = 100_000_000_000  # smaller numbers are seconds: as milliseconds they would lie before March 1973
-_TIME_MAX: Final = 253_402_300_799_999  # the end of the year 9999
+from collector.time_forms import CHARS_MAX, gregorian_year, milliseconds_of_date, moment_of, plain
+
+# An epoch number's unit follows from its size: what is smaller would, in the next smaller unit, lie before March 1973.
+_SECONDS_BELOW: Final = 10**11
+_MILLISECONDS_BELOW: Final = 10**14
+_MICROSECONDS_BELOW: Final = 10**17
+_NANOSECONDS_BELOW: Final = 10**20
+_DIGITS_OF_DATES: Final = (len("20261125"), len("20261125155130"))
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_CHARS_MAX: Final = 64
 _from_iso: Final = datetime.fromisoformat
 
 
@@ -20,7 +25,10 @@ class TimestampRule(StrEnum):
 
 
 def parse_time(sent: str | float) -> int | None:
-    """ISO 8601 text (without an offset: UTC) or an epoch number in ms or s; None when it is neither."""
+    """ISO 8601 text (without an offset: UTC), an epoch number in s, ms, µs or ns, or a form of `time_forms`; else None.
+
+    The zero time of Go and .NET, in year 1, and the number 0 say that there is none.
+    """
     if not isinstance(sent, str):
         return _from_number(sent)
     if sent[4:5] != "-":  # before ISO 8601 is tried: in its compact form, an epoch number may be a year, month, day, …
@@ -29,7 +37,7 @@ def parse_time(sent: str | float) -> int | None:
         moment = _from_iso(sent)
     except ValueError:
         return _from_odd_text(sent)
-    return _to_ms(moment)
+    return _to_ms(moment) if 1900 <= moment.year < 2443 else _in_our_calendar(moment)
 
 
 def _to_ms(moment: datetime) -> int:
@@ -38,30 +46,50 @@ def _to_ms(moment: datetime) -> int:
     return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
 
 
-def _from_number(number: float) -> int | None:
-    if not 0 <= number <= _TIME_MAX:  # also turns away NaN
+def _in_our_calendar(moment: datetime) -> int | None:
+    if moment.year == 1:
         return None
-    return int(number * 1000 if number < _SECONDS_BELOW else number)
+    return _to_ms(moment.replace(year=gregorian_year(moment.year)))
+
+
+def _from_number(number: float) -> int | None:
+    if not 0 < number < _NANOSECONDS_BELOW:  # also turns away NaN
+        return None
+    if number < _SECONDS_BELOW:
+        return int(number * 1000)
+    if number < _MILLISECONDS_BELOW:
+        return int(number)
+    return int(number // 1000 if number < _MICROSECONDS_BELOW else number // 1_000_000)
 
 
 def _from_odd_text(sent: str) -> int | None:
-    text = sent.strip()
-    if len(text) > _CHARS_MAX:
+    if len(sent) > CHARS_MAX:
         return None
-    if text.isascii() and text.replace(".", "", 1).isdigit():
-        return _from_number(float(text))
-    if (as_usual := text.upper().replace(" UTC", "Z").replace(" GMT", "Z")) != sent and as_usual[4:5] == "-":
-        return parse_time(as_usual)
+    text = plain(sent)
+    number = text.replace(",", ".", 1)
+    is_number = number.isascii() and number.replace(".", "", 1).isdigit()
+    if (not is_number or len(number) in _DIGITS_OF_DATES) and (moment := moment_of(text)) is not None:
+        return _in_our_calendar(moment)
+    if is_number:
+        return _from_number(float(number) if "." in number else int(number))
+    if (milliseconds := milliseconds_of_date(text)) is not None:
+        return _from_number(milliseconds)
     try:
-        moment = _from_iso(as_usual)
+        moment = _from_iso(text.upper())  # the compact forms, and those of weeks
     except ValueError:
         return None
-    return _to_ms(moment)
+    return _in_our_calendar(moment)
 
 
-def corrected(original: int, sent_at: int, received_at: int) -> int:
-    """As long before received_at as it was, by the client's clock, before sent_at."""
-    return received_at - (sent_at - original)
+def corrected(original: int, sent_at: int, received_at: int, way_ms_max: int) -> int:
+    """The client's time by our clock.
+
+    Sent up to `way_ms_max` before it arrived, a request was on its way and its client's clock is right: the time
+    stands. Counting the way as skew would put the events of a slow request behind those that the same device sent after
+    them. Otherwise the clock is wrong: the event happened as long before received_at as, by that clock, before sent_at.
+    """
+    skew = received_at - sent_at
+    return original if 0 <= skew <= way_ms_max else original + skew
 
 
 class Bounds:

@@ -100,6 +100,14 @@ class Settings(BaseModel):
         description="where browsers find the collector (https://events.example.com); unset: as they asked for it",
     )
     collector_timestamp_past_s_max: Positive = Field(365 * 86400, description="older timestamps become received_at")
+    collector_import_past_s_max: Positive = Field(
+        730 * 86400, description="the same for /v1/import: as long as events are kept, 2 years"
+    )
+    collector_way_ms_max: Annotated[int, Field(ge=0)] = Field(
+        60_000,
+        description="a request that arrives so long after its sentAt was on its way, and its client's clock is right; "
+        "later, or sent in our future: the clock is wrong and corrected",
+    )
     collector_timestamp_future_s_max: Positive = Field(3600, description="timestamps further ahead become received_at")
 
     # --- streams

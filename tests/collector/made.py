@@ -23,7 +23,7 @@ PROJECT_ID = "5b1c0c0e-7d0f-4a53-9b6a-0a1f8f0b7a11"
 TENANT_ID = "0c9a3f52-6f0b-4a86-8f4c-3f2f6f1f4a22"
 WRITE_KEY = "key-of-the-tests"
 RECEIVED_AT = 1_795_000_000_000
-LIMITS = Limits(32 * 1024, 2_500, Bounds(365 * 86_400, 3_600))
+LIMITS = Limits(32 * 1024, 2_500, Bounds(365 * 86_400, 3_600), Bounds(730 * 86_400, 3_600), 60_000)
 
 
 def project_fields(**changes: Any) -> dict[str, Any]:

@@ -91,7 +91,10 @@ def test_what_is_no_json_is_never_stored(running: Running) -> None:
     # What is too large, too deep, or at its first byte no object is not looked at any further.
     letters = {stored.value["payload"]: stored.value["reason"] for stored in running.stored("dead_letters")}
     assert letters.keys() == {bodies[name].strip() for name, status in statuses.items() if status == 200}
-    assert set(letters.values()) == {"event_too_large", "event_too_deep", "event_not_object"}
+    assert set(letters.values()) == {"event_too_large", "event_too_deep", "event_not_object", "event_not_json"}
+    assert {payload for payload, reason in letters.items() if reason == "event_not_json"} <= {
+        bodies[name] for name in sent if any(word in sent[name] for word in (b"NaN", b"Inf", b"inf"))
+    }
     assert running.raw_events() == []
     assert_unharmed(running, pid)
 
