@@ -89,14 +89,15 @@ def compare(wanted: TableShape, actual: TableShape) -> Differences:
     """How `actual` differs from the contract's shape."""
     lacking = {
         **_lacking("COLUMN", _with_codecs(wanted), actual.columns),
-        **_lacking("PROJECTION", wanted.projections, actual.projections),
-        **_lacking("INDEX", wanted.indexes, actual.indexes),
         # A value that an operator chose is left alone. 0 switches off what a promise rests on.
         **{
             f"setting {name} = {value}": f"MODIFY SETTING {name} = {value}"
             for name, value in wanted.settings.items()
             if name not in actual.settings or (actual.settings[name] == "0" and name.endswith("deduplication_window"))
         },
+        # After the settings: some are what allows a projection.
+        **_lacking("PROJECTION", wanted.projections, actual.projections),
+        **_lacking("INDEX", wanted.indexes, actual.indexes),
     }
     conflicts = [
         *_changed("", wanted.columns, actual.columns),

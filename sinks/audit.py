@@ -139,7 +139,8 @@ class Auditor:
         account.accepted += end - settled
         account.in_flight = end - settled
         if settled < end:
-            _count(ledger, "in_flight", self._topics.tail(partition, settled, end))
+            for project_id, events in self._topics.projects(partition, settled, end).items():
+                ledger.count(project_id, "in_flight", events)
 
 
 def _count(ledger: Ledger, outcome: str, events: Iterable[RawEvent]) -> None:

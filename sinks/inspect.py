@@ -3,9 +3,10 @@
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from clickhouse_driver.errors import Error as ClickHouseError
 from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
 from schemas.registry import open_ids
 from schemas.settings import Settings, SettingsError, load
@@ -27,9 +29,11 @@ EXIT_SETTINGS = 2
 EXIT_UNREACHABLE = 4
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 PIPE_COLUMNS = 10_000
+_SHOWN_MAX = 100
 _OUTCOMES = ("accepted", "stored", "duplicate", "dead", "in_flight")
-# A pipe has no width: a table for a program or a log is never cut.
-console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+# A pipe has no width: a table for a program or a log is never cut. What clients sent is shown as it is: no
+# text of theirs is markup or an emoji's name.
+console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS, markup=False, emoji=False, highlight=False)
 
 
 def open_client(settings: Settings, /, **options: Any) -> Client:
@@ -73,7 +77,7 @@ def ledger(
     """Account for every accepted event that raw_events still holds. Exits 1 when one is lost or stands twice."""
     with sources() as (settings, client, topics):
         since_ms = None if since is None else moment_ms(since)
-        tell = (lambda line: None) if as_json else (lambda line: console.print(f"[dim]{line}[/]"))
+        tell = (lambda line: None) if as_json else (lambda line: console.print(line, style="dim"))
         found = Auditor(topics, Tables(client, settings), time.sleep).audit(since_ms, tell)
         names = dict(client.execute("SELECT toString(project_id), any(name) FROM projects FINAL GROUP BY 1"))
     shown = {name: counts for name, counts in found.projects.items() if project in (None, name)}
@@ -103,45 +107,61 @@ def _print(found: Ledger, projects: dict[str, Any], names: dict[str, str]) -> No
     for outcome in _OUTCOMES:
         table.add_column(outcome.replace("_", " "), justify="right", no_wrap=True)
     for name, counts in sorted(projects.items()):
-        table.add_row(names.get(name) or name, *(str(counts[outcome]) for outcome in _OUTCOMES))
+        table.add_row(plain(names.get(name) or name), *(str(counts[outcome]) for outcome in _OUTCOMES))
     total = found.total
     table.add_section()
     table.add_row("all", *(str(getattr(total, outcome)) for outcome in _OUTCOMES))
     console.print(table)
     if total.sound:
-        console.print("[green]sound[/]: accepted - stored - duplicate - dead - in flight = 0, nothing stands twice")
+        console.print(
+            Text("sound", "green"),
+            ": accepted - stored - duplicate - dead - in flight = 0, nothing stands twice",
+            sep="",
+        )
     for number, account in found.partitions.items():
         for what in ("lost", "doubled"):
             if offsets := getattr(account, what):
                 some = ", ".join(map(str, offsets[:10]))
-                console.print(f"[red]{what}[/]: partition {number}, {len(offsets)} offsets: {some} …")
+                console.print(Text(what, "red"), f": partition {number}, {len(offsets)} offsets: {some} …", sep="")
 
 
-def trace(message_id: Annotated[str, typer.Argument(help="the event's messageId, as the client sent it")]) -> None:
-    """Say where an event is: stored, duplicate, dead letter or in flight, and why. Exits 1 when it is nowhere."""
+def trace(
+    message_id: Annotated[str, typer.Argument(help="the event's messageId, as the client sent it")],
+    since: Annotated[
+        str | None,
+        typer.Option(help="look only at what was accepted since: 30m, 6h, 2d, or an ISO time; found by time, not read"),
+    ] = None,
+) -> None:
+    """Say where an event is: stored, duplicate, dead letter or in flight, and why. Exits 1 when it is nowhere, or lost.
+
+    Reads all that raw_events holds, or holds since a time: a copy may stand anywhere.
+    """
     with sources() as (settings, client, topics):
-        projects = [name for (name,) in client.execute("SELECT DISTINCT toString(project_id) FROM projects")]
-        ids = tracing.message_ids(message_id, projects)
-        tables = Tables(client, settings)
-        sightings = list(tracing.in_tables(client, message_id, ids))
-        rows = tracing.stored_places(client, ids)
-        for partition in topics.partitions():
-            processed = topics.processed(partition)
-            low, end = topics.bounds(partition)
-            console.print(f"[dim]reading partition {partition}: {end - low} raw events[/]")
-            copies = tracing.copies(topics.tail(partition, low, end, message_id.encode()), ids)
-            deaths = {death.raw_offset: death for death in tables.deaths(partition, [copy.offset for copy in copies])}
-            sightings += tracing.in_topic(copies, rows, deaths, partition, processed)
-    for sighting in sightings:
-        console.print(
-            f"[bold]{sighting.where}[/] (project {sighting.project_id}): {sighting.particulars}", highlight=False
-        )
+        since_ms = None if since is None else moment_ms(since)
+        tell = partial(console.print, style="dim")
+        sightings = tracing.Tracer(settings, client, topics, time.sleep, tell).find(message_id, since_ms)
+    show(sightings)
     if not sightings:
         console.print(
             "nowhere: not in events, dead_letters or raw_events. Was it answered 200, by this project's write key, and "
-            "less than 7 days ago?"
+            f"less than {settings.topic_events_days} days ago?"
         )
+    if not sightings or any(sighting.where == "lost" for sighting in sightings):
         raise typer.Exit(EXIT_UNSOUND)
+
+
+def show(sightings: Sequence[tracing.Sighting]) -> None:
+    """Print where an event was found."""
+    for sighting in sightings[:_SHOWN_MAX]:
+        told = f" (project {sighting.project_id}): {plain(sighting.particulars)}"
+        console.print(Text(sighting.where, "bold"), told, sep="")
+    if len(sightings) > _SHOWN_MAX:
+        console.print(f"… and {len(sightings) - _SHOWN_MAX} more")
+
+
+def plain(text: str) -> str:
+    """A text that a client wrote, for a terminal: control characters, which would act on it, are shown as escapes."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
 def moment_ms(text: str) -> int:

@@ -24,6 +24,7 @@ class RawEvent(NamedTuple):
     offset: int
     project_id: str
     message_id: str
+    client_message_id: str = ""
 
 
 class Stored(NamedTuple):

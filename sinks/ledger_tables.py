@@ -6,7 +6,6 @@ Where these are unreadable, nobody can say which raw event it was, and the ledge
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -18,24 +17,14 @@ from sinks.ledger import NO_OFFSETS, Offsets, RawEvent, Stored
 _IDS_MAX: Final = 5_000  # message ids asked for at once
 _SPAN: Final = "source_offset >= %(start)s AND source_offset < %(end)s"
 _ROWS: Final = f"FROM events WHERE {_SPAN} AND source_partition = %(partition)s AND source_generation = %(generation)s"
-# The varints after the 5 bytes of framing: offset, partition, generation, each doubled by Avro's zig-zag.
-_HEAD: Final = "arrayMap(i -> reinterpretAsUInt8(substring(payload, i, 1)), range(6, 36)) AS head"
-_ENDS: Final = "arrayFilter(i -> head[i] < 128, range(1, 31)) AS ends"
-_BEFORE: Final = "if(k = 1, 0, ends[k - 1])"  # where the varint before the k-th ends
-_LINEAGE: Final = (
-    f"arrayMap(k -> arraySum(i -> bitShiftLeft(toUInt64(bitAnd(head[i], 127)), 7 * (i - {_BEFORE} - 1)), "
-    f"range({_BEFORE} + 1, ends[k] + 1)), [1, 2, 3]) AS lineage"
+_SHOWN: Final = "project_id, stage, reason, detail, toString(dead_letter_id), raw_offset"
+_DEAD: Final = (
+    "FROM dead_letters WHERE source_partition = %(partition)s AND raw_offset >= %(start)s AND raw_offset < %(end)s "
+    "AND ((stage = 'streams' AND source_topic = %(raw)s) "
+    "OR (stage = 'sinks' AND source_topic = %(enriched)s AND raw_generation = %(generation)s))"
 )
-_SHOWN: Final = "project_id, stage, reason, detail, first_seen_at, dead_letter_id"
-_LETTERS: Final = (
-    f"(SELECT {_SHOWN}, source_offset AS raw_offset FROM dead_letters WHERE stage = 'streams' "
-    f"AND source_topic = %(raw)s AND source_partition = %(partition)s UNION ALL "
-    f"SELECT {_SHOWN}, toInt64(intDiv(lineage[1], 2)) AS raw_offset "
-    f"FROM (SELECT {_SHOWN}, {_HEAD}, {_ENDS}, {_LINEAGE} FROM dead_letters WHERE stage = 'sinks' "
-    "AND source_topic = %(enriched)s AND source_partition = %(partition)s) "
-    "WHERE bitAnd(lineage[1], 1) = 0 AND lineage[2] = 2 * %(partition)s AND lineage[3] = 2 * %(generation)s)"
-)
-_DEAD_SPAN: Final = "raw_offset >= %(start)s AND raw_offset < %(end)s"
+# By default ClickHouse looks positions up only in tables of a million rows and more.
+_BY_INDEX: Final = {"min_table_rows_to_use_projection_index": 0}
 # event_id and message_id follow the lineage; of other UUIDs within these bytes none is asked for.
 _IDS_OF_LETTERS: Final = (
     "SELECT project_id, arrayIntersect(extractAll(substring(payload, 6, 140), "
@@ -51,7 +40,6 @@ class Death(NamedTuple):
     stage: str
     reason: str
     detail: str
-    first_seen_at: datetime
     dead_letter_id: str
     raw_offset: int
 
@@ -71,9 +59,7 @@ class Tables:
         """What stands of the source offsets [start, end) of a partition."""
         where = self._span(partition, start, end)
         rows, counts = self._offsets(f"SELECT source_offset, count() {_ROWS} GROUP BY 1 ORDER BY 1", where)
-        dead, _ = self._offsets(
-            f"SELECT raw_offset, count() FROM {_LETTERS} WHERE {_DEAD_SPAN} GROUP BY 1 ORDER BY 1", where
-        )
+        dead, _ = self._offsets(f"SELECT raw_offset, count() {_DEAD} GROUP BY 1 ORDER BY 1", where)
         return Stored(rows, rows[counts > 1], dead)
 
     def kept(self, events: Sequence[RawEvent]) -> set[tuple[str, str]]:
@@ -95,7 +81,7 @@ class Tables:
         """Outcome (stored or dead), project id and number of the source offsets [start, end) of a partition."""
         rows: list[tuple[str, str, int]] = self._client.execute(
             f"SELECT 'stored', project_id, uniqExact(source_offset) {_ROWS} GROUP BY project_id UNION ALL "
-            f"SELECT 'dead', project_id, uniqExact(raw_offset) FROM {_LETTERS} WHERE {_DEAD_SPAN} "
+            f"SELECT 'dead', project_id, uniqExact(raw_offset) {_DEAD} "
             # One that was sent through again is a row by now.
             f"AND raw_offset NOT IN (SELECT toInt64(source_offset) {_ROWS}) GROUP BY project_id",
             self._span(partition, start, end),
@@ -108,12 +94,11 @@ class Tables:
             return
         where = self._span(partition, min(offsets), max(offsets) + 1) | {"offsets": tuple(offsets)}
         rows = self._client.execute(
-            f"SELECT {_SHOWN}, raw_offset FROM {_LETTERS} WHERE {_DEAD_SPAN} AND raw_offset IN %(offsets)s "
-            "ORDER BY raw_offset LIMIT 1 BY dead_letter_id",
+            f"SELECT {_SHOWN} {_DEAD} AND raw_offset IN %(offsets)s ORDER BY raw_offset LIMIT 1 BY dead_letter_id",
             where,
+            settings=_BY_INDEX,
         )
-        for project_id, stage, reason, detail, seen, dead_letter_id, raw_offset in rows:
-            yield Death(project_id, stage, reason, detail, seen, str(dead_letter_id), raw_offset)
+        yield from (Death(*row) for row in rows)
 
     def refused(self, since_ms: int) -> list[tuple[str, int]]:
         """Project id and number of the dead letters of the collector since a time (ms since 1970)."""

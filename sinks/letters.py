@@ -12,7 +12,6 @@ import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from clickhouse_driver import Client
@@ -62,15 +61,26 @@ class Letters:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def summary(self, wanted: Filter) -> list[tuple[str, str, str, int, datetime]]:
-        """Stage, reason, project id, number and latest time, most frequent first."""
+    def summary(self, wanted: Filter) -> list[tuple[str, str, str, int, int]]:
+        """Stage, reason, project id, number and latest time (ms since 1970), most frequent first."""
         where, values = wanted.where()
-        rows: list[tuple[str, str, str, int, datetime]] = self._client.execute(
-            "SELECT stage, reason, project_id, count(), max(first_seen_at) FROM dead_letters FINAL "
+        rows: list[tuple[str, str, str, int, int]] = self._client.execute(
+            "SELECT stage, reason, project_id, count(), toUnixTimestamp64Milli(max(first_seen_at)) "
+            "FROM dead_letters FINAL "
             f"WHERE {where} GROUP BY 1, 2, 3 ORDER BY 4 DESC",
             values,
         )
         return rows
+
+    def latest(self, wanted: Filter, count: int) -> list[tuple[str, str, str]]:
+        """Id, reason and detail of the latest few, oldest first; no payload is read."""
+        where, values = wanted.where()
+        rows: list[tuple[str, str, str]] = self._client.execute(
+            f"SELECT toString(dead_letter_id), reason, detail FROM dead_letters FINAL WHERE {where} "
+            "ORDER BY first_seen_at DESC, dead_letter_id DESC LIMIT %(count)s",
+            values | {"count": count},
+        )
+        return rows[::-1]
 
     def read(self, wanted: Filter) -> Iterator[Letter]:
         """The dead letters, oldest first; payload is bytes."""
@@ -175,10 +185,9 @@ class Replayer:
             self._failures.append(f"{message.topic()}: {error.str()}")
 
 
-def age(moment: datetime, now: datetime | None = None) -> str:
-    """How long ago, for people."""
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    seconds = int(((now or datetime.now(UTC)) - aware).total_seconds())
+def age(now_s: float, then_ms: int) -> str:
+    """How long ago, for people; seconds and milliseconds since 1970."""
+    seconds = int(now_s - then_ms / 1000)
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
             return f"{seconds // size} {unit}"

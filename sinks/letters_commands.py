@@ -2,13 +2,14 @@
 
 import sys
 from functools import partial
-from time import monotonic
+from time import monotonic, time
 from typing import Annotated
 
 import typer
 from confluent_kafka import Producer
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from schemas.codec import Codec
 from schemas.kafka import producer_config
@@ -17,7 +18,7 @@ from schemas.settings import Settings
 from sinks.clickhouse import ClickHouseWriter
 from sinks.delivery import Delivery
 from sinks.http_connection import Connection, clickhouse_server
-from sinks.inspect import console, moment_ms, sources
+from sinks.inspect import console, moment_ms, plain, sources
 from sinks.letters import Filter, Letters, Replayer, ReplayError, age
 from sinks.letters_redelivery import Letter, Patience, Redelivery, Refusals, Way
 from sinks.records import version_reader
@@ -26,6 +27,7 @@ from sinks.schema_texts import SchemaTexts
 
 EXIT_INCOMPLETE = 1
 _SHOWN_BYTES = 2_000
+_LATEST = 10
 app = typer.Typer(no_args_is_help=True, help="Events that could not go on: list them, look at one.")
 
 Reason = Annotated[str | None, typer.Option(help="only this reason")]
@@ -41,13 +43,13 @@ def list_letters(reason: Reason = None, stage: Stage = None, project: Project = 
     with sources() as (_, client, _topics):
         letters = Letters(client)
         summary = letters.summary(wanted)
-        latest = list(letters.read(wanted))[-10:]
+        latest = letters.latest(wanted, _LATEST)
     table = Table("stage", "reason", "project", "events", "latest")
-    for row_stage, row_reason, project_id, count, seen in summary:
-        table.add_row(row_stage, row_reason, project_id, str(count), f"{age(seen)} ago")
+    for row_stage, row_reason, project_id, count, seen_ms in summary:
+        table.add_row(row_stage, row_reason, project_id, str(count), f"{age(time(), seen_ms)} ago")
     console.print(table)
-    for letter in latest:
-        console.print(f"{letter['dead_letter_id']}  {letter['reason']}: {letter['detail'][:80]}", highlight=False)
+    for dead_letter_id, why, detail in latest:
+        console.print(f"{dead_letter_id}  {why}: {plain(detail[:80])}")
 
 
 @app.command("show")
@@ -59,8 +61,8 @@ def show_letter(dead_letter_id: Annotated[str, typer.Argument(help="as `list` pr
         typer.echo(f"no dead letter has the id {dead_letter_id}", err=True)
         raise typer.Exit(EXIT_INCOMPLETE)
     for name, value in found[0].items():
-        text = repr(value[:_SHOWN_BYTES]) if name == "payload" else str(value)
-        console.print(f"[bold]{name:18}[/] {text}", highlight=False)
+        text = repr(value[:_SHOWN_BYTES]) if name == "payload" else plain(str(value))
+        console.print(Text(f"{name:18}", "bold"), text)
 
 
 def replay(
@@ -83,14 +85,14 @@ def replay(
         summary = letters.summary(wanted)
         total = sum(row[3] for row in summary)
         for row_stage, row_reason, project_id, count, _ in summary:
-            console.print(f"{count:8} {row_stage:10} {row_reason} (project {project_id})", highlight=False)
+            console.print(f"{count:8} {row_stage:10} {row_reason} (project {project_id})")
         if dry_run or not total:
             console.print("nothing sent" if dry_run else "no dead letters fit")
             return
         failed = _send(settings, letters, wanted, total, rate)
     console.print(f"{total - len(failed)} sent, {len(failed)} not")
     for problem in failed[:10]:
-        console.print(f"[red]{problem}[/]", highlight=False)
+        console.print(plain(problem), style="red")
     if failed:
         raise typer.Exit(EXIT_INCOMPLETE)
 

@@ -9,10 +9,11 @@ _AFTER_TYPE = re.compile(r" +(DEFAULT|CODEC)\b.*$")
 
 
 def columns(table: str) -> dict[str, str]:
-    """Name → type, in the table's order."""
+    """Name → type, in the table's order, of the columns that are written: not of those derived from others."""
     lines = statement(table).partition("(\n")[2].partition("\n)\n")[0]
     found = {name: _AFTER_TYPE.sub("", rest) for name, rest in _COLUMN.findall(lines)}
-    return {name: kind for name, kind in found.items() if name not in ("PROJECTION", "INDEX")}
+    written = {name: kind for name, kind in found.items() if "MATERIALIZED" not in kind}
+    return {name: kind for name, kind in written.items() if name not in ("PROJECTION", "INDEX")}
 
 
 def time_to_live(table: str) -> str:

@@ -163,6 +163,24 @@ def test_tables_of_an_earlier_release_become_those_of_the_ddl(settings: Settings
     assert all(finding.verdict is Verdict.OK for finding in check_tables(settings))
 
 
+def test_what_dead_letters_lack_is_added_to_those_that_are_there(settings: Settings) -> None:
+    apply_tables(settings)
+    added = ("lineage", "raw_offset", "raw_generation")
+    with clickhouse(settings) as client:
+        client.execute("ALTER TABLE dead_letters DROP PROJECTION by_source")
+        for column in reversed(added):
+            client.execute(f"ALTER TABLE dead_letters DROP COLUMN {column}")
+        client.execute("ALTER TABLE dead_letters RESET SETTING deduplicate_merge_projection_mode")
+        client.execute(
+            "INSERT INTO dead_letters (dead_letter_id, stage, source_offset, first_seen_at) "
+            "VALUES (generateUUIDv4(), 'streams', 77, now64(3))"
+        )
+    assert Verdict.ALTERED in {finding.verdict for finding in apply_tables(settings)}
+    assert all(finding.verdict is Verdict.OK for finding in check_tables(settings))
+    with clickhouse(settings) as client:
+        assert client.execute(f"SELECT {', '.join(added)} FROM dead_letters") == [([], 77, 0)]
+
+
 def codecs(client: Client) -> list[Any]:
     return list(
         client.execute(

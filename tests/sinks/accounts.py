@@ -35,7 +35,10 @@ class Accounts:
 
     def accept(self, count: int, partition: int = 0, repeats: Mapping[int, int] | None = None) -> None:
         """Raw events at offsets 0, 1, …; at the offsets in `repeats` a copy of the one named."""
-        records = [raw((repeats or {}).get(offset, offset), partition) for offset in range(count)]
+        self.accept_all([raw((repeats or {}).get(offset, offset), partition) for offset in range(count)], partition)
+
+    def accept_all(self, records: list[dict[str, Any]], partition: int = 0) -> None:
+        """These raw events, at the next offsets."""
         self.rig.produce("raw_events", framed_all("raw_events", records), partition)
 
     def hand_on(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sinks.audit import Reach
-from sinks.book import OTHER, UNKNOWN, Book, Page, Span
+from sinks.book import OTHER, UNKNOWN, Book, Page, Shares, Span
 from sinks.ledger import Account
 
 PAGE = 10
@@ -114,7 +114,7 @@ def test_a_recreated_topic_is_looked_at_anew() -> None:
     for span in book.due():
         look(book, span)
     book.reach({0: Reach(0, 0, 5)})
-    assert book.total() == {"accepted": 5, "in_flight": 5}
+    assert +book.total() == {"accepted": 5, "in_flight": 5}
     assert book.unchecked == 0
 
 
@@ -143,3 +143,59 @@ def test_projects_beyond_the_limit_are_counted_together() -> None:
     found = {(project, "stored"): 2 for project in ("a", "b", "c", "d", "")}
     book.write(Span(0, 0, 10), Account(accepted=10, stored=10), found, offsets())
     assert book.projects() == {("a", "stored"): 2, ("b", "stored"): 2, (OTHER, "stored"): 4, (UNKNOWN, "stored"): 2}
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 300), st.integers(0, 12), st.integers(0, 3)), min_size=1, max_size=12),
+    st.integers(1, 6),
+)
+def test_however_long_the_topic_grows_the_pages_are_bounded_and_add_up(
+    rounds: list[tuple[int, int, int]], pages_max: int
+) -> None:
+    book = Book(labels_max=2, page_events=PAGE, pages_max=pages_max)
+    end = 0
+    for landed, looked, project in rounds:
+        end += landed
+        book.reach({0: Reach(0, end, end)})
+        assert len(book.due()) <= pages_max
+        assert len(book.pages) <= pages_max
+        for span in book.due()[:looked]:
+            size = span.end - span.start
+            book.write(span, Account(accepted=size, stored=size), {(f"p{project}", "stored"): size}, offsets())
+        seen = sum(page.end - page.start for page in book.pages.values())
+        assert book.total()["accepted"] == seen == end - book.unchecked
+        assert sum(book.projects().values()) == seen
+    for span in book.due():
+        look(book, span)
+    assert (book.total()["stored"], book.unchecked) == (end, 0)
+
+
+def test_an_unsound_page_stays_unsound_when_pages_become_longer() -> None:
+    book = Book(labels_max=2, page_events=PAGE, pages_max=2)
+    book.reach({0: Reach(0, 20, 20)})
+    for span in book.due():
+        look(book, span, lost=(13,) if span.start == 10 else ())
+    book.reach({0: Reach(0, 40, 40)})
+    assert book.page_events == 2 * PAGE
+    assert book.total()["lost"] == 1
+    assert not book.pages[0, 0].sound
+
+
+@given(st.dictionaries(st.tuples(st.text(), st.sampled_from(["stored", "dead", "lost"])), st.integers(1, 2**32 - 1)))
+def test_packed_counts_are_the_counts(counts: dict[tuple[str, str], int]) -> None:
+    shares = Shares(labels_max=3)
+    packed = shares.pack(counts)
+    assert shares.unpack(packed) == counts
+    assert len(packed) == 8 * len(counts)
+
+
+def test_a_page_of_fifty_projects_takes_a_kilobyte_and_the_sums_do_not_read_pages() -> None:
+    book = Book(labels_max=50, page_events=PAGE)
+    projects = {(f"project {number}", outcome): 3 for number in range(50) for outcome in ("stored", "duplicate")}
+    book.reach({0: Reach(0, 10_000, 10_000)})
+    for span in book.due():
+        book.write(span, Account(accepted=PAGE, stored=PAGE), projects, offsets())
+    assert {len(page.shares) for page in book.pages.values()} == {800}
+    book.pages = {}  # a sum over them would be 0 now
+    assert book.total()["stored"] == 10_000
+    assert book.projects()["project 7", "stored"] == 3_000

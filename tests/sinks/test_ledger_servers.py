@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from sinks import trace as tracing
 from sinks.ledger import RawEvent
 from tests.sinks.accounts import Accounts
 from tests.sinks.records import NOT_A_UUID, PROJECT, codec, event, framed
@@ -133,24 +132,6 @@ def test_a_watermark_of_another_generation_says_nothing_of_this_one(accounts: Ac
     accounts.rig.settings = accounts.rig.settings.model_copy(update={"streams_generation": 2})
     with accounts.sources() as (_, topics, _):
         assert topics.sink(0) == (None, False)
-
-
-def test_trace_says_dead_and_why_by_the_sink(accounts: Accounts) -> None:
-    accounts.accept(4, repeats={3: 1})
-    accounts.hand_on(4, left_out={3}, refused={1})
-    run(accounts)
-    accounts.settled()
-    ids = {PROJECT: event(1)["message_id"]}
-    with accounts.sources() as (client, topics, tables):
-        copies = tracing.copies(topics.tail(0, 0, 4), ids)
-        deaths = {death.raw_offset: death for death in tables.deaths(0, [copy.offset for copy in copies])}
-        rows = tracing.stored_places(client, ids)
-        sightings = list(tracing.in_topic(copies, rows, deaths, 0, processed=4))
-        (letter,) = tracing.in_tables(client, event(1)["client_message_id"], ids)
-    assert [sighting.where for sighting in sightings] == ["dead letter", "duplicate"]
-    assert "row_refused in sinks" in sightings[0].particulars
-    assert "no uuid" in sightings[0].particulars
-    assert (letter.where, "row_refused in sinks" in letter.particulars) == ("dead letter", True)
 
 
 def test_the_codec_still_begins_an_enriched_event_with_its_place_and_its_ids() -> None:

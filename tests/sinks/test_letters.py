@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -207,6 +206,5 @@ def test_a_filter_joins_what_is_given() -> None:
 
 
 def test_ages_are_for_people() -> None:
-    now = datetime(2026, 11, 20, 12, tzinfo=UTC)
     ages = {3: "3 s", 60: "1 min", 7_300: "2 h", 200_000: "2 d", -5: "0 s"}
-    assert {seconds: age(now - timedelta(seconds=seconds), now) for seconds in ages} == ages
+    assert {seconds: age(1_800_000_000, (1_800_000_000 - seconds) * 1000) for seconds in ages} == ages
