@@ -9,7 +9,7 @@ from sinks.assignment import Assignment
 from sinks.intake import Intake, Limits, Resumption
 from sinks.sieve import Sieve
 from sinks.worker import Worker
-from tests.sinks.simulation import TOPIC
+from tests.sinks.memory_group import TOPIC
 
 
 class Broker:

@@ -19,7 +19,8 @@ from streams.state import SessionState, decode_state
 from streams.steps import deduplicate
 
 
-def _decode_unguarded(value: bytes) -> SessionState:
+def decode_unguarded(value: bytes) -> SessionState:
+    """A state that does not know which records are applied to it."""
     state = decode_state(value)
     state.applied = -1
     state.seen = b""  # without it the message ids would recognise the records in place of the offsets
@@ -65,7 +66,7 @@ def _forget_ids() -> None:
 
 
 if os.environ.get("UNGUARDED"):
-    raw_events.SessionStateCodec.decode = staticmethod(_decode_unguarded)
+    raw_events.SessionStateCodec.decode = staticmethod(decode_unguarded)
 if os.environ.get("UNDEDUPLICATED"):
     _forget_ids()
 if number := os.environ.get("KILL_BEFORE_STATES"):

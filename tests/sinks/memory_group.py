@@ -1,0 +1,227 @@
+"""A group of sinks over a broker and a table in memory, every step decided by a seeded dice.
+
+What real servers do once in a million runs happens here in each: a commit that times out and was made, a consumer that
+learns late that it lost its partitions, a request that arrives after its sender's death.
+"""
+
+import random
+from collections.abc import Callable
+from threading import Event
+from typing import Any
+
+from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, Message, TopicPartition
+from prometheus_client import CollectorRegistry
+
+from schemas.metrics import SinksMetrics
+from sinks.assignment import Assignment
+from sinks.batch import Batch
+from sinks.delivery import AbandonedError, Delivery, Receipt
+from sinks.intake import Intake, Limits, Resumption
+from sinks.lane import Lane, Pace
+from sinks.reception import Reception
+from sinks.report import Report
+from sinks.routes import ROUTES
+from sinks.sieve import Sieve
+from sinks.worker import Flight
+from tests.sinks.memory import MemoryGraveyard, MemoryWriter
+
+TOPIC = "enriched_events"
+Record = tuple[int, bytes]
+Callback = Callable[[Any, list[TopicPartition]], None]
+
+
+class MemoryBroker:
+    """Logs, commits and one group. A commit from a member of an old generation is refused."""
+
+    def __init__(self, dice: random.Random, logs: dict[int, list[Record]]) -> None:
+        self.dice = dice
+        self.logs = logs
+        self.commits: dict[int, tuple[int, str]] = {}
+        self.owners: dict[int, SimConsumer] = {}
+        self.members: list[SimConsumer] = []
+
+    def end(self, partition: int) -> int:
+        """The offset after the last record."""
+        log = self.logs[partition]
+        return log[-1][0] + 1 if log else 0
+
+    def rebalance(self) -> None:
+        """Spread the partitions over the members anew; they learn of it when they next consume."""
+        for partition in self.logs:
+            owner = self.owners.get(partition)
+            heir = self.dice.choice(self.members) if self.members else None
+            if owner is heir:
+                continue
+            if owner is not None and owner in self.members:
+                owner.hand_over(partition)
+            elif owner is not None:
+                owner.lost.add(partition)
+            self.owners.pop(partition, None)
+            if heir is not None:
+                self.owners[partition] = heir
+                heir.coming.add(partition)
+
+    def expel(self, consumer: "SimConsumer") -> None:
+        """Its session timed out: it is a member no more, whether it knows or not."""
+        self.members.remove(consumer)
+        self.rebalance()
+
+
+class SimConsumer:
+    """What a lane uses of confluent_kafka.Consumer."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        self.broker = broker
+        self.coming: set[int] = set()
+        self.lost: set[int] = set()
+        self.positions: dict[int, int] = {}
+        self._paused: set[int] = set()
+        self._on_assign: Callback = lambda *_: None
+        self._on_revoke: Callback = lambda *_: None
+        self._on_lost: Callback = lambda *_: None
+
+    @property
+    def is_bare(self) -> bool:
+        """It holds nothing, and has nothing more to learn about what it held."""
+        return not (self.positions or self.coming or self.lost)
+
+    def subscribe(self, _topics: list[str], on_assign: Callback, on_revoke: Callback, on_lost: Callback) -> None:
+        self._on_assign, self._on_revoke, self._on_lost = on_assign, on_revoke, on_lost
+        self.broker.members.append(self)
+        self.broker.rebalance()
+
+    def hand_over(self, partition: int) -> None:
+        """The broker waits for this: revocation is acknowledged before the heir is told."""
+        if partition in self.positions:
+            self._on_revoke(self, [TopicPartition(TOPIC, partition)])
+            del self.positions[partition]
+        self.coming.discard(partition)
+
+    def consume(self, count: int, _timeout_s: float) -> list[Message]:
+        if self.lost and self.broker.dice.random() < 0.3:
+            gone = [TopicPartition(TOPIC, partition) for partition in self.lost & self.positions.keys()]
+            self._on_lost(self, gone)
+            for partition in self.lost:
+                self.positions.pop(partition, None)
+                self.coming.discard(partition)
+            self.lost = set()
+        if self.coming:
+            coming, self.coming = sorted(self.coming), set()
+            self._on_assign(self, [TopicPartition(TOPIC, partition) for partition in coming])
+        messages: list[Message] = []
+        for partition in self.positions.keys() - self._paused:
+            messages += self._fetch(partition, self.broker.dice.randint(0, min(count, 12)))
+        return messages
+
+    def _fetch(self, partition: int, count: int) -> list[Message]:
+        log = self.broker.logs[partition]
+        found = [record for record in log if record[0] >= self.positions[partition]][:count]
+        messages = [Message(topic=TOPIC, partition=partition, offset=offset, value=value) for offset, value in found]
+        if found:
+            self.positions[partition] = found[-1][0] + 1
+        if self.positions[partition] >= self.broker.end(partition):
+            end = KafkaError(KafkaError._PARTITION_EOF)
+            messages.append(Message(topic=TOPIC, partition=partition, offset=self.positions[partition], error=end))
+        return messages
+
+    def incremental_assign(self, partitions: list[TopicPartition]) -> None:
+        for start in partitions:
+            self.positions[start.partition] = max(0, start.offset)
+            self._paused.discard(start.partition)
+
+    def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        del timeout
+        found = []
+        for asked in partitions:
+            offset, metadata = self.broker.commits.get(asked.partition, (OFFSET_INVALID, ""))
+            found.append(TopicPartition(TOPIC, asked.partition, offset, metadata))
+        return found
+
+    def commit(self, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
+        assert not asynchronous
+        if self not in self.broker.members:
+            raise KafkaException(KafkaError(KafkaError.ILLEGAL_GENERATION))
+        fate = self.broker.dice.random()
+        if fate < 0.9 or fate > 0.95:
+            for commit in offsets:
+                self.broker.commits[commit.partition] = (commit.offset, commit.metadata)
+        if fate >= 0.9:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        return offsets
+
+    def get_watermark_offsets(self, asked: TopicPartition, timeout: float = 0, cached: bool = False) -> tuple[int, int]:
+        del timeout, cached
+        return 0, self.broker.end(asked.partition)
+
+    def seek(self, target: TopicPartition) -> None:
+        self.positions[target.partition] = target.offset
+
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        self._paused |= {paused.partition for paused in partitions}
+
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        self._paused -= {resumed.partition for resumed in partitions}
+
+
+class SimWorker:
+    """Delivers on the caller's thread, when the dice says so."""
+
+    def __init__(self, dice: random.Random, deliver: Callable[[Batch, float, Event], Receipt]) -> None:
+        self._dice = dice
+        self._deliver = deliver
+        self.waiting: list[Flight] = []
+        self._landed: list[Flight] = []
+
+    @property
+    def airborne(self) -> int:
+        return len(self.waiting) + len(self._landed)
+
+    def launch(self, batch: Batch, planned_at: float) -> Flight:
+        flight = Flight(batch, planned_at)
+        self.waiting.append(flight)
+        return flight
+
+    def work(self) -> None:
+        """Deliver the next batch; the lane does not know yet."""
+        if self.waiting:
+            flight = self.waiting.pop(0)
+            try:
+                flight.receipt = self._deliver(flight.batch, flight.planned_at, flight.abandoned)
+            except AbandonedError as error:
+                flight.error = error
+            self._landed.append(flight)
+
+    def landed(self, timeout_s: float = 0.0) -> list[Flight]:
+        if timeout_s or self._dice.random() < 0.5:
+            self.work()
+        landed, self._landed = self._landed, []
+        return landed
+
+    def close(self) -> None:
+        """It has no thread."""
+
+
+class SimSink:
+    """One process."""
+
+    def __init__(
+        self, broker: MemoryBroker, writer: MemoryWriter, clock: Callable[[], float], rows_max: int, trust_s: float
+    ) -> None:
+        route = ROUTES[TOPIC]
+        self.writer = writer
+        self.consumer = SimConsumer(broker)
+        consumer: Any = self.consumer
+        delivery = Delivery(route, writer, MemoryGraveyard(), lambda _: [], 0.0001, trust_s, clock, lambda _up: None)
+        self.worker = SimWorker(broker.dice, delivery.deliver)
+        worker: Any = self.worker
+        limits = Limits(rows_max, 1 << 20, 1.0)
+
+        def open_intake(partition: int, resumption: Resumption) -> Intake:
+            return Intake(TOPIC, partition, Sieve(partition, True, lambda _id: None), limits, resumption)
+
+        assignment = Assignment(consumer, TOPIC, open_intake, worker, clock, 0.5)
+        report = Report(TOPIC, SinksMetrics(CollectorRegistry()), lambda _: None, lambda _: None, clock)
+        reception = Reception(TOPIC, assignment.holdings, consumer.seek, gapless=True)
+        pace = Pace(rows_max, 4_000, 1.0)
+        self.lane = Lane(consumer, TOPIC, assignment, reception, worker, pace, report, clock)
+        assignment.subscribe()
