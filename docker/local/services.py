@@ -21,10 +21,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from collector.projects_admin import project_record, read_projects, write_project
 from docker.local import PROJECT_ROOT
 from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
 from docker.local.process import HOST, ServerProcess, free_port
+from schemas.codec import Codec
+from schemas.registry import open_ids
 from schemas.settings import PREFIX, Settings, to_environ
 
 COMMAND_TIMEOUT_S = 60.0
@@ -183,11 +186,24 @@ class Pipeline:
         """Projects added from now on are another tenant's."""
         self.tenant_id = str(uuid.uuid4())
 
-    def add_project(self, name: str = "shop", *options: str) -> None:
-        """Add a project of this pipeline's tenant; `project_id` and `write_key` are from now on its."""
-        added = self.run("collector", "projects", "add", "--name", name, "--tenant", self.tenant_id, *options)
-        self.write_key = added.strip()
-        self.project_id = json.loads(self.run("collector", "projects", "show", self.write_key))["project_id"]
+    def add_project(self, name: str = "shop", *, write_key: str | None = None, settings: str | None = None) -> None:
+        """Add a project of this pipeline's tenant; `project_id` and `write_key` are from now on its.
+
+        As `python -m collector projects add` does, without a process for it; a known write key's project is changed.
+        Raises `ValueError`, `ProjectsUnavailableError`.
+        """
+        codec = Codec("projects", open_ids(self.settings.schema_registry_url, self.settings.topic_prefix))
+        existing = read_projects(self.settings, codec).by_key(write_key) if write_key else None
+        record = project_record(
+            existing,
+            time.time_ns() // 1_000_000,
+            name=name,
+            write_key=write_key,
+            tenant_id=self.tenant_id,
+            settings=settings,
+        )
+        write_project(self.settings, codec, record)
+        self.write_key, self.project_id = record["write_key"], record["project_id"]
 
     def post(
         self, path: str, body: Any, *, write_key: str | None = None, headers: Mapping[str, str] | None = None

@@ -31,7 +31,7 @@ def lines(bench: Workbench, _wanted: frozenset[str]) -> Iterator[Line]:
             bench.home / "whole", kafka, clickhouse, database=_DATABASE, topic_prefix="whole_", partitions=12, **geo
         )
         pipeline.run("schemas", "apply")
-        pipeline.add_project("bench", "--write-key", WRITE_KEY)
+        pipeline.add_project("bench", write_key=WRITE_KEY)
     try:
         with bench.stage("start the pipeline"):
             pipeline.start_services()

@@ -137,7 +137,7 @@ class Site:
     def start(self) -> Self:
         """Topics, tables, a project; one of each process, and both collectors."""
         self.pipeline.run("schemas", "apply")
-        self.pipeline.add_project("shop", "--settings", f'{{"conversion_events":["{CONVERSION}"]}}')
+        self.pipeline.add_project("shop", settings=f'{{"conversion_events":["{CONVERSION}"]}}')
         for slot in (*self.of("collector"), self.of("streams")[0], self.of("sinks")[0]):
             self.want(slot)
         self._watcher.start()

@@ -1,6 +1,7 @@
 """The collector's application on a free port, with a publisher in memory."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from random import getrandbits
@@ -91,9 +92,30 @@ async def client() -> AsyncIterator[ClientSession]:
         yield session
 
 
+@pytest.fixture(scope="module")
+def module_collector(kafka_server: KafkaServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One process for a module's tests, with topics of its own; it ends with 0, whatever they sent."""
+    home = tmp_path_factory.mktemp("collector")
+    collector = Running(home, kafka_server.bootstrap, f"m{uuid.uuid4().hex[:8]}_").prepare()
+    with collector.service:
+        yield collector
+        assert collector.service.terminate() == 0
+
+
 @pytest.fixture
-def running(tmp_path: Path, kafka_server: KafkaServer, topic_prefix: str) -> Iterator[Running]:
-    """The collector as a process, ready, with topics and a project of its own."""
+def running(module_collector: Running) -> Iterator[Running]:
+    """The module's collector with a fresh project; the same process runs after the test."""
+    module_collector.service.start()  # again, if a test before has failed to leave it running
+    pid = module_collector.service.pid
+    module_collector.add_project()
+    module_collector.wait_until_known()
+    yield module_collector
+    assert module_collector.service.pid == pid, module_collector.service.log_tail()
+
+
+@pytest.fixture
+def own_collector(tmp_path: Path, kafka_server: KafkaServer, topic_prefix: str) -> Iterator[Running]:
+    """A process that the test may end, and whose metrics count nothing but what the test sends."""
     collector = Running(tmp_path / "collector", kafka_server.bootstrap, topic_prefix).prepare()
     with collector.service:
         yield collector

@@ -22,6 +22,7 @@ from schemas.apply_topics import apply_topics
 from schemas.kafka import consumer_config
 from schemas.settings import Settings, to_environ
 from tests.collector.made import codec
+from tests.waiting import wait_until
 
 TENANT = "0c9a3f52-6f0b-4a86-8f4c-3f2f6f1f4a22"
 
@@ -49,6 +50,7 @@ class Running:
         self.settings = Settings.model_validate(own | overrides)
         self.service = Service("collector", home, self.settings, self.settings.collector_admin_port)
         self.write_key = ""
+        self.project_id = ""
 
     @property
     def url(self) -> str:
@@ -57,10 +59,18 @@ class Running:
     def prepare(self) -> Self:
         """Create the topics and a project."""
         apply_topics(self.settings)
+        self.add_project()
+        return self
+
+    def add_project(self) -> None:
+        """One more project; what is sent and read back from now on is its."""
         record = project_record(None, time.time_ns() // 1_000_000, name="tests", tenant_id=TENANT)
         write_project(self.settings, codec("projects"), record)
-        self.write_key = record["write_key"]
-        return self
+        self.write_key, self.project_id = record["write_key"], record["project_id"]
+
+    def wait_until_known(self) -> None:
+        """Return once the process has read of the project."""
+        wait_until(lambda: self.post("/v1/batch", {"batch": []}) == 200, self.service.log_tail)
 
     def start(self) -> Self:
         """Start the process and wait until it is ready."""
@@ -96,11 +106,11 @@ class Running:
                 return error.code
 
     def stored(self, topic: str) -> list[Stored]:
-        """Everything in a topic, in the order of partitions and offsets."""
-        return read_topic(self.settings, topic)
+        """What a topic holds of the project, in the order of partitions and offsets."""
+        return [stored for stored in read_topic(self.settings, topic) if stored.value["project_id"] == self.project_id]
 
     def raw_events(self) -> list[dict[str, Any]]:
-        """The raw events, in the order of their ids."""
+        """The project's raw events, in the order of their ids."""
         return sorted((stored.value for stored in self.stored("raw_events")), key=lambda value: str(value["event_id"]))
 
 

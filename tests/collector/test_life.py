@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -18,11 +17,13 @@ from docker.local.services import Service
 from schemas.settings import to_environ
 from tests.collector.made import track
 from tests.collector.running import Running
+from tests.waiting import wait_until
 
 
-def test_sigterm_answers_what_is_open_takes_no_more_and_exits_with_0(running: Running) -> None:
+def test_sigterm_answers_what_is_open_takes_no_more_and_exits_with_0(own_collector: Running) -> None:
     taken: list[str] = []
-    refused: list[object] = []
+    statuses: list[int] = []
+    refused: list[tuple[OSError, bool]] = []
     stopping = threading.Event()
 
     def send(client: int) -> None:
@@ -30,57 +31,66 @@ def test_sigterm_answers_what_is_open_takes_no_more_and_exits_with_0(running: Ru
         while True:
             message_id = f"{client}-{number}"
             try:
-                status = running.post("/v1/batch", {"batch": [track(messageId=message_id)]})
+                status = own_collector.post("/v1/batch", {"batch": [track(messageId=message_id)]})
             except OSError as error:
                 # Nothing but a refused connection once the port is closed; never a request cut off before its answer.
-                refused.append(error)
-                assert stopping.is_set()
+                refused.append((error, stopping.is_set()))
                 return
-            assert status == 200
+            if status != 200:
+                statuses.append(status)
+                return
             taken.append(message_id)
             number += 1
 
     clients = [threading.Thread(target=send, args=(client,)) for client in range(8)]
     for client in clients:
         client.start()
-    time.sleep(1)
-    stopping.set()
-    assert running.service.terminate() == 0
-    for client in clients:
-        client.join()
-    assert all("refused" in str(error) for error in refused), refused
-    found = [event["client_message_id"] for event in running.raw_events()]
+    try:
+        wait_until(lambda: len(taken) > 50, lambda: (len(taken), statuses, refused))
+    finally:
+        stopping.set()
+        code = own_collector.service.terminate()
+        for client in clients:
+            client.join()
+    assert code == 0
+    assert statuses == []
+    assert len(refused) == len(clients)
+    assert all("refused" in str(error) and was_told for error, was_told in refused), refused
+    found = [event["client_message_id"] for event in own_collector.raw_events()]
     assert sorted(found) == sorted(taken)
-    assert len(taken) > 50
 
 
-def test_readyz_is_503_before_the_port_closes(running: Running) -> None:
-    assert running.service.get("/readyz") == (200, "ready\n")
-    pid = running.service.pid
+def test_readyz_is_503_before_the_port_closes(own_collector: Running) -> None:
+    assert own_collector.service.get("/readyz") == (200, "ready\n")
+    pid = own_collector.service.pid
     assert pid is not None
-    connection = HTTPConnection(HOST, running.settings.collector_port)
+    connection = HTTPConnection(HOST, own_collector.settings.collector_port)
     connection.request("GET", "/")
     connection.getresponse().read()
     os.kill(pid, signal.SIGTERM)
-    give_up_at = time.monotonic() + 5
-    while (answer := running.service.get("/readyz"))[0] == 200:
-        assert time.monotonic() < give_up_at
-    assert answer == (503, "stopping\n")
+    answers: list[tuple[int, str]] = []
+
+    def refuses() -> bool:
+        answers.append(own_collector.service.get("/readyz"))
+        return answers[-1][0] != 200
+
+    wait_until(refuses, lambda: answers)
+    assert answers[-1] == (503, "stopping\n")
     # A connection that is open already gets one more answer, and is told that it is the last.
     connection.request("GET", "/")
     last = connection.getresponse()
     assert (last.status, last.headers["Connection"]) == (404, "close")
 
 
-def test_metrics_tell_what_was_taken(running: Running) -> None:
-    assert running.post("/v1/batch", {"batch": [track(), track(), {}]}) == 200
-    _, text = running.service.get("/metrics")
+def test_metrics_tell_what_was_taken(own_collector: Running) -> None:
+    assert own_collector.post("/v1/batch", {"batch": [track(), track(), {}]}) == 200
+    _, text = own_collector.service.get("/metrics")
     assert 'tally_collector_events_total{outcome="accepted",reason=""} 2.0' in text
     assert 'tally_collector_events_total{outcome="dead",reason="type_unknown"} 1.0' in text
     assert 'tally_collector_requests_total{route="batch",status="200"} 1.0' in text
     assert "tally_collector_projects 1.0" in text
     assert "tally_collector_inflight_bytes 0.0" in text
-    assert running.service.get("/healthz") == (200, "ok\n")
+    assert own_collector.service.get("/healthz") == (200, "ok\n")
 
 
 @pytest.fixture
@@ -95,10 +105,7 @@ def several(tmp_path: Path, kafka_server: KafkaServer, topic_prefix: str) -> Ite
 
 
 def wait_for_port(service: Service) -> None:
-    give_up_at = time.monotonic() + 30
-    while not service.is_ready():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.1)
+    wait_until(service.is_ready, service.log_tail)
 
 
 def children(pid: int) -> list[int]:
@@ -125,10 +132,8 @@ def test_processes_share_the_port_and_a_dead_one_is_replaced(several: Running) -
     assert accepted(several, 0) + accepted(several, 1) == 60
     assert min(accepted(several, 0), accepted(several, 1)) > 0
     os.kill(before[0], signal.SIGKILL)
-    give_up_at = time.monotonic() + 30
-    while len(after := children(parent)) < 2 or before[0] in after:
-        assert time.monotonic() < give_up_at
-        time.sleep(0.1)
+    wait_until(lambda: len(set(children(parent)) - {before[0]}) == 2, lambda: children(parent))
+    after = children(parent)
     wait_for_port(several.service)
     assert before[1] in after
     assert several.post("/v1/track", track()) == 200
@@ -141,10 +146,7 @@ def test_processes_end_with_their_parent_however_it_ends(several: Running) -> No
     assert parent is not None
     orphans = children(parent)
     several.service.kill()
-    give_up_at = time.monotonic() + 30
-    while any(Path(f"/proc/{pid}").exists() for pid in orphans):
-        assert time.monotonic() < give_up_at
-        time.sleep(0.1)
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in orphans), lambda: orphans)
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from collector.projects_admin import project_record
+from collector import projects_admin
+from collector.projects_admin import ProjectsUnavailableError, project_record, read_projects
 from docker.local.kafka import KafkaServer
 from docker.local.process import free_port
-from tests.collector.made import PROJECT, is_uuid
+from schemas.settings import Settings
+from tests.collector.made import PROJECT, codec, is_uuid
 from tests.collector.running import Running, read_topic
 
 NOW = 1_795_000_000_000
@@ -69,10 +71,11 @@ def test_a_missing_topic_names_the_command_that_makes_it(commands: Running) -> N
     assert "python -m schemas apply" in commands.command("projects", "list", code=1)
 
 
-@pytest.mark.command
-def test_an_unreachable_kafka_is_named(tmp_path: Path, topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    nowhere = Running(tmp_path, f"127.0.0.1:{free_port()}", topic_prefix)
-    assert nowhere.settings.kafka_bootstrap in nowhere.command("projects", "list", code=1)
+def test_an_unreachable_kafka_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(projects_admin, "_WAIT_S_MAX", 0.3)
+    nowhere = Settings.model_validate({"kafka_bootstrap": f"127.0.0.1:{free_port()}"})
+    with pytest.raises(ProjectsUnavailableError, match=nowhere.kafka_bootstrap):
+        read_projects(nowhere, codec("projects"))
 
 
 @pytest.mark.parametrize(

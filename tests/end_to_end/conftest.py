@@ -32,5 +32,5 @@ def running(
 def shop(running: Pipeline) -> Pipeline:
     """The running pipeline with a fresh project of a fresh tenant: its write_key, project_id and tenant_id."""
     running.new_tenant()
-    running.add_project("shop", "--settings", '{"conversion_events":["Order Completed"]}')
+    running.add_project("shop", settings='{"conversion_events":["Order Completed"]}')
     return running

@@ -62,7 +62,7 @@ def run(
             _require_free(pipeline.settings)
             pipeline.run("schemas", "apply")
             settings = json.dumps({"conversion_events": ["Order Completed"]})
-            pipeline.add_project("demo", "--write-key", WRITE_KEY, "--settings", settings)
+            pipeline.add_project("demo", write_key=WRITE_KEY, settings=settings)
             pipeline.start_services()
         balanced = _send_and_show(pipeline)
         if not once:
