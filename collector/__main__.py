@@ -20,11 +20,14 @@ from rich.console import Console
 from rich.table import Table
 
 from collector.app import Collector
+from collector.browser_sdks import BrowserSdks, NoSdksError
 from collector.counts import Counts
 from collector.encode import DeadLetterEncoder, RawEventEncoder
 from collector.event_ids import EventIds
+from collector.forwarded import TrustedProxies
 from collector.intake import Encoders, Intake
-from collector.listeners import PortTakenError, bind
+from collector.listeners import PortTakenError, allow_open_files, bind
+from collector.pages import Pages
 from collector.projects import ProjectDirectory
 from collector.projects_admin import (
     ProjectsUnavailableError,
@@ -36,6 +39,7 @@ from collector.projects_admin import (
 from collector.publisher import KafkaPublisher
 from collector.serve import Listeners, Parts, serve
 from collector.supervise import supervise
+from collector.whereabouts import Finder
 from schemas import logs
 from schemas.codec import Codec
 from schemas.metrics import CollectorMetrics
@@ -85,10 +89,12 @@ def run(
     if settings.collector_processes > 1 and not shared:
         raise typer.Exit(_run_several(settings))
     listeners = Listeners(_bind_public(settings, shared), _bind_admin(settings))
-    raise typer.Exit(uvloop.run(_run_one(settings, listeners, watch_parent=shared)))
+    sdks = _browser_sdks(settings)
+    allow_open_files(settings.collector_connections_max)
+    raise typer.Exit(uvloop.run(_run_one(settings, sdks, listeners, watch_parent=shared)))
 
 
-async def _run_one(settings: Settings, listeners: Listeners, watch_parent: bool) -> int:
+async def _run_one(settings: Settings, sdks: BrowserSdks, listeners: Listeners, watch_parent: bool) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     failures: list[str] = []
@@ -102,11 +108,19 @@ async def _run_one(settings: Settings, listeners: Listeners, watch_parent: bool)
     if watch_parent:
         # The other end of the pipe closes when the parent dies, however it does.
         loop.add_reader(sys.stdin.fileno(), stop.set)
-    parts = _build(settings, fail)
+    parts = _build(settings, sdks, fail)
     return await serve(parts, listeners, stop, lambda: failures[0] if failures else "")
 
 
-def _build(settings: Settings, on_fatal: Callable[[str], None]) -> Parts:
+def _browser_sdks(settings: Settings) -> BrowserSdks:
+    try:
+        return BrowserSdks(settings.collector_browser_sdks_path)
+    except NoSdksError as error:
+        typer.echo(f"TALLY_COLLECTOR_BROWSER_SDKS_PATH: {error}", err=True)
+        raise typer.Exit(2) from None
+
+
+def _build(settings: Settings, sdks: BrowserSdks, on_fatal: Callable[[str], None]) -> Parts:
     ids = open_ids(settings.schema_registry_url, settings.topic_prefix)
     directory = ProjectDirectory()
     registry = CollectorRegistry()
@@ -121,10 +135,22 @@ def _build(settings: Settings, on_fatal: Callable[[str], None]) -> Parts:
         ids=EventIds(random.getrandbits),
         clock=time.time,
     )
-    collector = Collector(settings, directory=directory, publisher=publisher, intake=intake, counts=counts)
+    proxies = TrustedProxies(settings.collector_trusted_proxies, settings.collector_address_headers)
+    pages = Pages(directory, Finder(settings.collector_public_url, proxies), sdks)
+    collector = Collector(
+        settings,
+        directory=directory,
+        publisher=publisher,
+        intake=intake,
+        counts=counts,
+        pages=pages,
+        proxies=proxies,
+    )
 
     def on_loaded() -> None:
-        _log.info("projects read", projects=len(directory))
+        _log.info("projects read", projects=len(directory), topic=settings.topic("projects"))
+        if not directory:
+            _log.warning("no project is known: every request is answered 503", topic=settings.topic("projects"))
         collector.is_loaded = True
 
     follower = ProjectsFollower(settings, ids, directory, on_loaded)
@@ -144,7 +170,7 @@ def _run_several(settings: Settings) -> int:
         return lambda: subprocess.Popen(command, env=environment, stdin=subprocess.PIPE)
 
     starts = [starter(index) for index in range(settings.collector_processes)]
-    return supervise(starts, settings.collector_stop_ms_max / 1000 + 5)
+    return supervise(starts, (settings.collector_drain_delay_ms + settings.collector_stop_ms_max) / 1000 + 5)
 
 
 def _codec(settings: Settings) -> Codec:

@@ -106,8 +106,6 @@ def admit(batch: Batch, arrival: Arrival, limits: Limits, ids: EventIds) -> Admi
     it is within a batch.
     """
     count = len(batch.events)
-    if count > limits.batch_events_max:
-        return _refuse_batch(batch, arrival, limits)
     if len(batch.context) > limits.event_bytes_max or len(batch.context) * count > _CONTEXTS_BYTES_MAX:
         detail = f"the batch's context has {len(batch.context)} bytes and stands beneath {count} events"
         return _refuse_all(batch, arrival, Refused(DeadReason.EVENT_TOO_LARGE, detail))
@@ -212,12 +210,17 @@ def _other_members(event: Event, event_type: str) -> tuple[str | None, str | Non
     return None, None
 
 
-def _refuse_batch(batch: Batch, arrival: Arrival, limits: Limits) -> Admission:
+def refuse_batch(batch: Batch, body: bytes, arrival: Arrival, limits: Limits) -> Admission:
+    """One dead letter with the whole body, of more events than a batch may have: as many as there is room for would
+    each be a record. Raises MalformedError when its elements are none.
+    """
     count = len(batch.events)
     if sum(map(len, batch.events)) < count * (_EVENT_BYTES_MIN - 1):
         raise MalformedError(f"malformed batch: {count} elements are too short to be events")
     detail = f"{count} events in one batch, at most {limits.batch_events_max}"
-    return _refuse_all(batch, arrival, Refused(DeadReason.BATCH_TOO_LONG, detail))
+    refused = [_refused(body, arrival, Refused(DeadReason.BATCH_TOO_LONG, detail))]
+    _name(refused, arrival.project)
+    return Admission([], refused)
 
 
 def _refuse_all(batch: Batch, arrival: Arrival, refusal: Refused) -> Admission:

@@ -80,8 +80,12 @@ class Answer(web.StreamResponse):
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client has gone")
-        transport.write(b"".join((self._head, _date_line(), self._tail)))
+        transport.write(self.to_bytes())
         return None
+
+    def to_bytes(self) -> bytes:
+        """As it goes over the wire now."""
+        return b"".join((self._head, _date_line(), self._tail))
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Everything was sent by `prepare`."""

@@ -25,6 +25,13 @@ class Credentials(msgspec.Struct, gc=False):
             if key:
                 yield key
 
+    def may_be_of_another_server(self) -> bool:
+        """Whether the only key goes with a password: browsers send a site's own to all that is on its host."""
+        if self.x_write_key or self.query_key:
+            return False
+        _, is_parted, password = _basic(self.authorization or "").partition(":")
+        return bool(is_parted and password)
+
 
 def find_project(directory: ProjectDirectory, credentials: Credentials) -> Project | None:
     """The project of the first known key; None when only the body can tell."""
@@ -37,6 +44,20 @@ def find_project(directory: ProjectDirectory, credentials: Credentials) -> Proje
         if (project := _by_key(directory, key)) is not None:
             return project
     return None
+
+
+def find_early(directory: ProjectDirectory, credentials: Credentials) -> Project | None:
+    """The project of a request whose body has not been looked at; None when only the body can tell.
+
+    Raises RefusedRequest when no body could help.
+    """
+    project = find_project(directory, credentials)
+    if project is None:
+        if any(credentials.given()) and not credentials.may_be_of_another_server():
+            raise RefusedRequest(Refusal.KEY_UNKNOWN)
+    elif project.is_disabled:
+        raise RefusedRequest(Refusal.PROJECT_DISABLED)
+    return project
 
 
 def require_project(
@@ -57,11 +78,16 @@ def _by_key(directory: ProjectDirectory, key: str) -> Project | None:
     return directory.by_key(key) or directory.by_key(key.partition(":")[0])
 
 
-def _user_name(authorization: str) -> str | None:
-    """The write key of a Basic header, with or without the colon; None for other schemes."""
+def _user_name(authorization: str) -> str:
+    """The write key of a Basic header, with or without the colon; '' for other schemes."""
+    return _basic(authorization).partition(":")[0]
+
+
+def _basic(authorization: str) -> str:
+    """What a Basic header says: `user:password`; '' for other schemes, and for what cannot be decoded."""
     if authorization[: len(_BASIC)].lower() != _BASIC:
-        return None
+        return ""
     try:
-        return base64.b64decode(authorization[len(_BASIC) :].strip() + "==").decode().partition(":")[0]
+        return base64.b64decode(authorization[len(_BASIC) :].strip() + "==").decode()
     except ValueError:  # no base64, no UTF-8, or not even ASCII
-        return None
+        return ""

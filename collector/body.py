@@ -13,20 +13,22 @@ GZIP_MAGIC: Final = b"\x1f\x8b"
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _GZIP_OR_ZLIB: Final = zlib.MAX_WBITS | 32
 _RAW_DEFLATE: Final = -zlib.MAX_WBITS
+# Clients that append to a gzip stream make a few members; each costs the time of making a decompressor.
+_MEMBERS_MAX: Final = 64
 
 
 class BodyReader:
     """Reads bodies.
 
     bytes_max: of one body. wait_s_max: how long a client may take. receiving_bytes_max: of all bodies that are still
-    arriving, each counted as large as it may become.
+    arriving together; what was announced and has not come takes no room.
     """
 
     def __init__(self, bytes_max: int, wait_s_max: float, receiving_bytes_max: int) -> None:
         self._bytes_max = bytes_max
         self._wait_s_max = wait_s_max
         self._receiving_bytes_max = receiving_bytes_max
-        self._receiving_bytes = 0
+        self.receiving_bytes = 0
 
     def read_arrived(self, request: Request) -> bytes | None:
         """The body when it came with its headers, as nearly all do; else None. Raises RefusedRequest."""
@@ -40,20 +42,9 @@ class BodyReader:
 
     async def read_arriving(self, request: Request) -> bytes:
         """The body as it comes in. Raises RefusedRequest when it is too large or too slow, or too many are arriving."""
-        size_max = request.content_length
-        if size_max is None:
-            size_max = self._bytes_max
-        elif size_max > self._bytes_max:
+        announced = request.content_length
+        if announced is not None and announced > self._bytes_max:
             raise _too_large(self._bytes_max)
-        if self._receiving_bytes + size_max > self._receiving_bytes_max:
-            raise RefusedRequest(Refusal.OVERLOADED, "too many bodies are arriving")
-        self._receiving_bytes += size_max
-        try:
-            return await self._receive(request)
-        finally:
-            self._receiving_bytes -= size_max
-
-    async def _receive(self, request: Request) -> bytes:
         if hdrs.EXPECT in request.headers and request.version == HttpVersion11 and request.transport is not None:
             request.transport.write(_CONTINUE)
         received: list[bytes] = []
@@ -63,10 +54,15 @@ class BodyReader:
                 while chunk := await request.content.readany():
                     received.append(chunk)
                     size += len(chunk)
+                    self.receiving_bytes += len(chunk)
                     if size > self._bytes_max:
                         raise _too_large(self._bytes_max)
+                    if self.receiving_bytes > self._receiving_bytes_max:
+                        raise RefusedRequest(Refusal.OVERLOADED, "too many bodies are arriving")
         except TimeoutError:
             raise RefusedRequest(Refusal.BODY_TOO_SLOW) from None
+        finally:
+            self.receiving_bytes -= size
         return b"".join(received)
 
 
@@ -99,16 +95,20 @@ def _inflate(body: bytes, bytes_max: int) -> bytes:
 
 
 def _unpack(body: bytes, bytes_max: int, window: int) -> bytes:
-    out = b""
+    members: list[bytes] = []
+    room = bytes_max + 1
     while body:  # a gzip file may have several members
+        if len(members) == _MEMBERS_MAX:
+            raise RefusedRequest(Refusal.MALFORMED, f"the body has more than {_MEMBERS_MAX} gzip members")
         stream = zlib.decompressobj(window)
-        out += stream.decompress(body, bytes_max + 1 - len(out))
-        if len(out) > bytes_max:
+        members.append(stream.decompress(body, room))
+        room -= len(members[-1])
+        if room <= 0:
             raise _too_large(bytes_max)
         if not stream.eof:
             raise zlib.error("the stream ends early")
         body = stream.unused_data
-    return out
+    return members[0] if len(members) == 1 else b"".join(members)
 
 
 def _too_large(bytes_max: int) -> RefusedRequest:

@@ -8,6 +8,7 @@ from collections import Counter
 
 from prometheus_client import Histogram
 
+from collector.refusals import Refusal
 from schemas.metrics import CollectorMetrics
 
 
@@ -39,6 +40,7 @@ class Counts:
     def __init__(self, metrics: CollectorMetrics) -> None:
         self._metrics = metrics
         self._requests: dict[tuple[str, int], int] = {}
+        self._refusals: Counter[str] = Counter()
         self._outcomes: Counter[tuple[str, str]] = Counter()
         self._seconds = _Observations(metrics.request_seconds)
         self._events = _Observations(metrics.request_events)
@@ -50,6 +52,10 @@ class Counts:
         key = (route, status)
         self._requests[key] = self._requests.get(key, 0) + 1
         self._seconds.add(seconds)
+
+    def refusal(self, refusal: Refusal) -> None:
+        """A request, or a connection, was refused."""
+        self._refusals[refusal.name.lower()] += 1
 
     def events(self, admitted: int, refused: Counter[str], body_bytes: int, is_durable: bool) -> None:
         """A request's events have come to an end; `refused` counts by reason."""
@@ -68,6 +74,8 @@ class Counts:
         metrics = self._metrics
         for (route, status), count in self._requests.items():
             metrics.requests_total.labels(route, str(status)).inc(count)
+        for refusal, count in self._refusals.items():
+            metrics.refusals_total.labels(refusal).inc(count)
         self._outcomes["accepted", ""] += self._accepted
         for (outcome, reason), count in self._outcomes.items():
             metrics.events_total.labels(outcome, reason).inc(count)
@@ -76,4 +84,5 @@ class Counts:
         self._events.flush()
         self._accepted = self._received_bytes = 0
         self._requests.clear()
+        self._refusals.clear()
         self._outcomes.clear()

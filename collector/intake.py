@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from collector.admit import Admission, Arrival, Limits, admit
-from collector.authenticate import Credentials, find_project, require_project
+from collector.admit import Admission, Arrival, Limits, admit, refuse_batch
+from collector.authenticate import Credentials, find_early, require_project
 from collector.encode import DeadLetterEncoder, RawEventEncoder
 from collector.event_ids import EventIds
 from collector.parse import MalformedError, parse_batch, parse_single
@@ -81,14 +81,27 @@ class Intake:
         self._raw_events = settings.topic("raw_events")
         self._dead_letters = settings.topic("dead_letters")
 
-    def take(self, route: Route, body: bytes, origin: Origin) -> Pending:
-        """Parse, authenticate, admit, encode and publish. Raises RefusedRequest."""
-        found = find_project(self._directory, origin.credentials)
+    def authenticate(self, origin: Origin) -> Project | None:
+        """Who sends, by what stands outside the body; None when only the body can tell. Raises RefusedRequest."""
+        project = find_early(self._directory, origin.credentials)
+        if project is not None:
+            _require_origin(project, origin)
+        return project
+
+    def take(self, route: Route, body: bytes, origin: Origin, found: Project | None) -> Pending:
+        """Parse, admit, encode and publish for a project found by `authenticate`, else for that of the body's key.
+
+        Raises RefusedRequest.
+        """
         try:
-            batch = parse_batch(body) if route.takes is Takes.BATCH else parse_single(body, key_wanted=found is None)
-            project = require_project(self._directory, found, origin.credentials, batch.write_key)
-            if origin.page is not None and not project.allows(origin.page):
-                raise RefusedRequest(Refusal.ORIGIN_NOT_ALLOWED)
+            if route.takes is Takes.BATCH:
+                batch = parse_batch(body, is_key_known=found is not None)
+            else:
+                batch = parse_single(body, key_wanted=found is None)
+            project = found
+            if project is None:
+                project = require_project(self._directory, None, origin.credentials, batch.write_key)
+                _require_origin(project, origin)
             received_at = int(self._clock() * 1000)
             arrival = Arrival(
                 project,
@@ -99,13 +112,17 @@ class Intake:
                 origin.ip_policy,
                 route.is_import,
             )
-            admission = admit(batch, arrival, self._limits, self._ids)
+            if len(batch.events) > self._limits.batch_events_max:
+                admission = refuse_batch(batch, body, arrival, self._limits)
+            else:
+                admission = admit(batch, arrival, self._limits, self._ids)
         except MalformedError as error:
             raise RefusedRequest(Refusal.MALFORMED, str(error)) from None
         records = self._records(admission, project)
         refused: Counter[str] = Counter(event.reason for event in admission.refused) if admission.refused else _NONE
         try:
-            size = len(body) + _OWN_BYTES * len(batch.events) + len(batch.context) * len(admission.admitted)
+            count = len(admission.admitted)
+            size = len(body) + _OWN_BYTES * (count + len(admission.refused)) + len(batch.context) * count
             future = self._publisher.publish(records, size) if records else None
         except OverloadedError:
             raise RefusedRequest(Refusal.OVERLOADED) from None
@@ -130,3 +147,8 @@ class Intake:
             dead: list[Record] = [{"key": key, "value": encode_dead(event, project)} for event in admission.refused]
             batches.append((self._dead_letters, dead))
         return batches
+
+
+def _require_origin(project: Project, origin: Origin) -> None:
+    if origin.page is not None and not project.allows(origin.page):
+        raise RefusedRequest(Refusal.ORIGIN_NOT_ALLOWED)

@@ -1,11 +1,16 @@
 """Listening sockets: bound at start, and closed without cutting off whom the kernel has let in already."""
 
 import ctypes
+import resource
 import socket
 import struct
 import sys
 from typing import Final
 
+import structlog
+
+_log: Final = structlog.get_logger()
+_OTHER_FILES: Final = 256  # Kafka's connections, logs, libraries
 _SO_ATTACH_FILTER: Final = 26  # Linux; not among the constants of `socket`
 # Classic BPF over the TCP header: load the flags, drop the packet when SYN is among them, let all others through.
 _DROP_SYN: Final = b"".join(
@@ -33,6 +38,18 @@ def bind(host: str, port: int, shared: bool = False) -> socket.socket:
         listener.close()
         raise PortTakenError(f"cannot listen on {host}:{port}: {error.strerror}") from None
     return listener
+
+
+def allow_open_files(connections: int) -> None:
+    """Raise this process's own limit of open files, as far as it may, so that so many connections can be open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_FILES
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        _log.warning("fewer files may be open than TALLY_COLLECTOR_CONNECTIONS_MAX needs", may=allowed, needs=wanted)
 
 
 def let_nobody_in(listener: socket.socket) -> None:

@@ -17,6 +17,8 @@ class Refusal(Enum):
 
     MALFORMED = (400, "invalid_request", "malformed JSON")
     TOO_LARGE = (400, "invalid_request", "the body is too large")
+    UNREADABLE = (400, "invalid_request", "no valid HTTP request")
+    HEADERS_TOO_LARGE = (400, "invalid_request", "the address with its query, or a header, is too large")
     ENCODING_UNKNOWN = (400, "invalid_request", "Content-Encoding is gzip, deflate or identity")
     KEY_MISSING = (
         401,
@@ -28,12 +30,28 @@ class Refusal(Enum):
     PROJECT_DISABLED = (401, "project_disabled", "the project of this write key is disabled")
     ORIGIN_NOT_ALLOWED = (403, "origin_not_allowed", "the project does not allow events from this origin")
     NOT_FOUND = (404, "not_found", "no such route")
+    SDK_NOT_INSTALLED = (
+        404,
+        "not_found",
+        "the browser SDKs are not installed here: TALLY_COLLECTOR_BROWSER_SDKS_PATH names a node_modules folder with "
+        "@segment/analytics-next and @jitsu/js (see collector/README.md)",
+    )
     METHOD_NOT_ALLOWED = (405, "method_not_allowed", "this route does not take the method")
     BODY_TOO_SLOW = (408, "request_timeout", "the body did not arrive in time")
     INTERNAL = (500, "internal_error", "the collector failed; the request may be repeated")
     STARTING = (503, "unavailable", "the collector does not know the projects yet")
+    STOPPING = (503, "unavailable", "the collector is about to stop")
+    NO_PROJECTS = (
+        503,
+        "unavailable",
+        "no project is known: add one with 'python -m collector projects add', or see to TALLY_TOPIC_PREFIX",
+    )
+    TOO_MANY_CONNECTIONS = (503, "unavailable", "too many connections")
     OVERLOADED = (503, "unavailable", "too much waits for Kafka")
     NOT_DURABLE = (503, "unavailable", "Kafka did not acknowledge the events in time")
+
+
+_ALLOW: Final = {405: "Allow: GET, HEAD, POST, OPTIONS\r\n"}
 
 
 class RefusedRequest(Exception):
@@ -59,4 +77,4 @@ class Refusals:
     def _make(self, refusal: Refusal, message: str) -> Answer:
         status, code, _ = refusal.value
         body = msgspec.json.encode({"success": False, "message": message, "code": code})
-        return Answer(status, body, headers=self._retry_after if status == 503 else "")
+        return Answer(status, body, headers=self._retry_after if status == 503 else _ALLOW.get(status, ""))

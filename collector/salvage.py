@@ -15,7 +15,10 @@ _BATCH: Final = b'"batch"'
 # What encoders write for numbers that JSON does not have; strings are matched to be skipped.
 _NO_NUMBERS: Final = re.compile(_STRING + rb"|[+-]?\b(?:NaN|nan|Infinity|Inf|inf)\b", re.DOTALL)
 # Each costs half a microsecond during which nobody else is served; a body of nothing but brackets has half a million.
-_TOKENS_MAX: Final = 100_000
+# A batch of the largest number of events, each with ten objects in it, has 55,000.
+TOKENS_MAX: Final = 100_000
+# Before a write key is known, everybody may take this time: an SDK's batch of 100 such events has 2,200.
+STRANGERS_TOKENS_MAX: Final = 20_000
 
 
 class Salvaged:
@@ -69,7 +72,7 @@ def is_json_but_for_numbers(body: bytes) -> bool:
     return True
 
 
-def salvage(body: bytes) -> Salvaged | None:
+def salvage(body: bytes, tokens_max: int = TOKENS_MAX) -> Salvaged | None:
     """Split a body by its brackets and strings alone; None when these do not match, or are too many.
 
     What stands between them is not looked at: an element may be anything, also nothing like JSON.
@@ -79,7 +82,7 @@ def salvage(body: bytes) -> Salvaged | None:
     salvaged = Salvaged(body)
     brackets: list[bytes] = []
     end = 0
-    for _ in range(_TOKENS_MAX):
+    for _ in range(tokens_max):
         depth = len(brackets)
         next_token = _NEXT_TOKEN if depth < 2 or (depth == 2 and salvaged.is_in_batch) else _NEXT_BRACKET
         match = next_token(body, end)

@@ -48,9 +48,9 @@ class Parts(NamedTuple):
 
 async def serve(parts: Parts, listeners: Listeners, stop: asyncio.Event, failure: Callable[[], str]) -> int:
     """Serve until `stop` is set; the exit code: 0 when everything taken was acknowledged and nothing failed."""
-    admin = await _start_admin(parts, listeners.admin, lambda: _why_not_ready(parts.collector, failure()))
-    following = asyncio.create_task(parts.follower.run())
     server = Server(parts.collector, parts.settings)
+    admin = await _start_admin(parts, server, listeners.admin, lambda: _why_not_ready(parts.collector, failure()))
+    following = asyncio.create_task(parts.follower.run())
     listening = await asyncio.get_running_loop().create_server(server, sock=listeners.public, backlog=_BACKLOG)
     _log.info("listening", address="{}:{}".format(*listeners.public.getsockname()[:2]))
     # What has been made by now stays: the collector of garbage need not look at it again.
@@ -62,6 +62,10 @@ async def serve(parts: Parts, listeners: Listeners, stop: asyncio.Event, failure
     if following.done():
         stopping.cancel()
         _log.error("projects are not followed any more", error=str(following.exception()))
+    parts.collector.is_draining = True
+    if not failure() and not following.done() and (delay_ms := parts.settings.collector_drain_delay_ms):
+        _log.info("not ready any more, still serving", for_ms=delay_ms)
+        await asyncio.wait((following,), timeout=delay_ms / 1000)
     unacknowledged = await _drain(parts, server, listening, listeners.public)
     failed = bool(failure()) or following.done()
     following.cancel()
@@ -86,17 +90,21 @@ async def _drain(parts: Parts, server: Server, listening: asyncio.Server, listen
 
 
 def _why_not_ready(collector: Collector, failure: str) -> str:
-    if collector.is_stopping:
+    if collector.is_draining:
         return "stopping"
     if not collector.is_loaded:
         return "the projects are not read yet"
     return failure
 
 
-async def _start_admin(parts: Parts, listener: socket.socket, why_not_ready: Callable[[], str]) -> web.AppRunner:
+async def _start_admin(
+    parts: Parts, server: Server, listener: socket.socket, why_not_ready: Callable[[], str]
+) -> web.AppRunner:
     def refresh() -> None:
         parts.counts.flush()
         parts.metrics.inflight_bytes.set(parts.publisher.inflight_bytes)
+        parts.metrics.receiving_bytes.set(parts.collector.receiving_bytes)
+        parts.metrics.connections.set(server.open_connections)
         parts.metrics.projects.set(len(parts.directory))
 
     runner = web.AppRunner(create_admin(parts.registry, refresh, why_not_ready), access_log=None)

@@ -1,15 +1,19 @@
-"""What analytics.js asks for before it sends anything: the settings of its source."""
+"""What analytics.js and RudderStack's SDKs ask for before they send anything: the settings of their source."""
 
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
 from collector.answers import Answer
+from collector.projects import Project
 from collector.whereabouts import Whereabouts
 
 _ENABLED: Final = {"__default": {"enabled": True}}
-# Kept by the browser that asked, and by no cache on the way: the body names the host by which it was asked.
-CACHED: Final = "Cache-Control: private, max-age=120\r\n"
+# Kept by the browser that asked, and by no cache on the way: the body may name the host by which it was asked.
+_BY_REQUEST: Final = "Cache-Control: private, max-age=120\r\n"
+_BY_SETTING: Final = "Cache-Control: public, max-age=120\r\n"
+_OFF: Final = {"enabled": False}
 
 
 def settings_answer(write_key: str, found_at: Whereabouts) -> Answer:
@@ -27,4 +31,22 @@ def settings_answer(write_key: str, found_at: Whereabouts) -> Answer:
         # analytics.js reports on itself to its vendor unless it is told not to.
         "metrics": {"sampleRate": 0, "host": f"{found_at.host}/v1"},
     }
-    return Answer(200, msgspec.json.encode(body), headers=CACHED)
+    return Answer(200, msgspec.json.encode(body), headers=_BY_SETTING if found_at.is_fixed else _BY_REQUEST)
+
+
+def source_config_answer(project: Project) -> Answer:
+    """What RudderStack's browser and mobile SDKs ask their control plane for: nothing to send elsewhere."""
+    moment = datetime.fromtimestamp(project.updated_at / 1000, UTC).isoformat(timespec="milliseconds")
+    source = {
+        "id": project.project_id,
+        "name": project.name,
+        "writeKey": project.write_key,
+        "workspaceId": project.tenant_id,
+        "enabled": True,
+        "config": {"statsCollection": {"errors": _OFF, "metrics": _OFF}},
+        "destinations": [],
+        "connections": [],
+        "updatedAt": moment,
+    }
+    body = msgspec.json.encode({"source": source, "updatedAt": moment, "isHosted": False})
+    return Answer(200, body, headers=_BY_REQUEST)

@@ -14,10 +14,11 @@ _OWN_MACHINE: Final = ("localhost", "127.", "[::1]")
 
 
 class Whereabouts(NamedTuple):
-    """scheme: http or https. host: with a port, and below it a path, if any."""
+    """scheme: http or https. host: with a port, and below it a path, if any. is_fixed: the same for whoever asks."""
 
     scheme: str
     host: str
+    is_fixed: bool = False
 
     @property
     def url(self) -> str:
@@ -31,7 +32,7 @@ class Finder:
     def __init__(self, public_url: str, proxies: TrustedProxies) -> None:
         self._proxies = proxies
         parts = urlsplit(public_url)
-        self._fixed = Whereabouts(parts.scheme, parts.netloc + parts.path.rstrip("/")) if public_url else None
+        self._fixed = Whereabouts(parts.scheme, parts.netloc + parts.path.rstrip("/"), True) if public_url else None
 
     def find(self, peer: str, headers: Headers) -> Whereabouts:
         """From the setting, else from trusted proxies, else from the request. Raises RefusedRequest without a host."""

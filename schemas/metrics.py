@@ -23,6 +23,12 @@ class CollectorMetrics:
         self.requests_total = Counter(
             "tally_collector_requests_total", "requests answered", ["route", "status"], registry=registry
         )
+        self.refusals_total = Counter(
+            "tally_collector_refusals_total",
+            "requests refused, and connections, by why: the names of collector.refusals.Refusal",
+            ["refusal"],
+            registry=registry,
+        )
         self.events_total = Counter(
             "tally_collector_events_total",
             "events of requests: accepted (in raw_events), dead (in dead_letters), unavailable (503)",
@@ -41,6 +47,10 @@ class CollectorMetrics:
         self.inflight_bytes = Gauge(
             "tally_collector_inflight_bytes", "bytes waiting for Kafka's ack", registry=registry
         )
+        self.receiving_bytes = Gauge(
+            "tally_collector_receiving_bytes", "bytes of bodies that are still arriving", registry=registry
+        )
+        self.connections = Gauge("tally_collector_connections", "connections open", registry=registry)
         self.projects = Gauge("tally_collector_projects", "write keys known", registry=registry)
 
 

@@ -84,8 +84,22 @@ class Settings(BaseModel):
     collector_body_read_ms_max: Positive = Field(
         15_000, description="longest time a client may take to send its request"
     )
+    collector_header_bytes_max: Annotated[int, Field(ge=8192, le=2**20)] = Field(
+        64 * 1024, description="one header, or the address with its query; larger: 400. All headers: twice as much"
+    )
+    collector_connections_max: Positive = Field(10_000, description="open connections of one process; more: 503")
+    collector_connections_per_address_max: Positive = Field(
+        1_000, description="open connections of one IPv4 address or IPv6 /64; trusted proxies may have more"
+    )
     collector_keepalive_s: Positive = Field(75, description="idle connections are closed after this")
     collector_stop_ms_max: Positive = Field(20_000, description="longest drain on SIGTERM")
+    collector_drain_delay_ms: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="after SIGTERM, serve on for so long, not ready: until load balancers have noticed (5,000-15,000)",
+    )
+    collector_browser_sdks_path: str | None = Field(
+        None, description="node_modules folder with @segment/analytics-next and @jitsu/js, to serve their scripts"
+    )
     collector_trusted_proxies: str = Field(
         "", description="CIDRs of proxies, comma separated, that are believed about addresses, scheme and host"
     )
@@ -96,7 +110,7 @@ class Settings(BaseModel):
     )
     collector_public_url: str = Field(
         "",
-        pattern=r"^(https?://[^\s/?#@\"<>\\]+(/[^\s?#\"<>\\]*)?)?$",
+        pattern=r"^(https?://[^\s/?#@\"'<>\\]+(/[^\s?#\"'<>\\]*)?)?$",
         description="where browsers find the collector (https://events.example.com); unset: as they asked for it",
     )
     collector_timestamp_past_s_max: Positive = Field(365 * 86400, description="older timestamps become received_at")

@@ -17,6 +17,7 @@ from typing import Any, Final
 from clickhouse_driver import Client
 from confluent_kafka import KafkaError, Message, Producer
 
+from schemas.outcomes import DeadReason
 from sinks.letters_redelivery import Letter, NoRowError, Redelivery
 
 _COLUMNS: Final = (
@@ -160,7 +161,9 @@ class Replayer:
         if write_key is None:
             raise ReplayError(f"project {letter['project_id']} has no write key that is enabled")
         basic = b64encode(f"{write_key}:".encode()).decode()
-        body = b'{"batch":[' + letter["payload"] + b"]}"
+        # Of a batch that was too long the whole body was kept.
+        is_batch = letter["reason"] == DeadReason.BATCH_TOO_LONG
+        body = letter["payload"] if is_batch else b'{"batch":[' + letter["payload"] + b"]}"
         request = urllib.request.Request(
             f"{self._collector_url}/v1/batch",
             body,

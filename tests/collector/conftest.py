@@ -13,11 +13,15 @@ from aiohttp import ClientSession
 from prometheus_client import CollectorRegistry
 
 from collector.app import Collector
+from collector.browser_sdks import BrowserSdks
 from collector.connections import Server
 from collector.counts import Counts
 from collector.event_ids import EventIds
+from collector.forwarded import TrustedProxies
 from collector.intake import Intake
+from collector.pages import Pages
 from collector.projects import ProjectDirectory
+from collector.whereabouts import Finder
 from docker.local.kafka import KafkaServer
 from schemas.metrics import CollectorMetrics
 from schemas.settings import Settings
@@ -46,8 +50,16 @@ class Served:
             ids=EventIds(getrandbits),
             clock=lambda: RECEIVED_AT / 1000,
         )
+        proxies = TrustedProxies(settings.collector_trusted_proxies, settings.collector_address_headers)
+        finder = Finder(settings.collector_public_url, proxies)
         self.collector = Collector(
-            settings, directory=directory, publisher=self.publisher, intake=intake, counts=self.counts
+            settings,
+            directory=directory,
+            publisher=self.publisher,
+            intake=intake,
+            counts=self.counts,
+            pages=Pages(directory, finder, BrowserSdks(settings.collector_browser_sdks_path)),
+            proxies=proxies,
         )
         self.collector.is_loaded = True
         self.server = Server(self.collector, settings)
@@ -72,7 +84,7 @@ async def serve() -> AsyncIterator[Serve]:
     started: list[tuple[asyncio.Server, Served]] = []
 
     async def start(directory: ProjectDirectory | None = None, **settings: Any) -> Served:
-        served = Served(Settings.model_validate(settings), directory or directory_of())
+        served = Served(Settings.model_validate(settings), directory_of() if directory is None else directory)
         listening = await asyncio.get_running_loop().create_server(served.server, "127.0.0.1", 0)
         served.port = listening.sockets[0].getsockname()[1]
         started.append((listening, served))

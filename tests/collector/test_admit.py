@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from collector.admit import RawEvent, RefusedEvent
+from collector.admit import RawEvent, RefusedEvent, refuse_batch
 from collector.parse import MalformedError
 from schemas.outcomes import DeadReason
 from tests.collector.made import (
@@ -15,6 +15,7 @@ from tests.collector.made import (
     TENANT_ID,
     admit_all,
     admit_one,
+    arrival,
     batch,
     is_uuid,
     track,
@@ -362,13 +363,17 @@ def test_a_batch_of_the_largest_length_is_admitted() -> None:
     assert len(admit_all(batch(*[track()] * LIMITS.batch_events_max)).admitted) == LIMITS.batch_events_max
 
 
-def test_every_event_of_a_longer_batch_is_refused() -> None:
-    admission = admit_all(batch(*[track()] * (LIMITS.batch_events_max + 1)))
+def test_a_longer_batch_is_one_dead_letter_with_its_bytes() -> None:
+    sent, body = batch(*[track()] * (LIMITS.batch_events_max + 1)), b"the whole body"
+    admission = refuse_batch(sent, body, arrival(), LIMITS)
     assert admission.admitted == []
-    assert [refusal.reason for refusal in admission.refused] == [DeadReason.BATCH_TOO_LONG] * 2_501
-    assert len({refusal.dead_letter_id for refusal in admission.refused}) == 2_501
+    (letter,) = admission.refused
+    assert (letter.reason, letter.payload) == (DeadReason.BATCH_TOO_LONG, body)
+    assert "2501 events" in letter.detail
+    again = refuse_batch(sent, body, arrival(), LIMITS).refused[0]
+    assert again.dead_letter_id == letter.dead_letter_id
 
 
 def test_more_elements_than_there_is_room_for_events_are_malformed() -> None:
     with pytest.raises(MalformedError, match="too short to be events"):
-        admit_all(batch(*[0] * 3_000))
+        refuse_batch(batch(*[0] * 3_000), b"", arrival(), LIMITS)

@@ -215,7 +215,7 @@ async def test_a_client_that_vanishes_while_it_waits_has_its_events_stored(serve
         b"\x16\x03\x01\x02\x00\x01\x00\x01",
         b"GARBAGE\r\n\r\n",
         b"POST /v1/track HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
-        b"POST /v1/track HTTP/1.1\r\nHost: h\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
+        b"POST /v1/track HTTP/1.1\r\nHost: h\r\nX: " + b"x" * 70_000 + b"\r\n\r\n",
         b"POST /v1/track HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
@@ -319,7 +319,7 @@ async def test_an_offer_to_upgrade_is_declined_and_the_request_answered(serve: S
     served = await serve()
     wire = await Wire.to(served)
     wire.writer.write(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n" % upgrade.encode())
-    assert (await wire.answer())[0] == 404
+    assert (await wire.answer())[0] == 200
     wire.writer.write(request())
     assert (await wire.answer())[0] == 200
 

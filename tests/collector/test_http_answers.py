@@ -249,7 +249,7 @@ async def test_an_unknown_path_is_404_and_a_wrong_method_405(client: ClientSessi
     served = await serve()
     for method, path, expected in (
         ("POST", "/v2/track", 404),
-        ("GET", "/", 404),
+        ("GET", "/v2", 404),
         ("POST", "/v1/projects//settings", 404),
         ("GET", "/v1/track", 405),
         ("DELETE", "/v1/batch", 405),

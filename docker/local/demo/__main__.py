@@ -52,7 +52,7 @@ def run(
     """The whole way on this machine: collector, streams and sinks between a real Kafka and a real ClickHouse."""
     stack = Stack(RUN_DIR)
     with step("packages: Kafka, ClickHouse, geo databases, SDKs (the first time takes a minute)"):
-        for name in ("kafka", "clickhouse", "geo", "sdks"):
+        for name in ("kafka", "clickhouse", "geo", "sdks", "browser-sdks"):
             fetch(name)
     with step("servers"):
         stack.up(_PORTS, lambda line: console.print(f"  {line}"))
@@ -81,6 +81,7 @@ def _pipeline() -> Pipeline:
     defaults = Settings.model_validate({})
     overrides: dict[str, Any] = {name: getattr(defaults, name) for name in _SERVICE_PORTS}
     overrides |= _geo_databases()
+    overrides["collector_browser_sdks_path"] = str(fetch("browser-sdks") / "node_modules")
     pipeline = Pipeline(
         RUN_DIR,
         KafkaServer(
