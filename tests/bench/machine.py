@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -74,18 +75,22 @@ class Meter:
 
 
 class Others:
-    """CPU that neither this process nor what it started has used, since the object was made; the hypervisor's too."""
+    """CPU that neither this process nor what it started has used, since the object was made; the hypervisor's too.
 
-    def __init__(self) -> None:
-        self._before = _ticks()
+    ticks: of the machine in all, and of others, so far.
+    """
+
+    def __init__(self, ticks: Callable[[], tuple[int, int]] | None = None) -> None:
+        self._ticks = ticks or machine_ticks
+        self._before = self._ticks()
 
     def share(self) -> float:
         """0 to 1, of all cores."""
-        total, others = (now - then for now, then in zip(_ticks(), self._before, strict=True))
+        total, others = (now - then for now, then in zip(self._ticks(), self._before, strict=True))
         return min(1.0, max(0.0, others / total)) if total > 0 else 0.0
 
 
-def _ticks() -> tuple[int, int]:
+def machine_ticks() -> tuple[int, int]:
     """Since the machine's start: ticks of all its cores, and those of processes that are not this run's.
 
     Stolen time is others'. A child that has ended is in its parent's account once it was waited for, a zombie in its
@@ -95,10 +100,10 @@ def _ticks() -> tuple[int, int]:
         int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
     )
     total = user + nice + system + idle + iowait + irq + softirq + steal
-    return total, user + nice + system + steal - _own_ticks()
+    return total, user + nice + system + steal - own_ticks()
 
 
-def _own_ticks() -> int:
+def own_ticks() -> int:
     """User and system time of this process, of its living descendants, and of those that have ended."""
     parents: dict[int, int] = {}
     used: dict[int, int] = {}

@@ -81,7 +81,7 @@ def lines(bench: Workbench, wanted: frozenset[str]) -> Iterator[Line]:
         if (copy := found.get("copy")) is not None:
             yield _vs_copy(worker, copy)
     if "shared_worker" in found:
-        yield from versus_stock.lines(bench, wanted, found)
+        yield from versus_stock.summarise(found, len(bench.shared.backlog), bench.sizes.steady_events_per_s)
 
 
 def _arms(bench: Workbench, wanted: frozenset[str]) -> dict[str, Arm]:

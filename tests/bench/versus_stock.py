@@ -57,39 +57,51 @@ class Pair:
             reading = _measure(bench, stock.measure_backlog, stock.measure_paced, shared)
             stock.verify()
             fed = stock.broker.digest(stock.settings.topic("raw_events"))
-            require(fed == self._fed[number], "the worker and stock Faust did not get the same records")
+            require_same(self._fed[number], fed)
         return reading
 
 
-def lines(bench: Workbench, wanted: frozenset[str], found: Mapping[str, Readings]) -> Iterator[Line]:
-    """Those of `NAMES` that the readings allow."""
-    worker = found["shared_worker"]
-    stock = found.get("stock")
-    rate = f"{bench.sizes.steady_events_per_s:,} events/s"
+def require_same(fed: Mapping[int, str], its: Mapping[int, str]) -> None:
+    """Raises WrongOutputError unless the digests of two topics are the same."""
+    require(fed == its, "the worker and stock Faust did not get the same records")
+
+
+def summarise(found: Mapping[str, Readings], backlog: int, events_per_s: int) -> Iterator[Line]:
+    """Those of `NAMES` that the readings allow. backlog: events in it; events_per_s: the steady rate."""
+    worker, stock = found["shared_worker"], found.get("stock")
+    rate = f"{events_per_s:,} events/s"
+    note = (
+        f"CPU an event at {rate} on one core; ratio: by that of a backlog of {backlog:,} events, where larger chunks "
+        f"are cheaper; {worker.median('paced_session_rows'):.2f} session rows an event"
+    )
     if stock is not None:
-        note = (
-            f"CPU an event of a backlog; ratio: stock Faust's by the worker's, more is better; "
-            f"{len(bench.shared.backlog):,} events, the same bytes and as many before as a warm-up; session rows an "
-            f"event: worker {worker.median('session_rows'):.2f}, stock {stock.median('session_rows'):.2f}; "
-            f"stock {stock.median('per_s'):,.0f} events/s; {_TUNED}"
-        )
-        yield make_line(WITH_STOCK[0], "µs", worker, "cpu_us", against=(stock, "cpu_us"), turned=True, note=note)
-    if _STEADY in wanted:
-        note = (
-            f"CPU an event at {rate} on one core; ratio: by that of a backlog of {len(bench.shared.backlog):,} events, "
-            f"where larger chunks are cheaper; {worker.median('paced_session_rows'):.2f} session rows an event"
-        )
-        yield make_line(_STEADY, "µs", worker, "paced_cpu_us", against=(worker, "cpu_us"), note=note)
+        yield _at_once(worker, stock, backlog)
+    yield make_line(_STEADY, "µs", worker, "paced_cpu_us", against=(worker, "cpu_us"), note=note)
     if stock is not None:
-        note = (
-            f"CPU an event at {rate}, the same bytes at the same pace; ratio: stock Faust's by the worker's, more is "
-            f"better; session rows an event: worker {worker.median('paced_session_rows'):.2f}, stock "
-            f"{stock.median('paced_session_rows'):.2f}; stock used {stock.median('paced_cores'):.2f} of its core and "
-            f"was {stock.median('paced_late_s'):.1f} s late at the end; {_TUNED}"
-        )
-        yield make_line(
-            WITH_STOCK[1], "µs", worker, "paced_cpu_us", against=(stock, "paced_cpu_us"), turned=True, note=note
-        )
+        yield _steady(worker, stock, rate)
+
+
+def _at_once(worker: Readings, stock: Readings, backlog: int) -> Line:
+    note = (
+        f"CPU an event of a backlog; ratio: stock Faust's by the worker's, more is better; {backlog:,} events, the "
+        f"same bytes and as many before as a warm-up; {_rows(worker, stock, 'session_rows')}; "
+        f"stock {stock.median('per_s'):,.0f} events/s; {_TUNED}"
+    )
+    return make_line(WITH_STOCK[0], "µs", worker, "cpu_us", against=(stock, "cpu_us"), turned=True, note=note)
+
+
+def _steady(worker: Readings, stock: Readings, rate: str) -> Line:
+    note = (
+        f"CPU an event at {rate}, the same bytes at the same pace; ratio: stock Faust's by the worker's, more is "
+        f"better; {_rows(worker, stock, 'paced_session_rows')}; stock used {stock.median('paced_cores'):.2f} of its "
+        f"core and was {stock.median('paced_late_s'):.1f} s late at the end; {_TUNED}"
+    )
+    against = stock, "paced_cpu_us"
+    return make_line(WITH_STOCK[1], "µs", worker, "paced_cpu_us", against=against, turned=True, note=note)
+
+
+def _rows(worker: Readings, stock: Readings, figure: str) -> str:
+    return f"session rows an event: worker {worker.median(figure):.2f}, stock {stock.median(figure):.2f}"
 
 
 def _measure(bench: Workbench, backlog: Backlog, paced: Paced, shared: Shared) -> Reading:
