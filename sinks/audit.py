@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from sinks.ledger import NO_OFFSETS, Account, Offsets, RawEvent, Settlement, frontier, missing, settle, spans
+from sinks.ledger_evidence import TableEvidence, TopicEvidence
 from sinks.ledger_sources import Topics
 from sinks.ledger_tables import Tables
 
@@ -30,7 +31,7 @@ class Reach(NamedTuple):
     end: int
 
 
-def reaches(topics: Topics, sleep: Sleep) -> dict[int, Reach]:
+def reaches(topics: TopicEvidence, sleep: Sleep) -> dict[int, Reach]:
     """The reach of each partition; nothing of it is settled while dead letters take too long to become rows.
 
     The order makes it safe, as what is read first can only lag behind what is read later: below what streams has
@@ -55,7 +56,7 @@ def reaches(topics: Topics, sleep: Sleep) -> dict[int, Reach]:
 
 
 def examine(
-    topics: Topics, tables: Tables, partition: int, start: int, end: int, known: Known = nothing_known
+    topics: TopicEvidence, tables: TableEvidence, partition: int, start: int, end: int, known: Known = nothing_known
 ) -> tuple[int, Settlement]:
     """Settle [start, end), or what raw_events still has of it when it loses its oldest meanwhile; also its start.
 

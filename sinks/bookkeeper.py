@@ -17,8 +17,7 @@ from schemas.metrics import SinksMetrics
 from sinks.audit import examine, nothing_known, reaches
 from sinks.book import NEW, SEEN, UNSEEN, UNSOUND, Book, Span
 from sinks.ledger import Account
-from sinks.ledger_sources import Topics
-from sinks.ledger_tables import Tables
+from sinks.ledger_evidence import TableEvidence, TopicEvidence
 
 log = structlog.get_logger()
 
@@ -34,8 +33,8 @@ _NAMED_MAX: Final = 10
 class Sources:
     """Open connections to what the ledger is computed from."""
 
-    topics: Topics
-    tables: Tables
+    topics: TopicEvidence
+    tables: TableEvidence
     close: Callable[[], None]
 
 
