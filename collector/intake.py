@@ -18,7 +18,7 @@ from collector.projects import Project, ProjectDirectory
 from collector.publisher import OverloadedError, Publisher, Record
 from collector.refusals import Refusal, RefusedRequest
 from collector.routes import Route, Takes
-from collector.session_key import session_key
+from collector.session_key import session_key, visitor_of
 from collector.times import Bounds
 from schemas.settings import Settings
 
@@ -135,7 +135,11 @@ class Intake:
             scope = project.scope
             records: list[Record] = [
                 {
-                    "key": session_key(scope, event.anonymous_id or event.user_id or "", event.client_session_id),
+                    "key": session_key(
+                        scope,
+                        visitor_of(event.anonymous_id, event.user_id, event.ip_address, event.user_agent),
+                        event.client_session_id,
+                    ),
                     "value": encode(event),
                 }
                 for event in admission.admitted

@@ -10,9 +10,6 @@ from streams.steps.sessionize import sessions, tombstones
 
 _FIELDS: Final = Slice.__struct_fields__
 _DURATION_MAX: Final = 2**31 - 1  # a client's own session may have one event with a clock of another century
-_FIRST_TOUCH: Final = (
-    "referrer", "utm_source", "utm_medium", "utm_campaign", "device_type", "country_code", "channel_type",
-)  # fmt: skip
 
 
 class SessionRows:
@@ -47,26 +44,21 @@ class SessionRows:
         )
         started = [moment >> MOMENT_BITS for moment in slices["first_at"]]
         ended = [moment >> MOMENT_BITS for moment in slices["last_at"]]
-        first_touches = zip(*slices["first_touch"], strict=True)
-        return (
-            slices
-            | dict(zip(_FIRST_TOUCH, first_touches, strict=True))
-            | {
-                "tenant_id": self._tenants,
-                "project_id": self._projects,
-                "started_at": started,
-                "ended_at": ended,
-                "duration_seconds": [
-                    min((end - start) // 1000, _DURATION_MAX) for start, end in zip(started, ended, strict=True)
-                ],
-                "event_count": slices["events"],
-                "page_count": slices["pages"],
-                "converted": [moment > 0 for moment in slices["conversion_at"]],
-                "is_bot": [count > 0 for count in slices["bots"]],
-                "version": [version | applied for applied in self._applied],
-                "is_deleted": self._deleted,
-            }
-        )
+        return slices | {
+            "tenant_id": self._tenants,
+            "project_id": self._projects,
+            "started_at": started,
+            "ended_at": ended,
+            "duration_seconds": [
+                min((end - start) // 1000, _DURATION_MAX) for start, end in zip(started, ended, strict=True)
+            ],
+            "event_count": slices["events"],
+            "page_count": slices["pages"],
+            "converted": [moment > 0 for moment in slices["conversion_at"]],
+            "is_bot": [count > 0 for count in slices["bots"]],
+            "version": [version | applied for applied in self._applied],
+            "is_deleted": self._deleted,
+        }
 
 
 def ceased(session_id: str, state: SessionState) -> Slice:

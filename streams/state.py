@@ -14,7 +14,7 @@ A *moment* is `timestamp_ms << 20 | 20 bits of the message id's hash`: one integ
 import hashlib
 import struct
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,9 +29,17 @@ SEEN_BYTES: Final = 12  # 8 of the id's hash, 4 of received_at in seconds
 _NAMESPACE: Final = uuid.UUID("6e3c6f6a-70d3-5a3c-9d26-7461696c7921").bytes
 
 
-# page_referrer, utm_source, utm_medium, utm_campaign, device_type, country_code, channel_type of the first event.
-FirstTouch = tuple[str, str | None, str | None, str | None, str, str, str]
-NO_TOUCH: Final[FirstTouch] = ("", None, None, None, "", "", "")
+# The facts of a session, by the member of `Slice` that holds the moment of the first event which has them.
+FACTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "referrer_at": ("referrer",),
+    "campaign_at": ("utm_source", "utm_medium", "utm_campaign"),
+    "device_at": ("device_type",),
+    "country_at": ("country_code",),
+}
+_CLIENT_TEXTS: Final = (
+    "anonymous_id", "entry_page", "exit_page", "conversion_event", "user_id", "referrer", "utm_source", "utm_medium",
+    "utm_campaign",
+)  # fmt: skip
 _NEVER: Final = 2**63 - 1
 # A client may send 30 KB of referrer in every half hour. A state that no longer fits into a record of 2 MiB would end
 # the worker, and the next one, for ever.
@@ -40,7 +48,11 @@ _CLIPPED_CHARS: Final = 100
 
 
 class Slice(msgspec.Struct, array_like=True, gc=False):
-    """The events of one key in one cell. `*_at` are moments; 0 means none."""
+    """The events of one key in one cell. `*_at` are moments; 0 means none.
+
+    Each fact is that of the first event which has it, with the moment of that event: a server's or an app's event that
+    comes before the page knows neither referrer nor device. The three utm fields are of one event.
+    """
 
     cell: int
     first_at: int
@@ -48,7 +60,7 @@ class Slice(msgspec.Struct, array_like=True, gc=False):
     events: int
     pages: int
     bots: int
-    first_touch: FirstTouch
+    channel_type: str
     anonymous_at: int
     anonymous_id: str
     entry_at: int
@@ -59,12 +71,22 @@ class Slice(msgspec.Struct, array_like=True, gc=False):
     conversion_event: str | None
     user_at: int
     user_id: str | None
+    referrer_at: int
+    referrer: str
+    campaign_at: int
+    utm_source: str | None
+    utm_medium: str | None
+    utm_campaign: str | None
+    device_at: int
+    device_type: str
+    country_at: int
+    country_code: str
     session_id: str = ""  # set on a slice that starts a session whose row was emitted
 
     def absorb(self, other: "Slice") -> None:
         """Add the events of `other`; the order of adding does not matter."""
         if other.first_at < self.first_at:
-            self.first_at, self.first_touch = other.first_at, other.first_touch
+            self.first_at, self.channel_type = other.first_at, other.channel_type
         self.last_at = max(self.last_at, other.last_at)
         self.events += other.events
         self.pages += other.pages
@@ -75,6 +97,11 @@ class Slice(msgspec.Struct, array_like=True, gc=False):
             self.exit_at, self.exit_page = other.exit_at, other.exit_page
         if other.conversion_at and (not self.conversion_at or other.conversion_at < self.conversion_at):
             self.conversion_at, self.conversion_event = other.conversion_at, other.conversion_event
+        for at, names in FACTS.items():
+            theirs, ours = getattr(other, at), getattr(self, at)
+            if theirs and (not ours or theirs < ours):
+                for name in (at, *names):
+                    setattr(self, name, getattr(other, name))
         if other.user_at > self.user_at:
             self.user_at, self.user_id = other.user_at, other.user_id
         if other.anonymous_at and (not self.anonymous_at or other.anonymous_at < self.anonymous_at):
@@ -82,23 +109,72 @@ class Slice(msgspec.Struct, array_like=True, gc=False):
 
     def clip(self) -> None:
         """Shorten every text that a client chose."""
-        referrer, source, medium, campaign, *rest = self.first_touch
-        texts = [text and text[:_CLIPPED_CHARS] for text in (source, medium, campaign)]
-        self.first_touch = (referrer[:_CLIPPED_CHARS], *texts, *rest)  # type: ignore[assignment]
-        for name in ("anonymous_id", "entry_page", "exit_page", "conversion_event", "user_id"):
+        for name in _CLIENT_TEXTS:
             text = getattr(self, name)
             setattr(self, name, text and text[:_CLIPPED_CHARS])
 
 
 def new_slice(cell: int) -> Slice:
     """A slice without events."""
-    return Slice(cell, _NEVER, 0, 0, 0, 0, NO_TOUCH, 0, "", 0, "", 0, "", 0, None, 0, None)
+    return Slice(
+        *(cell, _NEVER, 0, 0, 0, 0, "", 0, "", 0, "", 0, "", 0, None, 0, None),
+        *(0, "", 0, None, None, None, 0, "", 0, ""),
+    )
 
 
 class _Body(msgspec.Struct, array_like=True, gc=False):
     newest_at: int
     seen: bytes
     slices: list[Slice]
+
+
+class _SliceOfFirstTouches(msgspec.Struct, array_like=True, gc=False):
+    """A slice of the first layout: seven facts of its first event, whether it had them or not.
+
+    Its seventh member is an array where that of `Slice` is text, so neither is ever read as the other.
+    """
+
+    cell: int
+    first_at: int
+    last_at: int
+    events: int
+    pages: int
+    bots: int
+    first_touch: tuple[str, str | None, str | None, str | None, str, str, str]
+    anonymous_at: int
+    anonymous_id: str
+    entry_at: int
+    entry_page: str
+    exit_at: int
+    exit_page: str
+    conversion_at: int
+    conversion_event: str | None
+    user_at: int
+    user_id: str | None
+    session_id: str = ""
+
+    def now(self) -> Slice:
+        """The same in the layout of today: what the first event had is dated by it."""
+        piece = new_slice(self.cell)
+        for name in _KEPT:
+            setattr(piece, name, getattr(self, name))
+        referrer, source, medium, campaign, piece.device_type, piece.country_code, piece.channel_type = self.first_touch
+        piece.referrer, piece.utm_source, piece.utm_medium, piece.utm_campaign = referrer, source, medium, campaign
+        at = self.first_at
+        piece.referrer_at = at if referrer or self.entry_at == at else 0
+        piece.campaign_at = at if source or medium or campaign else 0
+        piece.device_at = at if piece.device_type else 0
+        piece.country_at = at if piece.country_code else 0
+        return piece
+
+
+_KEPT: Final = tuple(name for name in _SliceOfFirstTouches.__struct_fields__ if name != "first_touch")
+
+
+class _BodyOfFirstTouches(msgspec.Struct, array_like=True, gc=False):
+    newest_at: int
+    seen: bytes
+    slices: list[_SliceOfFirstTouches]
 
 
 class SessionState(msgspec.Struct, gc=False):
@@ -121,6 +197,7 @@ class SessionState(msgspec.Struct, gc=False):
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(_Body)
+_decoder_of_first_touches: Final = msgspec.msgpack.Decoder(_BodyOfFirstTouches)
 
 
 def new_state() -> SessionState:
@@ -139,9 +216,14 @@ def encode_state(state: SessionState) -> bytes:
 
 
 def decode_state(value: bytes) -> SessionState:
-    """The inverse of `encode_state`. Raises msgspec.DecodeError."""
+    """The inverse of `encode_state`; reads what workers of the first layout wrote too. Raises msgspec.DecodeError."""
     applied, touched_ms = _PREFIX.unpack_from(value)
-    body = _decoder.decode(memoryview(value)[PREFIX_BYTES:])
+    packed = memoryview(value)[PREFIX_BYTES:]
+    try:
+        body = _decoder.decode(packed)
+    except msgspec.ValidationError:
+        old = _decoder_of_first_touches.decode(packed)
+        body = _Body(old.newest_at, old.seen, [piece.now() for piece in old.slices])
     return SessionState(applied, touched_ms, body.newest_at, body.seen, body.slices, set(), [])
 
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import polars as pl
 
 from streams.state import (
+    FACTS,
     LATE_CELLS,
     MOMENT_BITS,
     TIMESTAMP_BITS,
@@ -34,10 +35,17 @@ from streams.state import (
 CLIENT_CELL: Final = 0
 LATE_SLICES_MAX: Final = 336  # a week of half hours
 _cell_of: Final = attrgetter("cell")
-# What a session takes from its first event, in the order of `Slice.first_touch`.
-_AT_FIRST: Final = (
-    "page_referrer", "utm_source", "utm_medium", "utm_campaign", "device_type", "country_code", "channel_type",
-)  # fmt: skip
+# The columns of the facts in `streams.state.FACTS`, and what an event must have to know them. The referrer is that of
+# the first event with a page, empty or not: later pages of a visit that began directly name the site itself.
+_FACT_COLUMNS: Final[Mapping[str, tuple[tuple[str, ...], pl.Expr]]] = {
+    "referrer_at": (("page_referrer",), (pl.col("page_path") != "") | (pl.col("page_referrer") != "")),
+    "campaign_at": (
+        ("utm_source", "utm_medium", "utm_campaign"),
+        pl.any_horizontal(pl.col("utm_source", "utm_medium", "utm_campaign").is_not_null()),
+    ),
+    "device_at": (("device_type",), pl.col("device_type") != ""),
+    "country_at": (("country_code",), pl.col("country_code") != ""),
+}
 
 
 def sessionize(
@@ -57,6 +65,7 @@ def sessionize(
     groups = _groups(moments)
     touched = [states[place] for place in groups["touched"].to_list()]
     pieces = _fold(touched, groups, moments)
+    _fold_facts(pieces, groups, moments)
     _fold_sparse(pieces, groups, moments)
     ids = [
         piece.session_id
@@ -118,7 +127,8 @@ def _with_moments(
         "anonymous_id",
         "page_path",
         "is_bot",
-        *_AT_FIRST,
+        "channel_type",
+        *(column for columns, _ in _FACT_COLUMNS.values() for column in columns),
         pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
         moment=timestamp * (1 << MOMENT_BITS) + tie,
         cell=cell,
@@ -147,6 +157,7 @@ def _groups(moments: pl.DataFrame) -> pl.DataFrame:
         pl.when("is_conversion").then(position).alias("conversion"),
         pl.when(pl.col("user_id").is_not_null()).then(position).alias("user"),
         pl.when(pl.col("anonymous_id") != "").then(position).alias("anonymous"),
+        *(pl.when(knows).then(position).alias(at) for at, (_, knows) in _FACT_COLUMNS.items()),
     )  # fmt: skip
     return with_positions.group_by("touched", "cell", maintain_order=True).agg(
         pl.col("client_session_id").first(),
@@ -162,13 +173,14 @@ def _groups(moments: pl.DataFrame) -> pl.DataFrame:
         pl.col("conversion").min(),
         pl.col("user").max(),
         pl.col("anonymous").min(),
+        pl.col(*_FACT_COLUMNS).min(),
     )
 
 
 def _fold(states: Sequence[SessionState], groups: pl.DataFrame, moments: pl.DataFrame) -> list[Slice]:
     """Fold what every event has into the slices, one of each state for each group; returns them.
 
-    What a session takes from its first event is read only where a group holds one: a session has many groups.
+    The channel, which every event has, is read only where a group holds the first: a session has many groups.
     """
     pieces: list[Slice] = []
     begun: list[Slice] = []
@@ -190,10 +202,31 @@ def _fold(states: Sequence[SessionState], groups: pl.DataFrame, moments: pl.Data
             piece.first_at = first_at
             begun.append(piece)
             firsts.append(first)
-    taken = (moments[column].gather(firsts).to_list() for column in _AT_FIRST)
-    for piece, first_touch in zip(begun, zip(*taken, strict=True), strict=True):
-        piece.first_touch = first_touch
+    for piece, channel_type in zip(begun, moments["channel_type"].gather(firsts).to_list(), strict=True):
+        piece.channel_type = channel_type
     return pieces
+
+
+def _fold_facts(pieces: Sequence[Slice], groups: pl.DataFrame, moments: pl.DataFrame) -> None:
+    """Fold the facts of the first event that has them: read only where that event is new, one group of many."""
+    for at, (columns, _) in _FACT_COLUMNS.items():
+        positions = groups[at]
+        known = [getattr(piece, at) for piece in pieces]
+        found = moments["moment"].gather(positions).to_list()  # null where no event of the group has the fact
+        earlier = [
+            index
+            for index, (before, now) in enumerate(zip(known, found, strict=True))
+            if now is not None and (not before or now < before)
+        ]
+        if not earlier:
+            continue
+        taken = positions.gather(earlier)
+        values = [moments[column].gather(taken).to_list() for column in columns]
+        for index, value in zip(earlier, zip(*values, strict=True), strict=True):
+            piece = pieces[index]
+            setattr(piece, at, found[index])
+            for name, text in zip(FACTS[at], value, strict=True):
+                setattr(piece, name, text)
 
 
 def _fold_sparse(pieces: Sequence[Slice], groups: pl.DataFrame, moments: pl.DataFrame) -> None:

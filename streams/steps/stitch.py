@@ -10,6 +10,8 @@ from typing import Any, Final
 import msgspec
 import polars as pl
 
+from schemas import placeholders
+
 # Names of the logins in Segment's and RudderStack's event specifications, lower case.
 _LOGIN_NAMES: Final = ("signed in", "logged in", "login", "sign in", "user signed in", "user logged in")
 LINKS_BYTES_MAX: Final = 2**20  # of one visitor's users and traits: its state must fit into a record of the changelog
@@ -24,13 +26,15 @@ def claims(frame: pl.DataFrame) -> pl.DataFrame:
     """The identity claims among enriched rows: `CLAIM_COLUMNS` and `key`, the claim's Kafka key.
 
     identify and login events with both ids; alias, whose previousId is taken for the visitor; and events with a
-    handshake token, keyed by the token when they know only one side.
+    handshake token, keyed by the token when they know only one side. Ids and tokens that name nobody are as if absent.
     """
-    has_user = pl.col("user_id").is_not_null() & (pl.col("user_id") != "")
+    frame = frame.filter(_may_claim()).with_columns(map(_somebody, ("anonymous_id", "user_id", "previous_id")))
+    frame = frame.with_columns(_somebody("handshake_token"), pl.col("anonymous_id").fill_null(""))
+    has_user = pl.col("user_id").is_not_null()
     both = (pl.col("anonymous_id") != "") & has_user
     login = (pl.col("event_type") == "track") & pl.col("event_name").str.to_lowercase().is_in(_LOGIN_NAMES)
-    alias = (pl.col("event_type") == "alias") & pl.col("previous_id").is_not_null() & (pl.col("previous_id") != "")
-    handshake = pl.col("handshake_token").is_not_null() & (pl.col("handshake_token") != "")
+    alias = (pl.col("event_type") == "alias") & pl.col("previous_id").is_not_null()
+    handshake = pl.col("handshake_token").is_not_null()
     source = (
         pl.when(alias & has_user).then(pl.lit("alias"))
         .when(handshake & ((pl.col("anonymous_id") != "") | has_user)).then(pl.lit("handshake"))
@@ -53,6 +57,19 @@ def claims(frame: pl.DataFrame) -> pl.DataFrame:
         .otherwise(pl.concat_str("tenant_id", pl.lit("/h/"), "handshake_token"))
     )
     return found.select(*CLAIM_COLUMNS, key.alias("key"))
+
+
+def _may_claim() -> pl.Expr:
+    """Few events do: what is asked of the ids need not be asked of all."""
+    login = pl.col("event_name").str.to_lowercase().is_in(_LOGIN_NAMES)
+    return pl.col("event_type").is_in(["identify", "alias"]) | login | pl.col("handshake_token").is_not_null()
+
+
+def _somebody(column: str) -> pl.Expr:
+    """The ids of a column, null where they name nobody."""
+    ids = pl.col(column)
+    word = ids.str.strip_chars(placeholders.AROUND).str.to_lowercase().is_in(placeholders.WORDS)
+    return pl.when(~(ids.str.contains(placeholders.PATTERN) | word)).then(ids).alias(column)
 
 
 class Link(msgspec.Struct, array_like=True):

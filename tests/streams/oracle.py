@@ -169,11 +169,15 @@ def moment(row: Row) -> tuple[int, int]:
     return row["timestamp"], hash_uuid(row["message_id"]) >> 44
 
 
+_UTM: Final = ("utm_source", "utm_medium", "utm_campaign")
+
+
 def session_row(session: Session, conversions: Mapping[str, frozenset[str]]) -> Row:
     """The record of `sessions`, without what tells of its making (version, is_deleted)."""
     rows = session.rows
     first = rows[0]
     paged = [row for row in rows if row["page_path"]]
+    campaign = next((row for row in rows if any(row[name] is not None for name in _UTM)), dict.fromkeys(_UTM))
     converted = [row for row in rows if row["event_name"] in conversions.get(row["project_id"], ())]
     users = [row["user_id"] for row in rows if row["user_id"] is not None]
     return {
@@ -189,9 +193,11 @@ def session_row(session: Session, conversions: Mapping[str, frozenset[str]]) -> 
         "page_count": sum(row["event_type"] in ("page", "screen") for row in rows),
         "entry_page": paged[0]["page_path"] if paged else "",
         "exit_page": paged[-1]["page_path"] if paged else "",
-        "referrer": first["page_referrer"],
-        **{name: first[name] for name in ("utm_source", "utm_medium", "utm_campaign")},
-        **{name: first[name] for name in ("device_type", "country_code", "channel_type")},
+        "referrer": next((row["page_referrer"] for row in rows if row["page_path"] or row["page_referrer"]), ""),
+        **{name: campaign[name] for name in _UTM},
+        "device_type": next((row["device_type"] for row in rows if row["device_type"]), ""),
+        "country_code": next((row["country_code"] for row in rows if row["country_code"]), ""),
+        "channel_type": first["channel_type"],
         "converted": bool(converted),
         "conversion_event": converted[0]["event_name"] if converted else None,
         "is_bot": any(row["is_bot"] for row in rows),

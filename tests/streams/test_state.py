@@ -60,7 +60,7 @@ def test_a_state_fits_into_a_changelog_record_whatever_clients_send() -> None:
     long = "\N{WOMAN}" * 8_000
     for cell in range(100 + LATE_SLICES_MAX):
         piece = new_slice(cell)
-        piece.first_touch = (long, long, None, long, "desktop", "DE", "web")
+        piece.referrer = piece.utm_source = piece.utm_campaign = long
         piece.anonymous_id = piece.entry_page = piece.exit_page = long
         piece.conversion_event = piece.user_id = long
         state.slices.append(piece)
@@ -69,7 +69,10 @@ def test_a_state_fits_into_a_changelog_record_whatever_clients_send() -> None:
     read = decode_state(value)
     assert read == state
     assert [piece.cell for piece in read.slices] == list(range(100 + LATE_SLICES_MAX))
-    assert read.slices[0].first_touch == (long[:100], long[:100], None, long[:100], "desktop", "DE", "web")
+    first = read.slices[0]
+    assert (first.referrer, first.utm_source, first.utm_medium, first.utm_campaign) == (
+        *(long[:100], long[:100], None, long[:100]),
+    )
 
 
 def test_an_ordinary_state_keeps_its_texts_whole() -> None:

@@ -88,7 +88,7 @@ def enriched_rows(draw: st.DrawFn, times: st.SearchStrategy[int] = clustered_tim
         "utm_source": draw(_optional),
         "utm_medium": draw(_optional),
         "utm_campaign": draw(_optional),
-        "device_type": draw(st.sampled_from(("desktop", "mobile"))),
+        "device_type": draw(st.sampled_from(("", "desktop", "mobile"))),
         "country_code": draw(st.sampled_from(("", "DE", "FR"))),
         "channel_type": draw(st.sampled_from(("web", "whatsapp"))),
         "is_bot": draw(st.booleans()),

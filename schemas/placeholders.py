@@ -1,0 +1,25 @@
+"""Ids that name nobody: what programs send when they know no id, so that strangers share them.
+
+Events with such ids are kept as sent; nobody is linked by them, and strangers are not one visitor because of them.
+Segment blocks `^[0-]*$`, `-1`, `null` and `anonymous` by default; the other words are what languages write for nothing.
+"""
+
+from typing import Final
+
+WORDS: Final = (
+    *("-1", "null", "(null)", "<null>", "nil", "none", "undefined", "nan", "[object object]", "true", "false"),
+    *("anonymous", "guest", "unknown", "not_authenticated", "distinct_id", "distinctid"),
+)
+PATTERN: Final = r"^[0\-\s\"']*$"
+"""What is nothing but zeros, dashes, blanks and quotes, the nil UUID among them; a regular expression."""
+AROUND: Final = " \t\r\n\"'"
+"""Characters that do not count at the ends of a word."""
+
+_ZEROS: Final = "0-" + AROUND
+_WORDS: Final = frozenset(WORDS)
+_CHARS_MAX: Final = max(map(len, WORDS)) + 8
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether an id names nobody; so does an empty one."""
+    return not text.strip(_ZEROS) or (len(text) <= _CHARS_MAX and text.strip(AROUND).lower() in _WORDS)
