@@ -1,9 +1,11 @@
 """The worker's admin port: /healthz, /readyz and /metrics."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from aiohttp import web
+from faust.types import TP
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from schemas.metrics import StreamsMetrics
@@ -11,6 +13,65 @@ from streams.agents import raw_events
 from streams.app import App
 from streams.eviction import sizes
 from streams.lookups import Lookups
+
+
+class Standing(Protocol):
+    """What a worker tells of itself while it lives; `App` does."""
+
+    @property
+    def crashed(self) -> bool: ...
+    @property
+    def crash_reason(self) -> BaseException | None: ...
+    @property
+    def started(self) -> bool: ...
+    @property
+    def rebalancing(self) -> bool: ...
+    @property
+    def rebalancing_count(self) -> int: ...
+    @property
+    def in_recovery(self) -> bool: ...
+    @property
+    def epochs(self) -> "Progress": ...
+
+
+class Progress(Protocol):
+    """How far the epochs are, in seconds of their clock."""
+
+    last_commit_at: float
+
+    @property
+    def topics(self) -> Mapping[str, str]: ...
+    def oldest_seconds(self) -> float: ...
+
+
+class Restored(Protocol):
+    """A store that counts what came back to it."""
+
+    restored: int
+
+
+class Table(Protocol):
+    """A table with such a store."""
+
+    @property
+    def store(self) -> Restored: ...
+
+
+class Positions(Protocol):
+    """The consumer: what it owns and how far that is."""
+
+    def assignment(self) -> Iterable[TP]: ...
+    def highwater(self, tp: TP) -> int | None: ...
+    def committed_offset(self, tp: TP) -> int: ...
+
+
+class Working(Standing, Protocol):
+    """What tells whether a worker gets on."""
+
+    @property
+    def state_tables(self) -> Mapping[str, Table]: ...
+    @property
+    def consumer(self) -> Positions: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +83,7 @@ class Health:
     reason: str
 
 
-def health(app: App, stuck_s_max: float) -> Health:
+def health(app: Standing, stuck_s_max: float) -> Health:
     """The worker's condition, from the age of the oldest chunk in flight and the state of recovery."""
     if app.crashed:
         return Health(alive=False, ready=False, reason=f"crashed: {app.crash_reason!r}")
@@ -77,7 +138,7 @@ class Stuck:
     that changes, or a long restore, is progress.
     """
 
-    def __init__(self, app: App, stuck_s_max: float, clock: Callable[[], float]) -> None:
+    def __init__(self, app: Working, stuck_s_max: float, clock: Callable[[], float]) -> None:
         self._app = app
         self._stuck_s_max = stuck_s_max
         self._clock = clock
@@ -96,7 +157,7 @@ class Stuck:
         return now - self._since > self._stuck_s_max
 
 
-def lags(app: App) -> dict[tuple[str, int], int]:
+def lags(app: Working) -> dict[tuple[str, int], int]:
     """Records not yet committed, by source's name and partition."""
     found = {}
     names = app.epochs.topics

@@ -1,39 +1,125 @@
-"""What the worker says of itself to those who restart it."""
+"""What the worker says of itself to those who restart it: one suite for the Faust application and for the fake."""
 
-from types import SimpleNamespace
-from typing import Any, cast
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
+from prometheus_client import CollectorRegistry
 
-from streams.admin import health
-from streams.app import App
+from schemas.metrics import StreamsMetrics
+from schemas.settings import Settings
+from streams.admin import Standing, health
+from streams.app import Parts, create_app
+from tests.streams.epoch_fakes import FakePublisher
+from tests.streams.fake_app import FakeApp
+from tests.streams.raw import IDS
+from tests.streams.world import conversions, simple_lookups
 
 STUCK_S = 100.0
 
 
-def worker(oldest_s: float = 0.0, **fields: Any) -> App:
-    """A worker that processes, but for what is said."""
-    sound = {"crashed": False, "crash_reason": None, "started": True, "rebalancing": False, "rebalancing_count": 1,
-             "in_recovery": False}  # fmt: skip
-    return cast(App, SimpleNamespace(**(sound | fields), epochs=SimpleNamespace(oldest_seconds=lambda: oldest_s)))
+@dataclass(frozen=True)
+class Subject:
+    """A worker that was made and not started, and what happens to one."""
+
+    app: Standing
+    start: Callable[[], None]
+    begin_rebalance: Callable[[], None]
+    end_rebalance: Callable[[], None]
+    restore: Callable[[bool], None]
+    crash: Callable[[BaseException], None]
 
 
-def test_a_worker_that_processes_is_ready() -> None:
-    condition = health(worker(oldest_s=99.0), STUCK_S)
-    assert (condition.alive, condition.ready) == (True, True)
+def fake() -> Subject:
+    app = FakeApp()
+    app.started, app.rebalancing_count = False, 0
+
+    def start() -> None:
+        app.started = True
+
+    def begin_rebalance() -> None:
+        app.rebalancing = True
+        app.rebalancing_count += 1
+
+    def end_rebalance() -> None:
+        app.rebalancing = False
+
+    def restore(under_way: bool) -> None:
+        app.in_recovery = under_way
+
+    def crash(reason: BaseException) -> None:
+        app.crash_reason = reason
+
+    return Subject(app, start, begin_rebalance, end_rebalance, restore, crash)
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [{"started": False}, {"rebalancing_count": 0}, {"rebalancing": True}, {"in_recovery": True}],
-    ids=["starting", "before its first rebalance", "rebalancing", "restoring"],
-)
-def test_a_worker_that_does_not_process_yet_is_alive_and_not_ready(fields: dict[str, Any]) -> None:
-    condition = health(worker(**fields), STUCK_S)
-    assert (condition.alive, condition.ready) == (True, False)
+def real() -> Subject:
+    """The application, with Faust's own calls and flags for each of these."""
+    publisher = FakePublisher("outputs", [])
+    metrics = StreamsMetrics(CollectorRegistry())
+    parts = Parts(IDS, simple_lookups(), conversions(), publisher, publisher, metrics, lambda: 0)
+    app = create_app(Settings.model_validate({"topic_prefix": "t_", "partitions": 3}), parts)
+
+    def begin_rebalance() -> None:
+        app.on_rebalance_start()
+
+    def end_rebalance() -> None:
+        app.rebalancing = False  # on_rebalance_end would go on to tell the tables, which have no Kafka
+
+    def restore(under_way: bool) -> None:
+        app.in_recovery = under_way
+
+    def crash(reason: BaseException) -> None:
+        app._crash(reason)
+
+    return Subject(app, app._started.set, begin_rebalance, end_rebalance, restore, crash)
 
 
-def test_a_worker_that_is_stuck_or_crashed_is_to_be_restarted() -> None:
-    assert not health(worker(oldest_s=101.0), STUCK_S).alive
-    crashed = health(worker(crashed=True, crash_reason=ValueError("x")), STUCK_S)
-    assert (crashed.alive, crashed.reason) == (False, "crashed: ValueError('x')")
+@pytest.fixture(params=["fake", "real"])
+async def subject(request: pytest.FixtureRequest) -> Subject:
+    return fake() if request.param == "fake" else real()
+
+
+def condition(subject: Subject) -> tuple[bool, bool]:
+    """Alive, ready."""
+    found = health(subject.app, STUCK_S)
+    return found.alive, found.ready
+
+
+async def test_a_worker_is_ready_once_it_is_started_and_its_first_rebalance_is_over(subject: Subject) -> None:
+    assert condition(subject) == (True, False)
+    subject.start()
+    assert condition(subject) == (True, False)
+    subject.begin_rebalance()
+    assert condition(subject) == (True, False)
+    subject.end_rebalance()
+    assert condition(subject) == (True, True)
+
+
+async def test_a_worker_that_rebalances_or_restores_is_alive_and_not_ready(subject: Subject) -> None:
+    subject.start()
+    subject.begin_rebalance()
+    subject.end_rebalance()
+    subject.restore(True)
+    assert condition(subject) == (True, False)
+    subject.restore(False)
+    assert condition(subject) == (True, True)
+    subject.begin_rebalance()
+    assert condition(subject) == (True, False)
+
+
+async def test_a_worker_that_crashed_is_to_be_restarted(subject: Subject) -> None:
+    subject.start()
+    subject.begin_rebalance()
+    subject.end_rebalance()
+    subject.crash(ValueError("x"))
+    assert condition(subject) == (False, False)
+    assert health(subject.app, STUCK_S).reason == "crashed: ValueError('x')"
+
+
+def test_a_worker_with_a_chunk_that_waits_too_long_is_to_be_restarted() -> None:
+    app = FakeApp()
+    app.epochs.oldest_s = STUCK_S - 1
+    assert health(app, STUCK_S).ready
+    app.epochs.oldest_s = STUCK_S + 1
+    assert not health(app, STUCK_S).alive
