@@ -44,7 +44,8 @@ from schemas import logs
 from schemas.codec import Codec
 from schemas.metrics import CollectorMetrics
 from schemas.projects import ProjectsFollower
-from schemas.registry import open_ids
+from schemas.registry import RegistryUnavailableError, SchemaIds, open_ids
+from schemas.registry_wait import registry_answers
 from schemas.settings import Settings, SettingsError, load, to_environ
 
 _log = structlog.get_logger()
@@ -108,7 +109,13 @@ async def _run_one(settings: Settings, sdks: BrowserSdks, listeners: Listeners, 
     if watch_parent:
         # The other end of the pipe closes when the parent dies, however it does.
         loop.add_reader(sys.stdin.fileno(), stop.set)
-    parts = _build(settings, sdks, fail)
+    ids = open_ids(settings.schema_registry_url, settings.topic_prefix)
+    topics = ("projects", "raw_events", "dead_letters")
+    if not await registry_answers(
+        ids, topics, stop, lambda why: _log.warning("waiting for the schema registry", error=why)
+    ):
+        return 0
+    parts = _build(settings, sdks, ids, fail)
     return await serve(parts, listeners, stop, lambda: failures[0] if failures else "")
 
 
@@ -120,8 +127,7 @@ def _browser_sdks(settings: Settings) -> BrowserSdks:
         raise typer.Exit(2) from None
 
 
-def _build(settings: Settings, sdks: BrowserSdks, on_fatal: Callable[[str], None]) -> Parts:
-    ids = open_ids(settings.schema_registry_url, settings.topic_prefix)
+def _build(settings: Settings, sdks: BrowserSdks, ids: SchemaIds, on_fatal: Callable[[str], None]) -> Parts:
     directory = ProjectDirectory()
     registry = CollectorRegistry()
     metrics = CollectorMetrics(registry)
@@ -174,7 +180,11 @@ def _run_several(settings: Settings) -> int:
 
 
 def _codec(settings: Settings) -> Codec:
-    return Codec("projects", open_ids(settings.schema_registry_url, settings.topic_prefix))
+    try:
+        return Codec("projects", open_ids(settings.schema_registry_url, settings.topic_prefix))
+    except RegistryUnavailableError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
 
 
 def _directory(settings: Settings, codec: Codec) -> ProjectDirectory:

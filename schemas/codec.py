@@ -60,6 +60,10 @@ class Codec:
         # Without dates: a number stays a number on its way from an old version to today's.
         self._undated = fastavro.parse_schema(_undated(current_schema(topic)))
 
+    def knows(self, value: bytes) -> bool:
+        """Whether `decode` needs to ask nobody for the schema of this record."""
+        return value[:1] != b"\0" or len(value) < HEADER_BYTES or _schema_id(value) in self._writers
+
     def encode(self, record: Mapping[str, Any]) -> bytes:
         """One record, framed. Raises ValueError or TypeError when it does not fit the schema."""
         out = io.BytesIO()

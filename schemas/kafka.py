@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from schemas.settings import Settings
+from schemas.settings import MESSAGE_BYTES_MAX, Settings
 
 
 def producer_config(settings: Settings, **overrides: Any) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def producer_config(settings: Settings, **overrides: Any) -> dict[str, Any]:
         "compression.type": "lz4",
         # Java's and aiokafka's partitioner; librdkafka's own default would scatter one key over two partitions.
         "partitioner": "murmur2_random",
-        "message.max.bytes": 2 * 2**20,
+        "message.max.bytes": MESSAGE_BYTES_MAX,
     }
     return config | _dotted(overrides)
 

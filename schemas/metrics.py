@@ -153,10 +153,47 @@ class SinksMetrics:
             "tally_sinks_lag_records", "records not yet committed", ["topic", "partition"], registry=registry
         )
         self.lag_seconds = Gauge(
-            "tally_sinks_lag_seconds", "age of the oldest record waiting", ["topic"], registry=registry
+            "tally_sinks_lag_seconds",
+            "age of the oldest record that is not durable, since Kafka took it",
+            ["topic"],
+            registry=registry,
         )
         self.database_up = Gauge(
-            "tally_sinks_database_up", "1 when the last call to the database succeeded", registry=registry
+            "tally_sinks_database_up",
+            "1 when the last batch was taken by the database, 0 when it waits for it",
+            ["topic"],
+            registry=registry,
+        )
+        self.stopped = Gauge(
+            "tally_sinks_stopped",
+            "1 while a topic waits for somebody to act: schema_id_unknown, registry_away, type_changed, "
+            "dead_letter_refused",
+            ["topic", "cause"],
+            registry=registry,
+        )
+        self.expired_records_total = Counter(
+            "tally_sinks_expired_records_total",
+            "records that retention deleted before they were read",
+            ["topic"],
+            registry=registry,
+        )
+        self.view_failures_total = Counter(
+            "tally_sinks_view_failures_total",
+            "INSERTs that failed in a materialized view, their rows standing in the table",
+            ["topic", "view"],
+            registry=registry,
+        )
+        self.view_lacking_rows = Gauge(
+            "tally_sinks_view_lacking_rows",
+            "rows that stand in the table, may lack in a view, and will be sent again",
+            ["topic"],
+            registry=registry,
+        )
+        self.view_rows_given_up_total = Counter(
+            "tally_sinks_view_rows_given_up_total",
+            "rows that may lack in a view and are not sent again: the log has a statement that fills it",
+            ["topic"],
+            registry=registry,
         )
         self.ledger_events = Gauge(
             "tally_sinks_ledger_events",

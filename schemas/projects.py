@@ -10,12 +10,13 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Top
 
 from schemas.codec import Codec
 from schemas.kafka import consumer_config
-from schemas.registry import SchemaIds
+from schemas.registry import RegistryUnavailableError, SchemaIds
 from schemas.settings import Settings
 
 _log: Final = structlog.get_logger("schemas.projects")
 _POLL_S: Final = 0.1
 _RECORDS_MAX: Final = 1000
+_REGISTRY_PAUSE_S: Final = 2.0
 
 
 class Directory(Protocol):
@@ -26,7 +27,7 @@ class Directory(Protocol):
 
 
 class ProjectsFollower:
-    """Keeps a directory up to date, from the event loop: nothing blocks and there is no thread.
+    """Keeps a directory up to date, from the event loop: nothing blocks, a thread is used only for the registry.
 
     `on_loaded` is called once, when the end of the topic has been reached. Until Kafka answers it keeps trying.
     """
@@ -48,17 +49,17 @@ class ProjectsFollower:
         while True:
             while messages := self._consumer.consume(_RECORDS_MAX, 0):
                 for message in messages:
-                    self._take(message)
+                    await self._take(message)
             await asyncio.sleep(_POLL_S)
 
     def close(self) -> None:
         """Leave Kafka."""
         self._consumer.close()
 
-    def _take(self, message: Message) -> None:
+    async def _take(self, message: Message) -> None:
         error = message.error()
         if error is None:
-            self._apply(message)
+            await self._apply(message)
         elif error.code() == KafkaError._PARTITION_EOF:
             if not self._is_loaded:
                 self._is_loaded = True
@@ -66,10 +67,21 @@ class ProjectsFollower:
         else:
             _log.warning("projects cannot be read", topic=self._topic, error=error.str())
 
-    def _apply(self, message: Message) -> None:
+    async def _apply(self, message: Message) -> None:
         key = (message.key() or b"").decode(errors="replace")
         value = message.value()
         try:
-            self._directory.apply(key, None if value is None else self._codec.decode(value))
+            self._directory.apply(key, None if value is None else await self._decoded(value))
         except ValueError as error:
             _log.error("a project was ignored", offset=message.offset(), write_key=key, error=str(error))
+
+    async def _decoded(self, value: bytes) -> dict[str, Any]:
+        """The record; a schema not seen before is asked for on a thread, until the registry answers."""
+        while True:
+            try:
+                if self._codec.knows(value):
+                    return self._codec.decode(value)
+                return await asyncio.to_thread(self._codec.decode, value)
+            except RegistryUnavailableError as error:
+                _log.warning("a project waits for its schema", error=str(error))
+                await asyncio.sleep(_REGISTRY_PAUSE_S)

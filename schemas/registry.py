@@ -12,22 +12,26 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final, Protocol
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 _REGISTRY_TIMEOUT_S: Final = 5  # the client's own default is to wait for ever
+_LATER_IDS: Final = 1_000  # more than there will be before every process has been upgraded
+_REASON_CHARS: Final = 300
 _SCHEMA_NOT_FOUND: Final = 40403  # of Confluent's API; a bare 404 is a wrong address
 _AVRO: Final = resources.files("schemas") / "avro"
 
 
 class SchemaUnknownError(LookupError):
-    """No schema has this id. `schema_id` is the id."""
+    """No schema has this id. `may_come`: a later release may write with it, so that its records are not bad."""
 
-    def __init__(self, schema_id: int) -> None:
+    def __init__(self, schema_id: int, may_come: bool = False) -> None:
         self.schema_id = schema_id
+        self.may_come = may_come
         super().__init__(f"no schema has the id {schema_id}")
 
 
 class RegistryUnavailableError(RuntimeError):
-    """The schema registry cannot be reached or refuses. `url` is its address; worth another try later."""
+    """The schema registry cannot be reached or refuses. `url`: its address, without credentials. May pass."""
 
     def __init__(self, url: str, reason: str) -> None:
         self.url = url
@@ -96,7 +100,9 @@ class EmbeddedIds:
         try:
             return self._schemas[schema_id]
         except KeyError:
-            raise SchemaUnknownError(schema_id) from None
+            # Ids are given in rising order: one that follows upon ours is of a release that this process is older than.
+            newest = max(self._schemas)
+            raise SchemaUnknownError(schema_id, newest < schema_id <= newest + _LATER_IDS) from None
 
 
 class RegistryIds:
@@ -109,8 +115,14 @@ class RegistryIds:
         # Imported here: its HTTP stack is not wanted in processes that use the committed list.
         from confluent_kafka.schema_registry import SchemaRegistryClient
 
-        self._url = url
-        self._client = SchemaRegistryClient({"url": url, "timeout": _REGISTRY_TIMEOUT_S})
+        # The client takes credentials out of the address itself, and puts that into what it says of errors.
+        address, credentials = _split(url)
+        self._url = address
+        self._secrets = [text for text in (credentials, *credentials.split(":", 1), unquote(credentials)) if text]
+        config: dict[str, Any] = {"url": address, "timeout": _REGISTRY_TIMEOUT_S, "max.retries": 0}
+        if credentials:
+            config["basic.auth.user.info"] = unquote(credentials)
+        self._client = SchemaRegistryClient(config)
         self._prefix = topic_prefix
         self._ids: dict[str, int] = {}
         self._schemas: dict[int, Mapping[str, Any]] = {}
@@ -139,10 +151,22 @@ class RegistryIds:
         except SchemaRegistryError as error:
             if schema_id is not None and error.error_code == _SCHEMA_NOT_FOUND:
                 raise SchemaUnknownError(schema_id) from None
-            reason = f"refuses: {str(error.error_message)[:200]} (HTTP status {error.http_status_code})"
+            reason = f"refuses: {self._redacted(str(error.error_message))} (HTTP status {error.http_status_code})"
             raise RegistryUnavailableError(self._url, reason) from None
         except Exception as error:  # whichever HTTP library the client uses, its errors have no common name
-            raise RegistryUnavailableError(self._url, f"cannot be reached: {error}") from None
+            raise RegistryUnavailableError(self._url, f"cannot be reached: {self._redacted(str(error))}") from None
+
+    def _redacted(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text[:_REASON_CHARS]
+
+
+def _split(url: str) -> tuple[str, str]:
+    """The address without its credentials, and these: `user:password`, '' when there are none."""
+    parts = urlsplit(url)
+    credentials, _, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=host)), credentials
 
 
 def open_ids(url: str | None, topic_prefix: str = "") -> SchemaIds:

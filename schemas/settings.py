@@ -12,6 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 PREFIX = "TALLY_"
 
+# The largest Kafka message of any topic, with its key and headers: what producers send, brokers take, dead letters fit.
+MESSAGE_BYTES_MAX = 2 * 2**20
+# A body may be one event. Enriched, what was taken out of it stands in its record a second time; half of the message is
+# left for the rest. Without these bounds an event would be too large for Kafka, and be answered 503 for ever.
+_BODY_BYTES_MAX = MESSAGE_BYTES_MAX // 4
+_EVENT_BYTES_MAX = MESSAGE_BYTES_MAX // 2
+
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0: the system picks a free one
 Positive = Annotated[int, Field(gt=0)]
 
@@ -66,8 +73,10 @@ class Settings(BaseModel):
     collector_port: Port = Field(8080, description="HTTP port of the collector")
     collector_admin_port: Port = Field(8081, description="admin port; process k of several listens on port + k")
     collector_processes: Positive = Field(1, description="processes that share the port (SO_REUSEPORT)")
-    collector_event_bytes_max: Positive = Field(32 * 1024, description="one event; larger: dead letter")
-    collector_body_bytes_max: Positive = Field(
+    collector_event_bytes_max: Annotated[int, Field(gt=0, le=_EVENT_BYTES_MAX)] = Field(
+        32 * 1024, description="one event; larger: dead letter"
+    )
+    collector_body_bytes_max: Annotated[int, Field(gt=0, le=_BODY_BYTES_MAX)] = Field(
         512_000, description="one request body after decompression; larger: refused with 400"
     )
     collector_batch_events_max: Positive = Field(
@@ -175,6 +184,9 @@ class Settings(BaseModel):
     sinks_buffer_bytes_max: Positive = Field(
         256 * 2**20, description="bytes of one topic held before consumption pauses"
     )
+    sinks_heal_bytes_max: Positive = Field(
+        64 * 2**20, description="bytes of one topic's rows kept to be sent again to views that failed"
+    )
     sinks_request_ms_max: Positive = Field(60_000, description="longest wait for the database's answer to one request")
     sinks_revoke_ms_max: Positive = Field(
         5_000, description="longest wait for a batch under way when its partition is taken away"
@@ -191,6 +203,11 @@ class Settings(BaseModel):
     clickhouse_tcp_port: Port = Field(9000, description="native protocol: DDL and queries")
     clickhouse_http_port: Port = Field(8123, description="HTTP: inserts")
     clickhouse_database: str = Field("tally", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="database of all tables")
+    clickhouse_insert_quorum: str = Field(
+        "auto",
+        pattern=r"^(auto|\d{1,3})$",
+        description="replicated tables: replicas that must have a batch before it counts; auto: most; 0: one",
+    )
     clickhouse_user: str = Field("default", description="ClickHouse user")
     clickhouse_password: SecretStr = Field(SecretStr(""), description="ClickHouse password")
 

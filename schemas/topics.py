@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from schemas.settings import Settings
+from schemas.settings import MESSAGE_BYTES_MAX, Settings
 
 FOR_EVER: Final = -1  # Kafka's retention.ms
 _DAY_MS: Final = 24 * 3600 * 1000
@@ -37,7 +37,11 @@ class Topic:
         """Topic-level configuration as Kafka's admin API takes it."""
         days = self.days(settings)
         kept_ms = FOR_EVER if days is None else days * _DAY_MS
-        config = {"cleanup.policy": self.cleanup, "retention.ms": str(kept_ms), "max.message.bytes": str(2 * 2**20)}
+        config = {
+            "cleanup.policy": self.cleanup,
+            "retention.ms": str(kept_ms),
+            "max.message.bytes": str(MESSAGE_BYTES_MAX),
+        }
         if "compact" in self.cleanup:
             # A paused worker may write an old state after the new owner did. Restoring keeps the larger offset of the
             # two, which needs both to be still there: no compaction for an hour.

@@ -19,6 +19,7 @@ from schemas.codec import Codec
 from schemas.kafka import consumer_config, producer_config
 from schemas.metrics import SinksMetrics
 from schemas.registry import SchemaIds, open_ids
+from schemas.registry_wait import wait_for_registry
 from schemas.settings import Settings, SettingsError, load
 from sinks import letters_commands
 from sinks.admin import AdminServer
@@ -29,6 +30,7 @@ from sinks.clickhouse import ClickHouseWriter
 from sinks.delivery import Delivery
 from sinks.failpoints import Failpoint, from_environ
 from sinks.graveyard import KafkaGraveyard
+from sinks.healing import Healing
 from sinks.http_connection import Connection, clickhouse_server
 from sinks.inspect import ledger, open_client, trace
 from sinks.intake import Intake, Limits, Resumption
@@ -38,10 +40,10 @@ from sinks.ledger_tables import Tables
 from sinks.poison import DeadLetters
 from sinks.reception import Reception
 from sinks.records import time_reader, version_reader
-from sinks.report import Report
-from sinks.routes import ROUTES, Route
+from sinks.report import Report, Stops, WritingReport
+from sinks.routes import DEAD_LETTERS, ROUTES, Route
 from sinks.schema_texts import SchemaTexts
-from sinks.service import Part, Service
+from sinks.service import Part, Service, Start
 from sinks.sieve import Sieve
 from sinks.worker import Worker
 from sinks.writer import TableUnfitError
@@ -100,11 +102,16 @@ def _serve(settings: Settings, routes: list[Route], failpoint: Failpoint) -> int
     registry = CollectorRegistry()
     metrics = SinksMetrics(registry)
     ids = open_ids(settings.schema_registry_url, settings.topic_prefix)
+    start = Start()
+    admin = AdminServer(settings.admin_host, settings.sinks_admin_port, registry, start.stalled, start.unready)
+    admin.start()
+    asked = {*(route.topic for route in routes), DEAD_LETTERS, "raw_events"}  # the last for the ledger
+    if not wait_for_registry(ids, asked, stopping.wait, start.waits):
+        return 0
     producer = Producer(producer_config(settings))
     parts = [_part(route, settings, ids, producer, metrics, failpoint) for route in routes]
     service = Service(parts, stopping, settings.sinks_stop_ms_max / 1000, settings.sinks_retry_ms_max / 1000)
-    admin = AdminServer(settings.admin_host, settings.sinks_admin_port, registry, service.stalled, service.unready)
-    admin.start()
+    start.service = service
     log.info("sinks run", topics=[route.topic for route in routes], admin_port=admin.port)
     for part in parts:
         if part.topic == "enriched_events" and settings.sinks_ledger_interval_s:
@@ -128,20 +135,25 @@ def _part(
     topic_name = settings.topic(route.topic)
     codec = Codec(route.topic, ids)
     schemas = SchemaTexts(route.topic, ids)
-    writer = ClickHouseWriter(Connection(clickhouse_server(settings)), route, schemas, failpoint)
-    letters = DeadLetters(topic_name, codec, Codec("dead_letters", ids), settings.streams_generation, time.time)
+    quorum = settings.clickhouse_insert_quorum
+    writer = ClickHouseWriter(Connection(clickhouse_server(settings)), route, schemas, failpoint, quorum)
+    stops = Stops(route.topic, metrics)
+    writing = WritingReport(route.topic, metrics, stops)
+    pause_s_max = settings.sinks_retry_ms_max / 1000
+    letters = DeadLetters(topic_name, codec, Codec(DEAD_LETTERS, ids), settings.streams_generation, time.time)
     delivery = Delivery(
         route,
         writer,
-        KafkaGraveyard(producer, settings.topic("dead_letters"), letters),
+        KafkaGraveyard(producer, settings.topic(DEAD_LETTERS), letters),
+        Healing(writer, writing, settings.sinks_heal_bytes_max, pause_s_max, time.monotonic),
         version_reader(codec, route.version),
-        settings.sinks_retry_ms_max / 1000,
+        pause_s_max,
         settings.sinks_session_ms_max / 1000,
         time.monotonic,
-        metrics.database_up.set,
+        writing,
         failpoint,
     )
-    worker = Worker(route.topic, delivery.deliver)
+    worker = Worker(route.topic, delivery.deliver, delivery.idle, delivery.close)
     consumer = Consumer(_consumer_config(settings, route))
     limits = Limits(
         settings.sinks_flush_rows_max, settings.sinks_flush_bytes_max, settings.sinks_flush_age_ms_max / 1000
@@ -155,11 +167,12 @@ def _part(
         settings.sinks_revoke_ms_max / 1000,
     )
     log_end = partial(_log_end, consumer, topic_name)
-    report = Report(route.topic, metrics, time_reader(codec, route.since), log_end, time.time)
+    report = Report(route.topic, metrics, time_reader(codec, route.since), log_end, time.time, stops)
     pace = Pace(limits.rows_max, settings.sinks_buffer_bytes_max, limits.age_s_max)
-    reception = Reception(topic_name, assignment.holdings, consumer.seek, gapless=route.exactly_once)
+    reception = Reception(topic_name, assignment.holdings, consumer.seek, route.exactly_once, report.expired)
     lane = Lane(consumer, topic_name, assignment, reception, worker, pace, report, time.monotonic, failpoint)
-    return Part(route.topic, lane, writer, report, lambda: assignment.joined, assignment.holdings.__contains__)
+    owns = assignment.holdings.__contains__
+    return Part(route.topic, lane, writer, report, lambda: assignment.joined, owns, lambda: stops.text)
 
 
 def _bookkeeper(settings: Settings, ids: SchemaIds, metrics: SinksMetrics, is_mine: Callable[[], bool]) -> Bookkeeper:

@@ -1,24 +1,37 @@
-"""One batch into the table: exactly once, whatever was there before and whatever the database answers."""
+"""One batch into the table: exactly once, whatever was there before and whatever the database answers.
+
+"Refused" is not "nothing written": a view that fails leaves the rows in the table. So after any refusal the table is
+asked what stands before another token is used.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from threading import Event
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
 from schemas.outcomes import DeadReason
 from sinks.batch import Bad, Batch, Rows
 from sinks.failpoints import Failpoint, nothing
+from sinks.healing import Healing
 from sinks.poison import refused_rows
-from sinks.routes import Route
+from sinks.routes import DEAD_LETTERS, Route
 from sinks.upserts import Versions, newest
-from sinks.writer import RowsRefusedError, SinkError, WriteFailedError, Writer
+from sinks.writer import (
+    LaneStoppedError,
+    RowsRefusedError,
+    SinkError,
+    ViewFailedError,
+    WriteFailedError,
+    Writer,
+)
 
 log = structlog.get_logger()
 
-_FIRST_PAUSE_S = 0.1
+_FIRST_PAUSE_S: Final = 0.1
+_ALL_REFUSED: Final = 20  # so many in a row, and no other: it may be the table that is wrong, not the rows
 
 
 class AbandonedError(Exception):
@@ -43,11 +56,21 @@ class Graveyard(Protocol):
         """Returns when all are durable on dead_letters. Raises WriteFailedError."""
 
 
+class DatabaseReport(Protocol):
+    """What the metrics are told of the database."""
+
+    def database(self, up: bool) -> None:
+        """Whether the last batch was taken."""
+
+    def stopped(self, error: LaneStoppedError | None) -> None:
+        """Why nothing more is written until somebody acts; None when nothing is in the way."""
+
+
 class Delivery:
     """Writes the batches of one topic, one after another, on one thread.
 
     `trust_s`: how long after its plan a batch is this owner's for certain; an older one, as after a suspended process
-    wakes up, is looked for in the table first. `on_database` is told after each call whether it succeeded.
+    wakes up, is looked for in the table first.
     """
 
     def __init__(
@@ -55,56 +78,76 @@ class Delivery:
         route: Route,
         writer: Writer,
         graveyard: Graveyard,
+        healing: Healing,
         versions: Versions,
         pause_s_max: float,
         trust_s: float,
         clock: Callable[[], float],
-        on_database: Callable[[bool], None],
+        report: DatabaseReport,
         failpoint: Failpoint = nothing,
     ) -> None:
         self._route = route
         self._writer = writer
         self._graveyard = graveyard
+        self._healing = healing
         self._versions = versions
         self._pause_s_max = pause_s_max
         self._trust_s = trust_s
         self._clock = clock
-        self._on_database = on_database
+        self._report = report
         self._failpoint = failpoint
+        self._buried: set[int] = set()  # offsets of the batch under way
 
     def deliver(self, batch: Batch, planned_at: float, abandoned: Event) -> Receipt:
         """Try until it is done. Raises AbandonedError once `abandoned` is set."""
         rows = newest(batch.rows, self._versions) if self._route.version else batch.rows
         doubtful, tries = batch.doubtful, 1
         pause_s = min(_FIRST_PAUSE_S, self._pause_s_max)
+        self._buried = set()
         while not abandoned.is_set():
             try:
                 late = self._clock() - planned_at > self._trust_s
                 stored, dead, found = self._try(batch, rows, doubtful or late)
             except WriteFailedError as error:
-                self._on_database(False)
+                self._tell(error)
                 log.warning("a batch waits", token=batch.token, tries=tries, pause_s=pause_s, error=str(error))
                 doubtful, tries = True, tries + 1
                 abandoned.wait(pause_s)
                 pause_s = min(pause_s * 2, self._pause_s_max)
             else:
-                self._on_database(True)
+                self._tell(None)
+                self._healing.attempt()
                 return Receipt(stored, len(batch.rows) - len(rows), dead, found, tries)
         raise AbandonedError(batch.token)
 
+    def idle(self) -> None:
+        """Nothing is to be delivered at the moment."""
+        self._healing.attempt()
+
+    def close(self) -> None:
+        """Nothing more will be delivered."""
+        self._healing.close()
+
+    def _tell(self, error: WriteFailedError | None) -> None:
+        stopped = error if isinstance(error, LaneStoppedError) else None
+        self._report.stopped(stopped)
+        if stopped is None:
+            self._report.database(error is None)
+        else:
+            log.error("nothing more is written until somebody acts", topic=self._route.topic, cause=stopped.cause)
+
     def _try(self, batch: Batch, rows: Rows, doubtful: bool) -> tuple[int, list[Bad], bool]:
         dead = list(batch.bad)
-        if dead:
-            self._graveyard.bury(batch.partition, dead)
+        self._bury(batch, dead)
         if not len(rows):
             return 0, dead, False
         check = doubtful and self._route.exactly_once
-        present = self._writer.present(batch.partition, rows) if check else set()
-        missing = _without(rows, present)
+        missing = self._missing(batch, rows) if check else rows
         if not len(missing):
+            self._found(batch, rows, batch.token)
             return len(rows), dead, True
         self._failpoint("before_insert")
-        refused = self._store(batch, rows, present)
+        refused = self._store(batch, rows, missing)
         if check:
             self._store_swallowed(batch, rows, refused)
         try:
@@ -113,64 +156,102 @@ class Delivery:
             raise WriteFailedError(str(error)) from None
         return len(rows) - len(refused), dead + refused, False
 
-    def _store(self, batch: Batch, rows: Rows, present: set[int]) -> list[Bad]:
-        """Insert what is not present; the answer is what the database refused, by then dead letters."""
-        missing = _without(rows, present)
+    def _missing(self, batch: Batch, rows: Rows) -> Rows:
+        """Those of the rows that do not stand in the table: all, where it cannot tell."""
+        if not self._route.exactly_once or not len(rows):
+            return rows
+        return rows.without(self._writer.present(batch.partition, rows))
+
+    def _store(self, batch: Batch, rows: Rows, missing: Rows) -> list[Bad]:
+        """Insert what is missing; the answer is what the database refused, by then dead letters."""
         try:
-            self._writer.insert(missing, batch.token)
+            self._insert(batch, missing, batch.token)
             return []
         except RowsRefusedError as error:
             log.warning("the database refuses rows of a batch", token=batch.token, error=str(error))
-        attempt = self._writer.trial()
-        refused = [
-            _refused(missing, index, error)
-            for index, error in refused_rows(len(missing), lambda start, stop: attempt(missing.part(start, stop)))
-        ]
-        self._graveyard.bury(batch.partition, refused)
-        rest = _without_offsets(missing, {bad.offset for bad in refused})
+        missing = self._missing(batch, missing)
+        refused = self._refused(missing)
+        self._bury(batch, refused)
+        offsets = {bad.offset for bad in refused}
+        rest = missing.without_offsets(offsets)
+        token = f"{batch.token}/without-{_digest(bad.offset for bad in refused)}"
         if not len(rest):
+            if len(standing := rows.without_offsets(offsets)):
+                self._found(batch, standing, token)
             return refused
         try:
-            self._writer.insert(rest, f"{batch.token}/without-{_digest(bad.offset for bad in refused)}")
+            self._insert(batch, rest, token)
         except RowsRefusedError as error:
-            # Each row can be read, and yet the table refuses them: a constraint, a view. Then only it can say which.
+            # Each row can be read, and yet the table refuses them, as for a constraint. Then only it can say which.
             log.warning("the table refuses readable rows", token=batch.token, error=str(error))
-            refused += self._store_by_parts(batch, rest)
+            refused += self._store_by_parts(batch, self._missing(batch, rest))
         return refused
+
+    def _insert(self, batch: Batch, rows: Rows, token: str) -> None:
+        """Returns when the rows stand, also if a view fails of them. Raises RowsRefusedError when they do not all."""
+        try:
+            self._writer.insert(rows, token)
+            return
+        except ViewFailedError as error:
+            view, text = error.view, str(error)
+            if len(missing := self._missing(batch, rows)):
+                self._writer.insert(missing, token, despite_views=True)
+        except RowsRefusedError as error:
+            view, text = "", str(error)
+            if not self._route.exactly_once or len(self._missing(batch, rows)):
+                raise
+        self._healing.failed(batch.partition, rows, token, view, text)
+
+    def _found(self, batch: Batch, rows: Rows, token: str) -> None:
+        """The rows stand, perhaps of an INSERT that was cut off on its way to the views."""
+        if batch.repeatable and self._route.exactly_once:
+            self._healing.found(batch.partition, rows, token)
+
+    def _refused(self, rows: Rows) -> list[Bad]:
+        """The rows that cannot be read, each tried alone. Raises LaneStoppedError when it is the table's fault."""
+        attempt = self._writer.trial()
+        refused = []
+        for index, error in refused_rows(len(rows), lambda start, stop: attempt(rows.part(start, stop))):
+            refused.append(_bad(rows, index, error))
+            if len(refused) == index + 1 and len(refused) == min(_ALL_REFUSED, len(rows)):
+                self._writer.check_types()
+        self._keep_from_feeding_itself(refused)
+        return refused
+
+    def _keep_from_feeding_itself(self, refused: Sequence[Bad]) -> None:
+        """A dead letter of a refused dead letter would be refused as well, and so on without an end."""
+        if refused and self._route.topic == DEAD_LETTERS:
+            detail = f"the table refuses the dead letter at offset {refused[0].offset}: {refused[0].detail}"
+            raise LaneStoppedError("dead_letter_refused", detail)
 
     def _store_by_parts(self, batch: Batch, rows: Rows) -> list[Bad]:
         def insert(start: int, stop: int) -> None:
-            part = rows.part(start, stop)
-            self._writer.insert(part, f"{batch.token}/part-{_digest(part.offsets)}")
+            part = self._missing(batch, rows.part(start, stop))
+            if len(part):
+                self._insert(batch, part, f"{batch.token}/part-{_digest(part.offsets)}")
 
-        refused = [_refused(rows, index, error) for index, error in refused_rows(len(rows), insert, every=True)]
-        self._graveyard.bury(batch.partition, refused)
+        refused = [_bad(rows, index, error) for index, error in refused_rows(len(rows), insert, every=True)]
+        self._keep_from_feeding_itself(refused)
+        self._bury(batch, refused)
         return refused
 
     def _store_swallowed(self, batch: Batch, rows: Rows, refused: list[Bad]) -> None:
         """A token that stood for other rows swallows an insert in silence: whatever is not there yet goes in anew."""
-        rows = _without_offsets(rows, {bad.offset for bad in refused})
-        missing = _without(rows, self._writer.present(batch.partition, rows)) if len(rows) else rows
+        missing = self._missing(batch, rows.without_offsets({bad.offset for bad in refused}))
         if len(missing):
             log.warning("rows were swallowed as repeats", token=batch.token, rows=len(missing))
-            self._writer.insert(missing, f"{batch.token}/again-{_digest(missing.offsets)}")
+            self._insert(batch, missing, f"{batch.token}/again-{_digest(missing.offsets)}")
+
+    def _bury(self, batch: Batch, bad: Sequence[Bad]) -> None:
+        """Once, however often the batch is tried."""
+        new = [record for record in bad if record.offset not in self._buried]
+        if new:
+            self._graveyard.bury(batch.partition, new)
+            self._buried.update(record.offset for record in new)
 
 
-def _refused(rows: Rows, index: int, error: SinkError) -> Bad:
+def _bad(rows: Rows, index: int, error: SinkError) -> Bad:
     return Bad(rows.offsets[index], rows.values[index], rows.keys[index], DeadReason.ROW_REFUSED, str(error))
-
-
-def _without(rows: Rows, present: set[int]) -> Rows:
-    """The rows whose source is not among `present`."""
-    if not present:
-        return rows
-    return rows.pick([index for index, source in enumerate(rows.sources.tolist()) if source not in present])
-
-
-def _without_offsets(rows: Rows, offsets: set[int]) -> Rows:
-    if not offsets:
-        return rows
-    return rows.pick([index for index, offset in enumerate(rows.offsets) if offset not in offsets])
 
 
 def _digest(offsets: Iterable[int]) -> str:

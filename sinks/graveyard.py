@@ -5,6 +5,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from schemas.registry import RegistryUnavailableError
 from sinks.batch import Bad
 from sinks.poison import DeadLetters
 from sinks.writer import WriteFailedError
@@ -32,10 +33,10 @@ class KafkaGraveyard:
                 failures.append(error)
 
         for record in bad:
-            key, value = self._letters.encode(record, partition)
             try:
+                key, value = self._letters.encode(record, partition)
                 self._producer.produce(self._topic_name, value, key, on_delivery=delivered)
-            except (BufferError, KafkaException) as error:
+            except (BufferError, KafkaException, RegistryUnavailableError) as error:
                 raise WriteFailedError(f"a dead letter was not taken: {error}") from None
             waiting += 1
             self._producer.poll(0)

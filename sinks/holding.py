@@ -5,6 +5,7 @@ from collections.abc import Callable
 from sinks.batch import Batch
 from sinks.intake import Intake, Resumption
 from sinks.plan import Plan
+from sinks.sieve import PendingError
 from sinks.worker import Flight
 
 
@@ -25,6 +26,9 @@ class Holding:
         self.changed_at = now
         self.paused = False
         self.doubted_gap: int | None = None  # the position at which records lacked and were looked for again
+        self.gap_end = 0  # up to here, records that lack are counted
+        self.pending: PendingError | None = None  # why the record at the position cannot be taken in yet
+        self.pending_until: float | None = None  # when it is tried again; None: it was not put off yet
         self._mark = resumption.plan.watermark
         self._doubt_end = resumption.plan.doubt_end
 
@@ -32,6 +36,14 @@ class Holding:
     def waiting_since(self) -> float | None:
         """The clock when the oldest record came that is not on its way; None when none waits."""
         return self.ready.opened_at if self.ready is not None else self.intake.oldest_at
+
+    @property
+    def oldest_timestamp(self) -> int:
+        """Kafka's of the oldest record that is not durable; 0 when there is none, or Kafka has none."""
+        for batch in (self.flight.batch if self.flight else None, self.ready):
+            if batch is not None and batch.timestamp:
+                return batch.timestamp
+        return self.intake.oldest_timestamp or (self.pending.timestamp if self.pending else 0)
 
     def prepare(self, now: float, on_void: Callable[[Batch], None]) -> Batch | None:
         """The batch to be planned now, if one is due and none is under way. Void ones are settled on the way."""

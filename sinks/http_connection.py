@@ -50,9 +50,25 @@ class Connection:
         self._used_at = 0.0
         self._headers = {"X-ClickHouse-User": server.user, "X-ClickHouse-Key": server.password}
 
-    def ask(self, query: str, parameters: Mapping[str, Any] | None = None) -> bytes:
+    @property
+    def database(self) -> str:
+        """Where tables are looked for."""
+        return self._server.database
+
+    @property
+    def timeout_s(self) -> float:
+        """The longest wait for an answer."""
+        return self._server.timeout_s
+
+    def ask(
+        self,
+        query: str,
+        parameters: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> bytes:
         """The answer to a query; {name:Type} in it are filled from `parameters`. Raises SinkError."""
-        return self.send(query, [], {f"param_{name}": value for name, value in (parameters or {}).items()})
+        filled = {f"param_{name}": value for name, value in (parameters or {}).items()}
+        return self.send(query, [], {**filled, **(settings or {})})
 
     def send(
         self, query: str, body: Sequence[bytes], settings: Mapping[str, Any], failpoint: Failpoint = nothing

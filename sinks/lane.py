@@ -32,6 +32,7 @@ _FETCH_S: Final = 0.05
 _BUSY_FETCH_S: Final = 0.005  # while a batch is under way: its landing should not wait for a slow topic
 _AIRBORNE_MAX: Final = 2  # one being written, one to follow at once; later ones are better left to grow
 _RETRY_COMMIT_S: Final = 0.2
+_PENDING_S: Final = 2.0  # until a record that cannot be taken in yet is tried again
 _PATIENCE_S: Final = 1.0  # how long a full buffer waits for the worker before consumption pauses
 
 
@@ -89,6 +90,7 @@ class Lane:
         now = self._clock()
         if messages:
             self._reception.take(messages, now)
+        self._hold_back(now)
         self._land(self._worker.landed())
         self._plan(now)
         self._settle(now)
@@ -168,6 +170,22 @@ class Lane:
         )
         return messages
 
+    def _hold_back(self, now: float) -> None:
+        """Put off what cannot be taken in yet, and try again what was put off."""
+        for holding in self._holdings.values():
+            if holding.pending is None:
+                continue
+            place = TopicPartition(self._topic_name, holding.partition, holding.intake.position)
+            if holding.pending_until is None:
+                log.error("a partition waits", topic=self._topic_name, offset=place.offset, why=str(holding.pending))
+                self._consumer.seek(place)
+                self._consumer.pause([place])
+                holding.pending_until = now + _PENDING_S
+            elif now >= holding.pending_until:
+                holding.pending = holding.pending_until = None
+                if not holding.paused:
+                    self._consumer.resume([place])
+
     @property
     def _is_paused(self) -> bool:
         return any(holding.paused for holding in self._holdings.values())
@@ -185,6 +203,7 @@ class Lane:
         paused = [holding for holding in self._holdings.values() if holding.paused]
         if paused:
             log.info("consumption goes on", topic=self._topic_name, partitions=len(paused))
-            self._consumer.resume([TopicPartition(self._topic_name, holding.partition) for holding in paused])
+            readable = [holding for holding in paused if holding.pending is None]
+            self._consumer.resume([TopicPartition(self._topic_name, holding.partition) for holding in readable])
         for holding in paused:
             holding.paused = False

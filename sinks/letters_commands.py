@@ -17,6 +17,7 @@ from schemas.registry import SchemaIds, open_ids
 from schemas.settings import Settings
 from sinks.clickhouse import ClickHouseWriter
 from sinks.delivery import Delivery
+from sinks.healing import Healing
 from sinks.http_connection import Connection, clickhouse_server
 from sinks.inspect import console, moment_ms, plain, sources
 from sinks.letters import Filter, Letters, Replayer, ReplayError, age
@@ -127,12 +128,16 @@ def _way(settings: Settings, ids: SchemaIds, topic_name: str) -> Way | None:
         return None
     schemas = SchemaTexts(route.topic, ids)
     refusals, patience = Refusals(), Patience()
+    quorum = settings.clickhouse_insert_quorum
+    writer = ClickHouseWriter(Connection(clickhouse_server(settings)), route, schemas, insert_quorum=quorum)
+    pause_s_max = settings.sinks_retry_ms_max / 1000
     delivery = Delivery(
         route,
-        ClickHouseWriter(Connection(clickhouse_server(settings)), route, schemas),
+        writer,
         refusals,
+        Healing(writer, patience, settings.sinks_heal_bytes_max, pause_s_max, monotonic),
         version_reader(Codec(route.topic, ids), route.version),
-        settings.sinks_retry_ms_max / 1000,
+        pause_s_max,
         settings.sinks_session_ms_max / 1000,
         monotonic,
         patience,

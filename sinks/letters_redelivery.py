@@ -18,6 +18,7 @@ from sinks.delivery import AbandonedError, Delivery
 from sinks.heads import read_heads, read_lineage
 from sinks.routes import Route
 from sinks.sieve import SchemaVerdict
+from sinks.writer import LaneStoppedError
 
 _ROWS_MAX: Final = 1_000
 _SPAN_MAX: Final = 1_000_000  # between first and last source of a batch: all sources there are asked of the table
@@ -43,15 +44,33 @@ class Refusals:
 
 @dataclass(slots=True)
 class Patience:
-    """Told by a Delivery whether the database answers; gives up after some failures in a row."""
+    """Told by a Delivery whether the database answers; gives up after some failures in a row.
+
+    Views that fail are logged, and their rows are not waited for: the command ends.
+    """
 
     abandoned: Event = field(default_factory=Event)
     _failures: int = 0
 
-    def __call__(self, up: bool) -> None:
+    def database(self, up: bool) -> None:
+        """Whether the last batch was taken."""
         self._failures = 0 if up else self._failures + 1
         if self._failures >= _TRIES_MAX:
             self.abandoned.set()
+
+    def stopped(self, error: LaneStoppedError | None) -> None:
+        """What somebody must mend first is no reason to wait."""
+        if error is not None:
+            self.abandoned.set()
+
+    def view_failed(self, view: str) -> None:
+        """It is in the log."""
+
+    def views_lack(self, rows: int) -> None:
+        """They are in the log."""
+
+    def views_given_up(self, rows: int) -> None:
+        """They are in the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +125,10 @@ class Redelivery:
         self._ways[topic] = way
         heads = read_lineage([value], partition) if way.route.exactly_once else read_heads([value])
         schema_id = int(heads.schema_ids[0])
-        problem = way.verdict(schema_id)
+        try:
+            problem = way.verdict(schema_id)
+        except LaneStoppedError as error:
+            raise NoRowError(f"dead letter {letter['dead_letter_id']}: {error.detail}") from None
         if problem is not None:
             raise NoRowError(f"dead letter {letter['dead_letter_id']}: {problem[1]}")
         if heads.sources is None or heads.plausible is None:

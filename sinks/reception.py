@@ -2,16 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
+import numpy as np
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from sinks.holding import Holding
+from sinks.sieve import PendingError
 
 log = structlog.get_logger()
 
 _PARTITION_EOF: Final = KafkaError._PARTITION_EOF
+_TIME: Final = itemgetter(1)  # of (kind, ms since 1970)
 
 
 class Reception:
@@ -19,6 +23,7 @@ class Reception:
 
     gapless: no offset of the topic should lack (no compaction, no transactions). Then a gap is looked into once, by
     seeking back, before it is believed: if it was the client's and not the log's, believing it would lose records.
+    What then still lacks was deleted before it was read: `on_expired` is told how many.
     """
 
     def __init__(
@@ -27,11 +32,13 @@ class Reception:
         holdings: Mapping[int, Holding],
         seek: Callable[[TopicPartition], None],
         gapless: bool,
+        on_expired: Callable[[int], None] = lambda _count: None,
     ) -> None:
         self._topic_name = topic_name
         self._holdings = holdings
         self._seek = seek
         self._gapless = gapless
+        self._on_expired = on_expired
 
     def take(self, messages: list[Message], now: float) -> None:
         """Give each record to its intake. Raises KafkaException when the consumer is beyond repair."""
@@ -49,29 +56,54 @@ class Reception:
     def _take_records(self, messages: list[Message], sought: set[int], now: float) -> None:
         for partition, run in groupby(messages, Message.partition):
             holding = self._holdings.get(partition)
-            if holding is None or partition in sought:
+            if holding is None or partition in sought or holding.pending is not None:
                 continue  # fetched before the partition was taken away, or before the seek
             records = list(run)
             offsets = list(map(Message.offset, records))
             position = holding.intake.position
-            if offsets[0] > position and self._gapless and holding.doubted_gap != position:
-                log.warning("offsets lack: looking again", partition=partition, expected=position, got=offsets[0])
-                holding.doubted_gap = position
-                sought.add(partition)
-                self._seek(TopicPartition(self._topic_name, partition, position))
+            if self._looks_again(holding, offsets[0], sought):
                 continue
+            self._expire(holding, offsets[0])
             if offsets[0] < position:
+                holding.gap_end = 0
                 log.warning("the topic begins anew", topic=self._topic_name, partition=partition, offset=offsets[0])
                 holding.intake.restart(offsets[0], now)
             values, keys = list(map(Message.value, records)), list(map(Message.key, records))
-            holding.intake.add(offsets, values, keys, now)
+            timestamps = np.fromiter(map(_TIME, map(Message.timestamp, records)), np.int64, len(records)).clip(0)
+            try:
+                holding.intake.add(offsets, values, keys, now, timestamps)
+            except PendingError as error:
+                holding.pending = error
+                sought.add(partition)  # the rest of the fetch comes again
+
+    def _looks_again(self, holding: Holding, offset: int, sought: set[int]) -> bool:
+        """Whether it seeks back, since records before `offset` lack for the first time."""
+        position = holding.intake.position
+        if offset <= position or not self._gapless or holding.doubted_gap == position:
+            return False
+        log.warning("offsets lack: looking again", partition=holding.partition, expected=position, got=offset)
+        holding.doubted_gap = position
+        sought.add(holding.partition)
+        self._seek(TopicPartition(self._topic_name, holding.partition, position))
+        return True
+
+    def _expire(self, holding: Holding, offset: int) -> None:
+        """Where every offset has a record, those between the position and `offset` are gone for good."""
+        missing = offset - max(holding.intake.position, holding.gap_end)
+        if self._gapless and missing > 0:
+            log.error("records were deleted before they were read", partition=holding.partition, records=missing)
+            holding.gap_end = offset
+            self._on_expired(missing)
 
     def _take_event(self, message: Message, sought: set[int], now: float) -> None:
         """The end of a partition, or an error."""
         error = message.error()
         if error.code() == _PARTITION_EOF:
             holding = self._holdings.get(message.partition())
-            if holding is not None and message.partition() not in sought:
+            if holding is None or message.partition() in sought or holding.pending is not None:
+                return
+            if not self._looks_again(holding, message.offset(), sought):
+                self._expire(holding, message.offset())
                 holding.intake.reached(message.offset(), now)
         elif error.fatal() or error.code() == KafkaError._FATAL:
             # Such as a static member that the broker has replaced: this consumer will never read again.

@@ -6,6 +6,7 @@ from datetime import datetime
 import pyarrow as pa
 
 from schemas.codec import Codec, RecordInvalidError
+from schemas.registry import RegistryUnavailableError
 
 
 def version_reader(codec: Codec, field: str | None) -> Callable[[Sequence[bytes]], list[int | None]]:
@@ -30,7 +31,7 @@ def time_reader(codec: Codec, field: str | None) -> Callable[[bytes], float | No
             return None
         try:
             moment: datetime = codec.decode(value)[field]
-        except RecordInvalidError:
+        except (RecordInvalidError, RegistryUnavailableError):
             return None
         return moment.timestamp()
 

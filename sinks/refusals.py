@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from sinks.writer import RowsRefusedError, SinkError, WriteFailedError
+from sinks.writer import RowsRefusedError, SinkError, ViewFailedError, WriteFailedError
 
 # Raised while values are read, converted or checked. What is not listed is taken for trouble of the server's, since a
 # wrong guess in this direction costs time and a visible alarm, one in the other direction sets good rows aside.
@@ -37,6 +37,9 @@ _STD_EXCEPTION: Final = 1001  # of any library; of the Avro reader it means that
 _AVRO: Final = "avro::Exception"
 _CODE: Final = re.compile(r"Code: (\d+)")
 _ROW: Final = re.compile(r"\(at row (\d+)\)")
+# The name may be quoted, and dots may stand in it; the sentence goes on with a bracket, a comma or its own dot.
+_VIEW: Final = re.compile(r"while pushing to view (.+?)(?=[.,]?(?: \(|\s|$))")
+_VIEW_TARGET: Final = re.compile(r"Target table '(.+?)' of view")
 _DETAIL_CHARS: Final = 500
 
 
@@ -45,6 +48,9 @@ def from_answer(status: int, code: int, text: str) -> SinkError:
     if not code and (named := _CODE.search(text)):
         code = int(named[1])
     detail = text.strip()[:_DETAIL_CHARS] or f"HTTP status {status}"
+    if view := _VIEW.search(text) or _VIEW_TARGET.search(text):
+        # Whatever it says of data: the table itself has taken the rows, or would.
+        return ViewFailedError(detail, code, view[1])
     if code in BAD_DATA or (code == _STD_EXCEPTION and _AVRO in text):
         row = _ROW.search(text)
         return RowsRefusedError(detail, code, int(row[1]) - 1 if row else None)

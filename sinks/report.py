@@ -1,6 +1,6 @@
-"""What a lane tells the metrics, once a batch and once a round."""
+"""What a lane tells the metrics, once a batch and once a round, and what its writer's thread tells them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from schemas.metrics import SinksMetrics
@@ -8,14 +8,72 @@ from schemas.outcomes import DropReason, Outcome
 from sinks.batch import Batch
 from sinks.holding import Holding
 from sinks.worker import Flight
+from sinks.writer import LaneStoppedError
 
 _LAG_EVERY_S: Final = 1.0
+READING_CAUSES: Final = ("schema_id_unknown", "registry_away")
+WRITING_CAUSES: Final = ("type_changed", "dead_letter_refused")
+
+
+class Stops:
+    """Why one topic does not go on until somebody acts; by cause, since two threads look at it."""
+
+    def __init__(self, topic: str, metrics: SinksMetrics) -> None:
+        self._topic = topic
+        self._stopped = metrics.stopped
+        self._details: dict[str, str] = {}
+
+    def set(self, causes: Iterable[str], stopped: Iterable[LaneStoppedError]) -> None:
+        """Of `causes`, only those of `stopped` hold now."""
+        now = {error.cause: error.detail for error in stopped}
+        for cause in causes:
+            if cause in now:
+                self._details[cause] = now[cause]
+            else:
+                self._details.pop(cause, None)
+            self._stopped.labels(self._topic, cause).set(cause in now)
+
+    @property
+    def text(self) -> str | None:
+        """For people; None when nothing is in the way."""
+        return "; ".join(f"{cause}: {detail}" for cause, detail in self._details.items()) or None
+
+
+class WritingReport:
+    """The figures of one topic's writes: what Delivery and Healing tell."""
+
+    def __init__(self, topic: str, metrics: SinksMetrics, stops: Stops) -> None:
+        self._topic = topic
+        self._metrics = metrics
+        self._stops = stops
+        metrics.view_rows_given_up_total.labels(topic)  # a series that begins with its first value hides it from rate()
+
+    def database(self, up: bool) -> None:
+        """Whether the last batch was taken."""
+        self._metrics.database_up.labels(self._topic).set(up)
+
+    def stopped(self, error: LaneStoppedError | None) -> None:
+        """Why nothing more is written until somebody acts; None when nothing is in the way."""
+        self._stops.set(WRITING_CAUSES, [] if error is None else [error])
+
+    def view_failed(self, view: str) -> None:
+        """An INSERT failed in a view."""
+        self._metrics.view_failures_total.labels(self._topic, view or "unknown").inc()
+
+    def views_lack(self, rows: int) -> None:
+        """So many rows stand in the table, may lack in a view, and will be sent again."""
+        self._metrics.view_lacking_rows.labels(self._topic).set(rows)
+
+    def views_given_up(self, rows: int) -> None:
+        """So many rows may lack in a view and are not sent again."""
+        self._metrics.view_rows_given_up_total.labels(self._topic).inc(rows)
 
 
 class Report:
     """The figures of one topic. `since`: the time of a framed record from which latency counts, or None.
 
-    `log_end` answers the end of a partition's log as far as it is known.
+    `log_end` answers the end of a partition's log as far as it is known. Lag is counted in Kafka's time: a record that
+    was fetched a moment ago may be hours old.
     """
 
     def __init__(
@@ -25,12 +83,15 @@ class Report:
         since: Callable[[bytes], float | None],
         log_end: Callable[[int], int | None],
         wall_clock: Callable[[], float],
+        stops: Stops | None = None,
     ) -> None:
         self._topic = topic
         self._metrics = metrics
         self._since = since
         self._log_end = log_end
         self._wall_clock = wall_clock
+        self._stops = stops or Stops(topic, metrics)
+        metrics.expired_records_total.labels(topic)
         self._lag_at = float("-inf")
         self._lag_of: set[int] = set()
         self.stepped_at = float("-inf")
@@ -69,8 +130,11 @@ class Report:
         if now - self._lag_at < _LAG_EVERY_S:
             return
         self._lag_at = now
-        waiting = [oldest for holding in holdings.values() if (oldest := _oldest_at(holding)) is not None]
-        self._metrics.lag_seconds.labels(self._topic).set(now - min(waiting) if waiting else 0)
+        ages = [self._age(holding, now) for holding in holdings.values()]
+        self._metrics.lag_seconds.labels(self._topic).set(max(ages, default=0.0))
+        self._stops.set(
+            READING_CAUSES, [held.pending.stopped for held in holdings.values() if held.pending is not None]
+        )
         for partition in self._lag_of - holdings.keys():
             self._metrics.lag_records.remove(self._topic, partition)
         self._lag_of = set()
@@ -79,6 +143,13 @@ class Report:
                 self._metrics.lag_records.labels(self._topic, partition).set(max(0, end - holding.settled))
                 self._lag_of.add(partition)
 
+    def expired(self, count: int) -> None:
+        """Records were deleted before they were read."""
+        self._metrics.expired_records_total.labels(self._topic).inc(count)
 
-def _oldest_at(holding: Holding) -> float | None:
-    return holding.flight.batch.opened_at if holding.flight is not None else holding.waiting_since
+    def _age(self, holding: Holding, now: float) -> float:
+        """Of the oldest record that is not durable, in seconds."""
+        if timestamp := holding.oldest_timestamp:
+            return max(0.0, self._wall_clock() - timestamp / 1000)
+        oldest = holding.flight.batch.opened_at if holding.flight is not None else holding.waiting_since
+        return 0.0 if oldest is None else now - oldest

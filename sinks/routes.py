@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+DEAD_LETTERS: Final = "dead_letters"
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -29,6 +31,6 @@ ROUTES: Final[Mapping[str, Route]] = {
         Route("sessions", "sessions", version="version"),
         Route("identities", "identities", version="linked_at"),
         Route("projects", "projects", version="updated_at"),
-        Route("dead_letters", "dead_letters", since="first_seen_at"),
+        Route(DEAD_LETTERS, "dead_letters", since="first_seen_at"),
     )
 }

@@ -27,6 +27,7 @@ class Part:
     report: Report
     joined: Callable[[], bool]
     owns: Callable[[int], bool]
+    stopped: Callable[[], str | None] = lambda: None
 
 
 class Service:
@@ -74,6 +75,9 @@ class Service:
         """What is still waited for."""
         if not self._started:
             return "the database has not answered yet"
+        stopped = [f"{part.topic}: {text}" for part in self._parts if (text := part.stopped()) is not None]
+        if stopped:
+            return f"stopped until somebody acts: {'; '.join(stopped)}"
         waiting = [part.topic for part in self._parts if not part.joined()]
         return f"not in the consumer group yet: {', '.join(waiting)}" if waiting else self.stalled()
 
@@ -98,3 +102,24 @@ class Service:
             log.exception("a lane failed", topic=part.topic)
             self._failure = self._failure or error
             self._stopping.set()
+
+
+class Start:
+    """What the admin port says before there is a service, and then what the service says."""
+
+    def __init__(self) -> None:
+        self.service: Service | None = None
+        self._waits_for = "starting"
+
+    def waits(self, reason: str) -> None:
+        """The start waits for something."""
+        log.warning("waiting for the schema registry", error=reason)
+        self._waits_for = reason
+
+    def stalled(self) -> str | None:
+        """Waiting is no stall."""
+        return self.service.stalled() if self.service else None
+
+    def unready(self) -> str | None:
+        """What is still waited for."""
+        return self.service.unready() if self.service else self._waits_for

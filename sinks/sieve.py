@@ -9,11 +9,26 @@ import numpy.typing as npt
 
 from schemas.outcomes import DeadReason
 from sinks import watermark
-from sinks.batch import NO_SOURCES, Bad
+from sinks.batch import NO_SOURCES, NO_TIMESTAMPS, Bad, Timestamps
 from sinks.heads import NO_SCHEMA, Heads, read_heads, read_lineage
 from sinks.watermark import Sources
+from sinks.writer import LaneStoppedError
 
+# What is wrong with a schema id, None when nothing is. Raises LaneStoppedError when that cannot be told yet.
 SchemaVerdict = Callable[[int], tuple[DeadReason, str] | None]
+
+
+class PendingError(Exception):
+    """What is to become of the record at `index` cannot be told yet; those before it are as they are.
+
+    timestamp: Kafka's of that record, 0 when it has none.
+    """
+
+    def __init__(self, index: int, stopped: LaneStoppedError, timestamp: int) -> None:
+        self.index = index
+        self.stopped = stopped
+        self.timestamp = timestamp
+        super().__init__(str(stopped))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +52,7 @@ class Sieved:
 
 
 class Sieve:
-    """Looks at the heads of one partition's records.
-
-    `verdict` says what is wrong with a schema id, None when nothing is.
-    """
+    """Looks at the heads of one partition's records."""
 
     def __init__(self, partition: int, exactly_once: bool, verdict: SchemaVerdict) -> None:
         self._partition = partition
@@ -49,13 +61,18 @@ class Sieve:
         self._known: set[int] = set()
 
     def sift(
-        self, offsets: Sequence[int], values: Sequence[bytes | None], keys: Sequence[bytes | None], mark: int
+        self,
+        offsets: Sequence[int],
+        values: Sequence[bytes | None],
+        keys: Sequence[bytes | None],
+        mark: int,
+        timestamps: Timestamps = NO_TIMESTAMPS,
     ) -> Sieved:
-        """Sort the records; `mark` is the watermark before them."""
+        """Sort the records; `mark` is the watermark before them. Raises PendingError."""
         gaps = None in values
         present: Sequence[bytes] = [value or b"" for value in values] if gaps else values  # type: ignore[assignment]
         heads = read_lineage(present, self._partition) if self._exactly_once else read_heads(present)
-        good, bad = self._judge(offsets, values, present, keys, heads)
+        good, bad = self._judge(offsets, values, present, keys, heads, timestamps)
         if heads.sources is None:
             tombstones = sum(value is None for value in values) if gaps else 0
             return Sieved(good, heads.schema_ids, NO_SOURCES, bad, 0, tombstones)
@@ -70,24 +87,30 @@ class Sieve:
         present: Sequence[bytes],
         keys: Sequence[bytes | None],
         heads: Heads,
+        timestamps: Timestamps,
     ) -> tuple[npt.NDArray[np.bool_], list[Bad]]:
         good = np.ones(len(values), np.bool_)
-        wrong = self._wrong(heads)
+        wrong = self._wrong(heads, timestamps)
         bad = []
         for index, (reason, detail) in sorted(wrong.items()):
             good[index] = False
             if values[index] is not None or self._exactly_once:
-                bad.append(Bad(offsets[index], present[index], keys[index], reason, detail))
+                timestamp = int(timestamps[index]) if len(timestamps) else 0
+                bad.append(Bad(offsets[index], present[index], keys[index], reason, detail, timestamp))
         return good, bad
 
-    def _wrong(self, heads: Heads) -> dict[int, tuple[DeadReason, str]]:
+    def _wrong(self, heads: Heads, timestamps: Timestamps) -> dict[int, tuple[DeadReason, str]]:
         """By index, the records that cannot become rows."""
         wrong: dict[int, tuple[DeadReason, str]] = {}
         ids = heads.schema_ids
         first = int(ids[0])
         if first not in self._known or not (ids == first).all():
             for schema_id in set(np.unique(ids).tolist()) - self._known:
-                problem = self._problem(schema_id)
+                try:
+                    problem = self._problem(schema_id)
+                except LaneStoppedError as error:
+                    index = int(np.argmax(ids == schema_id))
+                    raise PendingError(index, error, int(timestamps[index]) if len(timestamps) else 0) from None
                 if problem is None:
                     self._known.add(schema_id)
                     continue

@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from time import perf_counter
+from typing import Final
 
 from sinks.batch import Batch
 from sinks.delivery import AbandonedError, Receipt
+
+_IDLE_S: Final = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -23,10 +26,21 @@ class Flight:
 
 
 class Worker:
-    """Delivers in the order of `launch`; landed flights are picked up with `landed`."""
+    """Delivers in the order of `launch`; landed flights are picked up with `landed`.
 
-    def __init__(self, name: str, deliver: Callable[[Batch, float, Event], Receipt]) -> None:
+    `idle` is called now and then when nothing waits, `ended` when nothing will come any more, both on its thread.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        deliver: Callable[[Batch, float, Event], Receipt],
+        idle: Callable[[], None] = lambda: None,
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
         self._deliver = deliver
+        self._idle = idle
+        self._ended = ended
         self._waiting: SimpleQueue[Flight | None] = SimpleQueue()
         self._landed: SimpleQueue[Flight] = SimpleQueue()
         # A daemon: a request that hangs must not keep the process from ending when its time is up.
@@ -58,7 +72,14 @@ class Worker:
         self._waiting.put(None)
 
     def _run(self) -> None:
-        while (flight := self._waiting.get()) is not None:
+        while True:
+            try:
+                flight = self._waiting.get(timeout=_IDLE_S)
+            except Empty:
+                self._idle()
+                continue
+            if flight is None:
+                return self._ended()
             started = perf_counter()
             try:
                 flight.receipt = self._deliver(flight.batch, flight.planned_at, flight.abandoned)

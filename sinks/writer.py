@@ -1,15 +1,24 @@
 """What a database must be able to do, and how it says that it cannot.
 
 SinkError
-├── TableUnfitError     the table is not what the contract says; somebody has to act. Ends the process at start
-├── WriteFailedError    the database is away, busy or confused: the same write is tried again, for ever
-└── RowsRefusedError    the database says the rows themselves are wrong: never tried again as they are
+├── TableUnfitError          the table is not what the contract says; somebody has to act. Ends the process at start
+├── WriteFailedError         the database is away, busy or confused: the same write is tried again, for ever
+│   ├── ViewFailedError      a view that fills from the table fails: the rows may stand, or some of them, or none
+│   └── LaneStoppedError     the same until somebody acts; `cause` says what for
+└── RowsRefusedError         the database says the rows themselves are wrong: never tried again as they are
+
+None of them says that nothing was written: only the table can.
 """
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
 
 from sinks.batch import Rows
+
+# How many INSERTs each table had taken, as far as that can be told: the one itself, and those that views fill.
+Position = Mapping[str, int]
+JUST_NOW: Final[Position] = {}  # the rows were inserted a moment ago
 
 
 class SinkError(Exception):
@@ -33,12 +42,43 @@ class WriteFailedError(SinkError):
     retryable = True
 
 
+class ViewFailedError(WriteFailedError):
+    """A view that fills from the table fails. `view`: its name, or its missing target's."""
+
+    def __init__(self, detail: str, code: int, view: str) -> None:
+        self.view = view
+        super().__init__(detail, code)
+
+
+class LaneStoppedError(WriteFailedError):
+    """Every further try would do harm until somebody acts. `cause`: from a bounded set, for the metric."""
+
+    def __init__(self, cause: str, detail: str) -> None:
+        self.cause = cause
+        super().__init__(detail)
+
+
 class RowsRefusedError(SinkError):
-    """None of the rows was written. `row`: index of the one the database names; None when it names none."""
+    """The database calls the rows wrong. `row`: index of the one it names; None when it names none."""
 
     def __init__(self, detail: str, code: int = 0, row: int | None = None) -> None:
         self.row = row
         super().__init__(detail, code)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of rows that stand in a table from which views fill.
+
+    views: their names; none means that nothing is to be healed. obstacle: why the rows must not be sent again under
+    their token; None when that fills what views lack and doubles nothing. position: how many INSERTs the tables had
+    taken, to be given back when it is asked again. cures: what fills a view by hand, a statement each.
+    """
+
+    views: Sequence[str] = ()
+    obstacle: str | None = None
+    position: Position = field(default_factory=dict)
+    cures: Sequence[str] = ()
 
 
 class Writer(Protocol):
@@ -47,8 +87,11 @@ class Writer(Protocol):
     def verify(self) -> None:
         """Raises TableUnfitError when the table cannot keep the promise."""
 
-    def insert(self, rows: Rows, token: str) -> None:
-        """Make all rows durable, or none; a token that was used before writes nothing. Raises RowsRefusedError."""
+    def insert(self, rows: Rows, token: str, despite_views: bool = False) -> None:
+        """Make all rows durable, or none; a token that was used before writes nothing, but fills what views lack.
+
+        Raises RowsRefusedError, and ViewFailedError unless it is `despite_views`.
+        """
 
     def trial(self) -> Callable[[Rows], None]:
         """What reads rows as `insert` would, at this moment, and stores nothing. Raises RowsRefusedError."""
@@ -56,8 +99,15 @@ class Writer(Protocol):
     def present(self, partition: int, rows: Rows) -> set[int]:
         """The sources that stand in the table, of this partition, from the rows' first to their last.
 
-        All are of the first's generation. Among them may be sources that lie between the rows and are not theirs.
+        All are of the first's generation. Among them may be sources that lie between the rows and are not theirs. None
+        lacks that was ever acknowledged: a server that may lag raises WriteFailedError instead.
         """
+
+    def standing(self, partition: int, rows: Rows, position: Position | None = None) -> Standing:
+        """What is known of rows that stand there. `position`: as told before, or JUST_NOW; None: nobody knows when."""
+
+    def check_types(self) -> None:
+        """Raises LaneStoppedError when a column's type is not the contract's, so that no row can ever be right."""
 
     def close(self) -> None:
         """Let go of the connection."""

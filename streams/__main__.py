@@ -27,7 +27,9 @@ from schemas.kafka import producer_config
 from schemas.metrics import StreamsMetrics
 from schemas.projects import ProjectsFollower
 from schemas.registry import SchemaIds, open_ids
+from schemas.registry_wait import registry_answers
 from schemas.settings import Settings, SettingsError, load
+from schemas.topics import TOPICS
 from streams.admin import Observer, Stuck, create_admin
 from streams.app import App, Parts, create_app
 from streams.conversions import ConversionEvents
@@ -77,6 +79,11 @@ async def _run(settings: Settings) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    topics = [name for name, topic in TOPICS.items() if "streams" in (*topic.producers, *topic.consumers)]
+    if not await registry_answers(
+        ids, topics, stopping, lambda why: log.warning("waiting for the registry", error=why)
+    ):
+        return
     conversions = ConversionEvents()
     loaded = asyncio.Event()
     follower = ProjectsFollower(settings, ids, conversions, loaded.set)

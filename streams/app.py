@@ -9,7 +9,7 @@ from faust.types import EventT
 
 from schemas.metrics import StreamsMetrics
 from schemas.registry import SchemaIds
-from schemas.settings import Settings
+from schemas.settings import MESSAGE_BYTES_MAX, Settings
 from streams.agents import identity_claims, raw_events
 from streams.conversions import ConversionEvents
 from streams.epochs import EpochLimits, Epochs, Membership, Source
@@ -25,7 +25,7 @@ from streams.transport import ChunkSchema, ChunkTransport
 _CHANGELOG_CONFIG = {
     "cleanup.policy": "compact",
     "min.compaction.lag.ms": "3600000",  # see schemas.topics: a late write must not hide the newer value
-    "max.message.bytes": str(2 * 2**20),
+    "max.message.bytes": str(MESSAGE_BYTES_MAX),
     "segment.ms": "3600000",
 }
 

@@ -39,7 +39,11 @@ HEALTHY = UP | {
     f'tally_sinks_batches_total{{{ENRICHED},outcome="written"}}': f"0+15x{STEPS}",
     f'tally_sinks_lag_records{{{ENRICHED},partition="0"}}': f"800x{STEPS}",
     f"tally_sinks_lag_seconds{{{ENRICHED}}}": f"1x{STEPS}",
-    'tally_sinks_database_up{instance="sinks-1"}': f"1x{STEPS}",
+    f'tally_sinks_database_up{{instance="sinks-1",{ENRICHED}}}': f"1x{STEPS}",
+    f'tally_sinks_stopped{{{ENRICHED},cause="type_changed"}}': f"0x{STEPS}",
+    f"tally_sinks_expired_records_total{{{ENRICHED}}}": f"0x{STEPS}",
+    f"tally_sinks_view_lacking_rows{{{ENRICHED}}}": f"0x{STEPS}",
+    f"tally_sinks_view_rows_given_up_total{{{ENRICHED}}}": f"0x{STEPS}",
     f'tally_sinks_latency_seconds_bucket{{{ENRICHED},le="2"}}': f"0+15x{STEPS}",
     f'tally_sinks_latency_seconds_bucket{{{ENRICHED},le="30"}}': f"0+15x{STEPS}",
     f'tally_sinks_latency_seconds_bucket{{{ENRICHED},le="+Inf"}}': f"0+15x{STEPS}",
@@ -55,7 +59,7 @@ HEALTHY = UP | {
 IDLE = UP | {
     'tally_streams_lag_records{topic="raw_events",partition="0"}': f"0x{STEPS}",
     f'tally_sinks_lag_records{{{ENRICHED},partition="0"}}': f"0x{STEPS}",
-    'tally_sinks_database_up{instance="sinks-1"}': f"1x{STEPS}",
+    f'tally_sinks_database_up{{instance="sinks-1",{ENRICHED}}}': f"1x{STEPS}",
 }
 # What differs from health, by the alert that must fire. A counter that stands still has increased by nothing.
 TROUBLES: Mapping[str, Mapping[str, str]] = {
@@ -68,7 +72,11 @@ TROUBLES: Mapping[str, Mapping[str, str]] = {
     "TallyStreamsChunkStuck": {'tally_streams_oldest_chunk_seconds{instance="streams-1"}': f"90x{STEPS}"},
     "TallyStreamsRecovering": {'tally_streams_recovering{instance="streams-1"}': f"1x{STEPS}"},
     "TallySinksLag": {f"tally_sinks_lag_seconds{{{ENRICHED}}}": f"120x{STEPS}"},
-    "TallyDatabaseDown": {'tally_sinks_database_up{instance="sinks-1"}': f"1x80 0x{STEPS - 80}"},
+    "TallyDatabaseDown": {f'tally_sinks_database_up{{instance="sinks-1",{ENRICHED}}}': f"1x80 0x{STEPS - 80}"},
+    "TallySinksStopped": {f'tally_sinks_stopped{{{ENRICHED},cause="type_changed"}}': f"0x80 1x{STEPS - 80}"},
+    "TallySinksExpired": {f"tally_sinks_expired_records_total{{{ENRICHED}}}": f"0x80 500x{STEPS - 80}"},
+    "TallyViewFails": {f"tally_sinks_view_lacking_rows{{{ENRICHED}}}": f"0x80 100x{STEPS - 80}"},
+    "TallyViewLacksRows": {f"tally_sinks_view_rows_given_up_total{{{ENRICHED}}}": f"0x80 100x{STEPS - 80}"},
     "TallySinksNoCommits": {f'tally_sinks_batches_total{{{ENRICHED},outcome="written"}}': f"70x{STEPS}"},
     "TallySinksRetrying": {f'tally_sinks_batches_total{{{ENRICHED},outcome="retried"}}': f"0+5x{STEPS}"},
     "TallyDeadLetters": {
@@ -153,7 +161,7 @@ def test_service_that_was_never_found_is_down(tmp_path: Path) -> None:
 
 def test_short_trouble_does_not_fire(tmp_path: Path) -> None:
     down = f"1x{STEPS - 6} 0x6"
-    check(tmp_path, {**HEALTHY, 'tally_sinks_database_up{instance="sinks-1"}': down}, [NOTHING])
+    check(tmp_path, {**HEALTHY, f'tally_sinks_database_up{{instance="sinks-1",{ENRICHED}}}': down}, [NOTHING])
 
 
 def test_every_alert_has_a_trouble_here() -> None:

@@ -34,8 +34,8 @@ def forget_tokens(writer: type[Writer] = ClickHouseWriter) -> Patch:
     """The table does not recognise a batch."""
     insert = writer.insert
 
-    def insert_anew(self: Writer, rows: Rows, token: str) -> None:
-        insert(self, rows, f"{token}/{uuid.uuid4()}")
+    def insert_anew(self: Writer, rows: Rows, token: str, despite_views: bool = False) -> None:
+        insert(self, rows, f"{token}/{uuid.uuid4()}", despite_views)
 
     return patch.object(writer, "insert", insert_anew)
 
@@ -50,13 +50,13 @@ def forget_batch(number: int = 3) -> Patch:
     insert = ClickHouseWriter.insert
     left = number
 
-    def insert_or_not(self: ClickHouseWriter, rows: Rows, token: str) -> None:
+    def insert_or_not(self: ClickHouseWriter, rows: Rows, token: str, despite_views: bool = False) -> None:
         nonlocal left
         if self._table == "events":
             left -= 1
             if left == 0:
                 return
-        insert(self, rows, token)
+        insert(self, rows, token, despite_views)
 
     return patch.object(ClickHouseWriter, "insert", insert_or_not)
 

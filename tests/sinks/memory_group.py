@@ -16,6 +16,7 @@ from schemas.metrics import SinksMetrics
 from sinks.assignment import Assignment
 from sinks.batch import Batch
 from sinks.delivery import AbandonedError, Delivery, Receipt
+from sinks.healing import Healing
 from sinks.intake import Intake, Limits, Resumption
 from sinks.lane import Lane, Pace
 from sinks.reception import Reception
@@ -23,7 +24,7 @@ from sinks.report import Report
 from sinks.routes import ROUTES
 from sinks.sieve import Sieve
 from sinks.worker import Flight
-from tests.sinks.memory import MemoryGraveyard, MemoryWriter
+from tests.sinks.memory import MemoryGraveyard, MemoryReport, MemoryWriter
 
 TOPIC = "enriched_events"
 Record = tuple[int, bytes]
@@ -211,8 +212,13 @@ class SimSink:
         self.writer = writer
         self.consumer = SimConsumer(broker)
         consumer: Any = self.consumer
-        delivery = Delivery(route, writer, MemoryGraveyard(), lambda _: [], 0.0001, trust_s, clock, lambda _up: None)
-        self.worker = SimWorker(broker.dice, delivery.deliver)
+        self.report = MemoryReport()
+        self.graveyard = MemoryGraveyard()
+        healing = Healing(writer, self.report, 1 << 20, 5.0, clock)
+        self.delivery = Delivery(
+            route, writer, self.graveyard, healing, lambda _: [], 0.0001, trust_s, clock, self.report
+        )
+        self.worker = SimWorker(broker.dice, self.delivery.deliver)
         worker: Any = self.worker
         limits = Limits(rows_max, 1 << 20, 1.0)
 

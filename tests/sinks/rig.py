@@ -31,6 +31,13 @@ class Sink(Service):
     def command(self) -> list[str]:
         return [*super().command(), *self._topics]
 
+    def sample(self, name: str) -> float:
+        """The same as `metric`; 0 also while nobody answers yet."""
+        try:
+            return self.metric(name)
+        except OSError:
+            return 0.0
+
     def wait_ended(self) -> int:
         """Its exit code, once it has one."""
         wait_until(lambda: self.exit_code is not None, self.log_tail)

@@ -12,9 +12,10 @@ from schemas.outcomes import DeadReason
 from sinks import watermark
 from sinks.batch import Bad, Batch, Rows
 from sinks.delivery import AbandonedError, Delivery
+from sinks.healing import Healing
 from sinks.routes import ROUTES
 from sinks.writer import WriteFailedError
-from tests.sinks.memory import MemoryGraveyard, MemoryTable, MemoryWriter
+from tests.sinks.memory import MemoryGraveyard, MemoryReport, MemoryTable, MemoryWriter
 
 
 def value(number: int) -> bytes:
@@ -31,24 +32,14 @@ def batch(count: int, doubtful: bool = False, bad: tuple[Bad, ...] = (), first: 
     )
 
 
-class Told:
-    """What the database is said to be after each call."""
-
-    def __init__(self) -> None:
-        self.up: list[bool] = []
-
-    def __call__(self, up: bool) -> None:
-        self.up.append(up)
-
-
-class Dying(Told):
+class Dying(MemoryReport):
     """An owner that dies at the first trouble."""
 
     def __init__(self, abandoned: Event) -> None:
         super().__init__()
         self._abandoned = abandoned
 
-    def __call__(self, up: bool) -> None:
+    def database(self, up: bool) -> None:
         if not up:
             self._abandoned.set()
 
@@ -57,18 +48,20 @@ def delivery(
     writer: MemoryWriter,
     graveyard: MemoryGraveyard | None = None,
     topic: str = "enriched_events",
-    told: Told | None = None,
+    told: MemoryReport | None = None,
     now: float = 0.0,
 ) -> Delivery:
+    report = told or MemoryReport()
     return Delivery(
         ROUTES[topic],
         writer,
         graveyard or MemoryGraveyard(),
+        Healing(writer, report, 1 << 20, 5.0, lambda: now),
         lambda values: [None] * len(values),
         0.001,
         60.0,
         lambda: now,
-        told or Told(),
+        report,
     )
 
 
@@ -125,7 +118,7 @@ def test_rows_that_a_used_token_swallows_are_written_under_another() -> None:
 def test_an_insert_of_unknown_outcome_is_repeated_until_the_rows_stand_once(stored: bool) -> None:
     writer = MemoryWriter(MemoryTable())
     writer.troubles = [(WriteFailedError("timeout"), stored), (WriteFailedError("timeout", 159), False)]
-    told = Told()
+    told = MemoryReport()
     receipt = delivery(writer, told=told).deliver(batch(5), 0.0, Event())
     assert writer.table.rows == values(range(5))
     assert receipt.tries == (2 if stored else 3)
@@ -135,7 +128,7 @@ def test_an_insert_of_unknown_outcome_is_repeated_until_the_rows_stand_once(stor
 
 def test_an_abandoned_batch_is_tried_no_more() -> None:
     class Dead(MemoryWriter):
-        def insert(self, rows: Rows, token: str) -> None:
+        def insert(self, rows: Rows, token: str, despite_views: bool = False) -> None:
             abandoned.set()
             raise WriteFailedError("away")
 
@@ -225,11 +218,12 @@ def test_only_the_newest_version_of_a_key_is_sent_and_the_others_are_counted() -
         ROUTES["sessions"],
         writer,
         MemoryGraveyard(),
+        Healing(writer, MemoryReport(), 1 << 20, 5.0, lambda: 0.0),
         lambda found: [int(item) for item in found],
         0.001,
         60.0,
         lambda: 0.0,
-        Told(),
+        MemoryReport(),
     )
     receipt = sessions.deliver(given_batch, 0.0, Event())
     assert writer.table.rows == [b"9", b"5"]

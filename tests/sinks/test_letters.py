@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from schemas.registry import open_ids
 from sinks import watermark
 from sinks.delivery import Delivery
+from sinks.healing import Healing
 from sinks.letters import Filter, Replayer, ReplayError, age
 from sinks.letters_redelivery import Letter, NoRowError, Patience, Redelivery, Refusals, Way
 from sinks.routes import ROUTES
@@ -48,7 +49,10 @@ class Ways:
         if route is None:
             return None
         refusals = Refusals()
-        delivery = Delivery(route, self.writer, refusals, lambda _values: [1], 0.001, 60, time.monotonic, self.patience)
+        healing = Healing(self.writer, self.patience, 1 << 20, 5.0, time.monotonic)
+        delivery = Delivery(
+            route, self.writer, refusals, healing, lambda _values: [1], 0.001, 60, time.monotonic, self.patience
+        )
         return Way(route, SchemaTexts(route.topic, open_ids(None)).verdict, delivery, refusals, self.patience)
 
 

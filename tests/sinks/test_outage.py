@@ -16,6 +16,9 @@ def produce(rig: SinkRig, first: int, last: int) -> None:
         rig.produce("enriched_events", [framed(offset, partition, **PAD) for offset in range(first, last)], partition)
 
 
+DATABASE_UP = 'tally_sinks_database_up{topic="enriched_events"}'
+
+
 def expected(count: int) -> list[tuple[int, int, int]]:
     return [(1, partition, offset) for partition in range(PARTITIONS) for offset in range(count)]
 
@@ -30,12 +33,12 @@ def test_while_the_database_is_away_consumption_pauses_and_afterwards_all_goes_i
     own_clickhouse.kill()
     produce(outage_rig, 100, ROWS)
     outage_rig.wait_for_word(sink, "consumption pauses")
-    outage_rig.wait_until(lambda: sink.metric("tally_sinks_database_up") == 0, lambda: sink.get("/metrics"))
+    outage_rig.wait_until(lambda: sink.metric(DATABASE_UP) == 0, lambda: sink.get("/metrics"))
     assert sink.get("/healthz")[0] == 200
     own_clickhouse.start()
     outage_rig.wait_for_settlement([ROWS] * PARTITIONS)
     assert outage_rig.sources() == expected(ROWS)
-    outage_rig.wait_until(lambda: sink.metric("tally_sinks_database_up") == 1, lambda: sink.get("/metrics"))
+    outage_rig.wait_until(lambda: sink.metric(DATABASE_UP) == 1, lambda: sink.get("/metrics"))
     # The same membership all along: partitions were assigned once.
     assert sink.said("partitions assigned") == 1
 

@@ -129,7 +129,7 @@ def test_a_kill_amid_poison_costs_no_row_and_doubles_none(rig: SinkRig, failpoin
     assert len({letter["dead_letter_id"] for letter in letters(rig)}) == 2
 
 
-def test_a_refused_dead_letter_is_itself_set_aside_and_does_not_go_round_for_ever(rig: SinkRig) -> None:
+def test_a_dead_letter_that_its_table_refuses_stops_its_topic_loudly_and_makes_no_other(rig: SinkRig) -> None:
     letter = {
         "dead_letter_id": "no uuid",
         "tenant_id": TENANT,
@@ -147,9 +147,12 @@ def test_a_refused_dead_letter_is_itself_set_aside_and_does_not_go_round_for_eve
     }
     (value,) = framed_all("dead_letters", [letter])
     rig.produce("dead_letters", [value])
-    rig.sink("dead_letters").start()
-    rig.wait_for_rows(1, "dead_letters")
-    assert rig.query("SELECT reason, source_topic, source_offset, hex(payload) FROM {db}.dead_letters") == (
-        f"row_refused\t{rig.settings.topic('dead_letters')}\t0\t{value.hex().upper()}\n"
-    )
-    assert len(rig.consume("dead_letters")) == 2
+    sink = rig.sink("dead_letters")
+    sink.launch()
+    stopped = 'tally_sinks_stopped{cause="dead_letter_refused",topic="dead_letters"}'
+    rig.wait_until(lambda: sink.sample(stopped) == 1, sink.log_tail)
+    status, text = sink.get("/readyz")
+    assert status == 503
+    assert "no uuid" in text
+    assert len(rig.consume("dead_letters")) == 1
+    assert rig.rows("dead_letters") == 0

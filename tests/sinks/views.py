@@ -1,0 +1,41 @@
+"""A materialized view on `events` that can be broken and mended, on the real ClickHouse."""
+
+from tests.sinks.rig import SinkRig
+
+
+class BrokenView:
+    """Counts on numbers in page_title: a row with another text makes it fail."""
+
+    def __init__(self, rig: SinkRig, window: bool = True, name: str = "numbers") -> None:
+        self._rig = rig
+        self._name = name
+        rig.query(
+            f"CREATE TABLE {{db}}.{name}_target (n UInt32) ENGINE = MergeTree ORDER BY n "
+            f"SETTINGS non_replicated_deduplication_window = {100 if window else 0}"
+        )
+        self._create("toUInt32(page_title)")
+
+    @property
+    def qualified(self) -> str:
+        """As the server names it."""
+        return f"{self._rig.settings.clickhouse_database}.{self._name}"
+
+    def mend(self) -> None:
+        """It takes every row from now on."""
+        self._rig.query(f"DROP TABLE {{db}}.{self._name} SYNC")
+        self._create("toUInt32OrZero(page_title)")
+
+    @property
+    def rows(self) -> int:
+        """How many rows the target has."""
+        return self._rig.rows(f"{self._name}_target")
+
+    def drop_target(self) -> None:
+        """What the view writes to is gone."""
+        self._rig.query(f"DROP TABLE {{db}}.{self._name}_target SYNC")
+
+    def _create(self, expression: str) -> None:
+        self._rig.query(
+            f"CREATE MATERIALIZED VIEW {{db}}.{self._name} TO {{db}}.{self._name}_target "
+            f"AS SELECT {expression} AS n FROM {{db}}.events"
+        )
