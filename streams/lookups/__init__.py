@@ -11,6 +11,7 @@ from streams.lookups.cache import CachedLookup, Lookup
 from streams.lookups.urls import PageUrl, parse_url
 from streams.lookups.user_agents import UserAgent
 
+# The longest texts that are remembered; longer ones are answered anew each time.
 _USER_AGENT_LENGTH_MAX = 1_000  # the longest of 10,000 real ones has 300 characters
 _ADDRESS_LENGTH_MAX = 64  # the longest spelling of an IPv6 address has 45, without its zone
 _URL_LENGTH_MAX = 2_048

@@ -38,6 +38,19 @@ _SENDERS = frozenset(
         *(r"Cloudflare-Stream-Webhook", r"Bitbucket-Webhooks", r"Mollie HTTP client", r"Omnisend\/"),
     )
 )
+# Libraries that are in no list, and programs that say nothing but their language, or nothing at all.
+_LIBRARIES = (
+    r"^(?i:python|ruby|perl|php|java|go|golang|node|node\.?js|rust|lua|dart|deno|bun|erlang|elixir|julia|swift|scala)"
+    r"(?:$|[/\d.\-_ (])",
+    r"^(?i:undici|okhttp|axios|curl|libcurl|wget|faraday|guzzle\w*|ureq|reqwest|hyper|isahc|typhoeus|rest-client|http\.rb"
+    r"|hackney|httpoison|finch|mint|superagent|node-superagent|got|ky|needle|jersey|unirest\S*|restsharp|flurl|refit"
+    r"|postmanruntime|insomnia|bruno|httpie|lwp\S*|http_request\S*|zend_http\S*|symfony httpclient|cakephp|laravel"
+    r"|reactornetty|spring resttemplate|ktor\S*|ktor client|akka-http|pekko-http|scalaj-http|http4s\S*|clj-http"
+    r"|fasthttp|resty|go-resty|urlgrabber|pycurl|aiohttp|httpx|treq|httplib2|urllib3?|requests|cohttp|libsoup"
+    r"|cpprestsdk|winhttp\w*"
+    r"|apache-\S+|jakarta \S+|commons-httpclient|async-http-client|asynchttpclient|vert\.x\S*)(?:$|[/\d.\-_ (])",
+    r"^(?:-|Mozilla(?:/\d\.\d)?|(?i:\(?null\)?|undefined|unknown|none|nil|user-?agent|test))$",
+)
 # What robots that are in no list yet call themselves; of 165,000 collected user agents of devices one matches, an old
 # browser with an address in its name. Lower-case `bot` needs a letter or a version beside it: phones are called CUBOT
 # and `M bot 60`.
@@ -96,6 +109,7 @@ def builtin_signatures() -> list[Signature]:
         else:
             robots.append({"pattern": pattern})
     # A robot that names the library it is written with is a robot. Libraries give their address as robots do.
+    libraries += [{"pattern": pattern, "tags": [_LIBRARY_TAG]} for pattern in _LIBRARIES]
     return [*robots, *libraries, *({"pattern": pattern} for pattern in _SELF_DECLARED)]
 
 

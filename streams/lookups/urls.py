@@ -1,7 +1,10 @@
-"""Page URL → its path and the campaign its query names."""
+"""Page URL → its path and the campaign it names."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import unquote_plus
+
+_NAME_CHARS_MAX = 64
 
 
 class PageUrl(NamedTuple):
@@ -16,12 +19,19 @@ class PageUrl(NamedTuple):
 def parse_url(url: str) -> PageUrl:
     """Read an absolute or relative URL; any text gives some answer, nothing raises.
 
-    The path of a URL with a host and no path is '/'. A parameter's first value counts, names are matched as written
-    (nobody percent-encodes `utm_source`), and bytes that are not UTF-8 become U+FFFD.
+    The path of a URL with a host and no path is '/'. The utm fields stand in the query, else in the fragment: in its
+    own query, as routers write it (`#/path?utm_source=…`), or as the whole of it (`#utm_source=…`). A parameter's first
+    value counts, in the query before the fragment; names are matched in any case, also behind an `&amp;` that was
+    escaped once too often; bytes that are not UTF-8 become U+FFFD.
     """
     # Not urllib.parse.urlsplit: it raises for hosts like `[` and strips characters.
-    address, _, query = url.partition("#")[0].partition("?")
-    return PageUrl(_path(address), *(_first_value(query, name) for name in PageUrl._fields[1:]))
+    before, _, fragment = url.partition("#")
+    address, _, query = before.partition("?")
+    of_fragment = fragment.partition("?")[2] if "?" in fragment else fragment
+    found: dict[str, str] = {}
+    for name, value in _parameters(f"{query}&{of_fragment}"):
+        found.setdefault(name, value)
+    return PageUrl(_path(address), *(_decoded(found.get(name)) for name in PageUrl._fields[1:]))
 
 
 def _path(address: str) -> str:
@@ -36,10 +46,17 @@ def _path(address: str) -> str:
     return f"/{path}" if slash else "/"
 
 
-def _first_value(query: str, name: str) -> str | None:
-    prefix = f"{name}="
+def _parameters(query: str) -> Iterator[tuple[str, str]]:
+    """The parameters whose names may be those of a campaign, in lower case."""
     for parameter in query.split("&"):
-        if parameter.startswith(prefix):
-            value = unquote_plus(parameter[len(prefix) :], errors="replace")
-            return value or None
-    return None
+        name, separator, value = parameter.partition("=")
+        if separator and len(name) <= _NAME_CHARS_MAX:
+            name = name.lower()
+            while name.startswith("amp;"):
+                name = name[4:]
+            if name.startswith("utm_"):
+                yield name, value
+
+
+def _decoded(value: str | None) -> str | None:
+    return unquote_plus(value, errors="replace") or None if value else None

@@ -38,12 +38,39 @@ class Campaign(Struct, gc=False):
     name: str | None = None
 
 
+class System(Struct, gc=False):
+    """context.os."""
+
+    name: str | None = None
+    version: str | None = None
+
+
+class Device(Struct, gc=False):
+    """context.device."""
+
+    type: str | None = None
+    model: str | None = None
+    name: str | None = None
+
+
+class UserAgentData(Struct, gc=False):
+    """context.userAgentData: what a browser says of itself beside its user agent."""
+
+    platform: str | None = None
+    platformVersion: str | None = None
+    model: str | None = None
+    mobile: bool | None = None
+
+
 class Context(Struct, gc=False):
     """The members of context that are read."""
 
     page: Page | None = None
     library: Library | None = None
     campaign: Campaign | None = None
+    os: System | None = None
+    device: Device | None = None
+    userAgentData: UserAgentData | None = None
     channel_type: str | None = None
     channelType: str | None = None
     external_id: str | None = None
@@ -62,7 +89,15 @@ class Handshake(Struct, gc=False):
 S = TypeVar("S", bound=Struct)
 Reader = Callable[[Iterable[str]], list[S]]
 
-_NESTED: dict[str, type[Struct]] = {"page": Page, "library": Library, "campaign": Campaign}
+_NESTED: dict[str, type[Struct]] = {
+    "page": Page,
+    "library": Library,
+    "campaign": Campaign,
+    "os": System,
+    "device": Device,
+    "userAgentData": UserAgentData,
+}
+_FLAGS = frozenset({"mobile"})
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -107,6 +142,8 @@ def _conform(value: Any, kind: type[S]) -> S:
         nested = _NESTED.get(name) if kind is Context else None
         if nested is not None:
             found[name] = _conform(member, nested)
+        elif name in _FLAGS:
+            found[name] = member if isinstance(member, bool) else None
         elif isinstance(member, str):
             found[name] = _SURROGATE.sub("\ufffd", member)
     return kind(**found)

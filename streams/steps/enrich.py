@@ -2,19 +2,19 @@
 
 Where each column comes from; where several are named, the first that is there:
 
-    page_*           context.page.{path,url,title,referrer}; on page and screen calls properties.{the same};
-                     page_path: the path of page_url
-    utm_*            context.campaign.{source,medium,name}; the query of page_url (utm_source, utm_medium, utm_campaign)
+    page_*           on page and screen calls properties.{path,url,title,referrer}; context.page.{the same};
+                     page_path: the path of page_url; a referrer `$direct` (RudderStack) is none
+    utm_*            context.campaign.{source,medium,name}; the query or the fragment of page_url (lookups.urls)
     channel_type     context.channel_type, context.channelType: `whatsapp` in any case is whatsapp, all else is web
     external_id      context.external_id, context.externalId (WhatsApp phone id)
     handshake_token  context.handshake_token, context.handshakeToken; on track calls properties.{the same}
     sdk_version      context.library.name, followed by /version when there is one
     country_code …   ip_address
-    device_type …    user_agent
+    device_type …    user_agent; context.{os,device,userAgentData} (lookups.devices)
     bot_reason       user_agent, see `_settle_robots`
 
 A member of an unexpected type is as if absent. So is an empty one, except the url, title and referrer of a page: an
-empty referrer says that the visitor came from nowhere.
+empty referrer says that the visitor came from nowhere. In the properties of a page call an empty text says nothing.
 """
 
 import re
@@ -24,7 +24,8 @@ import polars as pl
 
 from schemas.outcomes import BotReason
 from streams.lookups import Lookup, Lookups, PageUrl, Place, UserAgent
-from streams.steps.documents import Campaign, Context, Handshake, Library, Page, reader
+from streams.lookups.devices import SEPARATOR, Hints, refine
+from streams.steps.documents import Campaign, Context, Device, Handshake, Library, Page, System, UserAgentData, reader
 
 # What only browsers run, in lower case: an event of these that has no user agent, or a scripting library's, is made up.
 # Other SDKs run in servers and apps, whose user agents say nothing about people; @jitsu/js runs in both.
@@ -37,6 +38,11 @@ _read_handshakes = reader(Handshake)
 _NO_PAGE, _NO_LIBRARY, _NO_CAMPAIGN = Page(), Library(), Campaign()
 
 _CONTEXTS_AT_ONCE = 1_000  # their objects stay in the processor's cache: 0.2 µs an event less than with 5,000
+_NO_SYSTEM, _NO_DEVICE, _NO_AGENT = System(), Device(), UserAgentData()
+_HINTS = "device_hints"
+_DIRECT = "$direct"  # what RudderStack's SDKs write where there is no referrer
+# As for handshakes below: a page's properties that name none of these are not read.
+_MAY_NAME_PAGE = r'"(?:url|path|title|referrer)"|\\u00'
 _PAGE = ("page_path", "page_url", "page_title", "page_referrer")
 _UTM = ("utm_source", "utm_medium", "utm_campaign")
 # Every spelling of the names handshake_token and handshakeToken has one of these: JSON may escape ASCII letters.
@@ -57,12 +63,16 @@ def enrich(frame: pl.DataFrame, lookups: Lookups) -> pl.DataFrame:
     chunk = frame.hstack(_from_contexts(frame["context"]))
     chunk = chunk.hstack(_by_distinct(frame["user_agent"], agents, (*UserAgent._fields, "bot_reason")))
     chunk = chunk.hstack(_by_distinct(frame["ip_address"], lookups.addresses, Place._fields))
-    rare = chunk.select(page=_page_incomplete(), handshake=_handshake_possible(), robot=_robot_doubtful())
-    chunk = _fill_pages(chunk, rare["page"])
+    chunk = _refine_devices(chunk, lookups)
+    rare = chunk.select(page=_page_named(), handshake=_handshake_possible(), robot=_robot_doubtful())
+    chunk = _put_pages(chunk, rare["page"])
     chunk = _fill_handshakes(chunk, rare["handshake"])
     chunk = _fill_from_urls(chunk, lookups.urls)
     chunk = _settle_robots(chunk, rare["robot"])
-    return chunk.with_columns(pl.col(_PAGE).fill_null(""), is_bot=pl.col("bot_reason") != "")
+    direct = pl.when(pl.col("page_referrer") != _DIRECT).then(pl.col("page_referrer"))
+    return chunk.with_columns(page_referrer=direct).with_columns(
+        pl.col(_PAGE).fill_null(""), is_bot=pl.col("bot_reason") != ""
+    )
 
 
 def _texts(name: str, values: Sequence[str | None]) -> pl.Series:
@@ -74,6 +84,7 @@ def _from_contexts(texts: pl.Series) -> pl.DataFrame:
     for start in range(0, max(1, len(texts)), _CONTEXTS_AT_ONCE):
         contexts = _read_contexts(texts[start : start + _CONTEXTS_AT_ONCE].to_list())
         columns = [*_pages(contexts), *_campaigns(contexts), *_channels(contexts), *_libraries(contexts)]
+        columns.append(_hints(contexts))
         parts.append(pl.DataFrame(columns))
     return pl.concat(parts, rechunk=True)
 
@@ -126,6 +137,40 @@ def _libraries(contexts: list[Context]) -> list[pl.Series]:
     ]
 
 
+def _hints(contexts: list[Context]) -> pl.Series:
+    """What contexts say of their devices, packed; null where nothing."""
+    if not any(of.os or of.device or of.userAgentData for of in contexts):
+        return _texts(_HINTS, [None]).new_from_index(0, len(contexts))
+    return _texts(_HINTS, [_hint(of) if of.os or of.device or of.userAgentData else None for of in contexts])
+
+
+def _hint(context: Context) -> str | None:
+    system, device, agent = context.os or _NO_SYSTEM, context.device or _NO_DEVICE, context.userAgentData or _NO_AGENT
+    hints = Hints(
+        *(system.name or "", system.version or "", device.type or "", device.model or "", device.name or ""),
+        *(agent.platform or "", agent.platformVersion or "", agent.model or ""),
+        "" if agent.mobile is None else str(agent.mobile).lower(),
+    )
+    return hints.pack()
+
+
+def _refine_devices(chunk: pl.DataFrame, lookups: Lookups) -> pl.DataFrame:
+    """What the context knows of the device beyond the user agent, for the distinct pairs of the two."""
+    wanted = chunk[_HINTS].is_not_null()
+    if wanted.any():
+        rows = wanted.arg_true()
+        pairs = chunk.select(pl.concat_str(pl.col(_HINTS), "user_agent", separator=SEPARATOR)).to_series().gather(rows)
+
+        def refined(texts: list[str]) -> list[UserAgent]:
+            parts = [text.split(SEPARATOR, len(Hints._fields)) for text in texts]
+            agents = lookups.user_agents([part[-1] for part in parts])
+            return [refine(agent, Hints(*part[:-1])) for agent, part in zip(agents, parts, strict=True)]
+
+        found = _by_distinct(pairs, refined, UserAgent._fields)
+        chunk = chunk.with_columns([chunk[texts.name].scatter(rows, texts) for texts in found])
+    return chunk.drop(_HINTS)
+
+
 def _by_distinct(
     column: pl.Series, find: Callable[[list[str]], Sequence[Sequence[str | None]]], names: tuple[str, ...]
 ) -> list[pl.Series]:
@@ -148,15 +193,27 @@ def _fill(chunk: pl.DataFrame, rows: pl.Series, found: list[pl.Series]) -> pl.Da
     return chunk.with_columns(columns)
 
 
-def _page_incomplete() -> pl.Expr:
-    return pl.col("event_type").is_in(["page", "screen"]) & pl.any_horizontal(pl.col(_PAGE).is_null())
+def _page_named() -> pl.Expr:
+    named = pl.col("properties").str.contains(_MAY_NAME_PAGE)
+    return pl.col("event_type").is_in(["page", "screen"]) & named
 
 
-def _fill_pages(chunk: pl.DataFrame, wanted: pl.Series) -> pl.DataFrame:
+def _put_pages(chunk: pl.DataFrame, wanted: pl.Series) -> pl.DataFrame:
+    """Put what page calls say of their pages before what their contexts do; a url of theirs brings its own path."""
     if not wanted.any():
         return chunk
     rows = wanted.arg_true()
-    return _fill(chunk, rows, _page_columns(_read_pages(chunk["properties"].gather(rows).to_list())))
+    named = _page_columns(_read_pages(chunk["properties"].gather(rows).to_list()))
+    own = pl.DataFrame([texts.set(texts == "", None) for texts in named])
+    given = chunk.select(pl.col(_PAGE).gather(rows))
+    moved = own["page_url"].is_not_null() & own["page_url"].ne_missing(given["page_url"])
+    given = given.with_columns(page_path=pl.when(~moved).then(pl.col("page_path")))
+    columns = [chunk[name].scatter(rows, _either(own[name], given[name])) for name in _PAGE]
+    return chunk.with_columns(columns)
+
+
+def _either(first: pl.Series, other: pl.Series) -> pl.Series:
+    return first.zip_with(first.is_not_null(), other)
 
 
 def _handshake_possible() -> pl.Expr:
@@ -175,7 +232,7 @@ def _fill_handshakes(chunk: pl.DataFrame, wanted: pl.Series) -> pl.DataFrame:
 
 def _fill_from_urls(chunk: pl.DataFrame, urls: Lookup[PageUrl]) -> pl.DataFrame:
     url = pl.col("page_url")
-    no_campaign = pl.any_horizontal(pl.col(_UTM).is_null()) & url.str.contains("utm_", literal=True)
+    no_campaign = pl.any_horizontal(pl.col(_UTM).is_null()) & url.str.contains("(?i-u:utm_)")
     wanted = chunk.select((pl.col("page_path").is_null() & (url != "")) | no_campaign).to_series()
     if not wanted.any():
         return chunk

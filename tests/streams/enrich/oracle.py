@@ -7,6 +7,7 @@ from typing import Any
 
 from schemas.outcomes import BotReason
 from streams.lookups import PageUrl, Place, UserAgent
+from streams.lookups.devices import Hints, refine
 
 Row = dict[str, Any]
 
@@ -31,7 +32,7 @@ def enrich_row(row: Row, sources: Sources) -> Row:
     token = _first(context, "handshake_token", "handshakeToken")
     if token is None and row["event_type"] == "track":
         token = _first(properties, "handshake_token", "handshakeToken")
-    agent, place = sources.user_agent(row["user_agent"]), sources.place(row["ip_address"])
+    agent, place = refine(sources.user_agent(row["user_agent"]), _hints(context)), sources.place(row["ip_address"])
     added = {
         "page_path": page["path"] or parsed.path,
         "page_url": page["url"] or "",
@@ -54,14 +55,26 @@ def enrich_row(row: Row, sources: Sources) -> Row:
 
 
 def _page(event_type: str, page: Row, properties: Row) -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
-    for name in ("path", "url", "title", "referrer"):
-        text = _text(page, name)
-        absent = text is None or (name == "path" and text == "")
-        if absent and event_type in ("page", "screen"):
-            text = _text(properties, name)
-        found[name] = text
+    found = {name: _text(page, name) for name in ("path", "url", "title", "referrer")}
+    if event_type in ("page", "screen"):
+        own = {name: text for name in found if (text := _text(properties, name))}
+        if "url" in own and own["url"] != found["url"]:
+            found["path"] = None
+        found |= own
+    if found["referrer"] == "$direct":
+        found["referrer"] = ""
     return found
+
+
+def _hints(context: Row) -> Hints:
+    system, device, agent = (_member(context, name) for name in ("os", "device", "userAgentData"))
+    mobile = agent.get("mobile")
+    texts = (
+        *(_text(system, "name"), _text(system, "version"), _text(device, "type"), _text(device, "model")),
+        *(_text(device, "name"), _text(agent, "platform"), _text(agent, "platformVersion"), _text(agent, "model")),
+        str(mobile).lower() if isinstance(mobile, bool) else "",
+    )
+    return Hints(*(text or "" for text in texts))
 
 
 def _reason(user_agent: str, channel_type: str, sdk_version: str, robot: BotReason) -> BotReason:

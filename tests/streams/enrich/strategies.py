@@ -31,8 +31,12 @@ _URLS = (
     "//host",
     "mailto:someone",
     "https://[",
+    "https://app.example/#/a?UTM_Source=x&amp;utm_medium=y",
 )
-_LIKELY = (*_URLS, "whatsapp", "WhatsApp", "analytics.js", "Analytics.JS", "analytics-python", "next-1.84.3", "")
+_LIKELY = (
+    *(*_URLS, "whatsapp", "WhatsApp", "analytics.js", "Analytics.JS", "analytics-python", "next-1.84.3", ""),
+    *("$direct", "iOS", "Android", "Windows", "17.2", "15.0.0", "iPad13,4", "MIBOX4", "ios", "tablet"),
+)
 
 # Surrogates are drawn on purpose: JSON can spell a lone one, UTF-8 cannot.
 texts = st.one_of(st.sampled_from(_LIKELY), st.text(max_size=8), st.text('\ud800\udc00\x00\\"/u\n', max_size=4))
@@ -101,6 +105,9 @@ def likely_contexts(draw: st.DrawFn) -> str:
         "page": ("path", "url", "title", "referrer", "search"),
         "library": ("name", "version"),
         "campaign": ("source", "medium", "name", "term"),
+        "os": ("name", "version"),
+        "device": ("type", "model", "name"),
+        "userAgentData": ("platform", "platformVersion", "model", "mobile"),
     }
     members = [(json.dumps(name), some(*names)) for name, names in nested.items() if draw(st.integers(0, 4))]
     flat = some(*_NAMES[11:17])[1:-1].strip()

@@ -27,13 +27,25 @@ def test_a_page_call_of_a_server_names_its_page_in_properties(enrich_one: Enrich
     assert {name: enriched[f"page_{name}"] for name in properties} == properties
 
 
-def test_the_context_is_preferred_and_properties_fill_its_gaps(enrich_one: EnrichOne) -> None:
-    context = {"page": {"title": "of context", "referrer": "", "url": None}}
-    enriched = enrich_one(
-        "page", context=context, properties={"title": "P", "referrer": "https://r.example/", "url": "/u"}
-    )
-    assert (enriched["page_title"], enriched["page_referrer"]) == ("of context", "")
-    assert (enriched["page_url"], enriched["page_path"]) == ("/u", "/u")
+def test_a_page_call_s_own_properties_go_before_its_context_which_fills_their_gaps(enrich_one: EnrichOne) -> None:
+    page = {"title": "of context", "referrer": "", "url": "https://frame.example/sandbox", "path": "/sandbox"}
+    properties = {"referrer": "https://r.example/", "url": "https://x.example/story", "title": ""}
+    enriched = enrich_one("page", context={"page": page}, properties=properties)
+    assert (enriched["page_title"], enriched["page_referrer"]) == ("of context", "https://r.example/")
+    assert (enriched["page_url"], enriched["page_path"]) == ("https://x.example/story", "/story")
+    enriched = enrich_one("page", context={"page": page}, properties={"path": "/story"})
+    assert (enriched["page_url"], enriched["page_path"]) == ("https://frame.example/sandbox", "/story")
+
+
+def test_a_page_call_that_repeats_its_context_s_url_keeps_the_path_beside_it(enrich_one: EnrichOne) -> None:
+    page = {"url": "https://x.example/a#/b", "path": "/b"}
+    assert enrich_one("page", context={"page": page}, properties={"url": page["url"]})["page_path"] == "/b"
+
+
+@pytest.mark.parametrize("event_type", ["page", "track"])
+def test_direct_is_no_referrer(enrich_one: EnrichOne, event_type: str) -> None:
+    assert enrich_one(event_type, context={"page": {"path": "/", "referrer": "$direct"}})["page_referrer"] == ""
+    assert enrich_one("page", properties={"path": "/", "referrer": "$direct"})["page_referrer"] == ""
 
 
 def test_properties_of_a_track_call_are_not_its_page(enrich_one: EnrichOne) -> None:

@@ -1,9 +1,20 @@
 """A bounded cache in front of a pure function."""
 
+import weakref
+from dataclasses import dataclass
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.lookups import CachedLookup
+
+
+@dataclass
+class Answer:
+    """That something remembers it can be seen."""
+
+    chars: int
+
 
 letters = st.text("abcdefgh", min_size=1, max_size=1)
 
@@ -39,7 +50,25 @@ def test_a_text_that_is_asked_for_again_is_one_entry() -> None:
     assert (lookup.entries, lookup.misses) == (3, 3)
 
 
-def test_a_long_text_is_looked_up_and_remembered_by_its_beginning() -> None:
+def test_a_long_text_has_its_own_answer_and_is_not_remembered() -> None:
     lookup = CachedLookup("test", str.upper, 10, length_max=3)
-    assert lookup(["abcdef", "abcxyz", "abc"]) == ["ABC", "ABC", "ABC"]
-    assert lookup.misses == 1
+    assert lookup(["abcdef", "abcxyz", "abc", "abcdef"]) == ["ABCDEF", "ABCXYZ", "ABC", "ABCDEF"]
+    assert (lookup.misses, lookup.entries) == (4, 1)
+
+
+@given(texts=st.lists(st.text(max_size=20), max_size=60), chars_max=st.integers(2, 50))
+def test_what_is_remembered_is_bounded_in_characters(texts: list[str], chars_max: int) -> None:
+    kept: list[weakref.ref[Answer]] = []
+
+    def find(text: str) -> Answer:
+        answer = Answer(len(text))
+        kept.append(weakref.ref(answer))
+        return answer
+
+    lookup = CachedLookup("test", find, 1_000, length_max=10, chars_max=chars_max)
+    for text in texts:
+        assert lookup([text])[0].chars == len(text)
+        alive = [answer for ref in kept if (answer := ref()) is not None]
+        # Each of the two generations ends with the text that is too much for it.
+        assert sum(answer.chars for answer in alive) <= chars_max + 2 * 10
+        del alive

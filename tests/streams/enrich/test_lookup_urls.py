@@ -57,7 +57,14 @@ def test_the_path_is_what_stands_between_host_and_query(url: str, path: str) -> 
         ("xutm_source=a", None),
         ("utm_source_x=a", None),
         ("x=utm_source=a", None),
-        ("x#?utm_source=a", None),
+        ("x#?utm_source=a", "a"),
+        # in a router's own query, or as the whole fragment; the query of the page goes first
+        *(("x#/pricing?utm_source=a", "a"), ("x#utm_source=a", "a"), ("x#!/p?q&utm_source=a&utm_source=b", "a")),
+        *(("utm_source=a#/p?utm_source=b", "a"), ("utm_source=#utm_source=b", None), ("x#/p/utm_source=a", None)),
+        *(("#/p?a=b?c&utm_source=a", "a"), ("#:~:text=utm_source=a", None)),
+        # any case, and escaped once too often
+        *(("UTM_SOURCE=A", "A"), ("Utm_Source=a&utm_source=b", "a"), ("x=1&amp;utm_source=a", "a")),
+        *(("x&amp;amp;UTM_source=a&amp;y", "a"), ("x&AMP;utm_source=a", "a"), ("xamp;utm_source=a", None)),
     ],
 )
 def test_utm_fields_are_decoded_from_the_query(query: str, source: str | None) -> None:
