@@ -46,7 +46,9 @@ def site() -> Iterator[Site]:
 def collecting(tmp_path_factory: pytest.TempPathFactory, kafka_server: KafkaServer) -> Iterator[Running]:
     """A collector as a process, with topics of its own."""
     home = tmp_path_factory.mktemp("collector")
-    running = Running(home, kafka_server.bootstrap, f"{home.name}_{home.parent.name}_").prepare()
+    scripts = str(fetch("browser-sdks") / "node_modules")
+    prefix = f"{home.name}_{home.parent.name}_"
+    running = Running(home, kafka_server.bootstrap, prefix, collector_browser_sdks_path=scripts).prepare()
     with running.service:
         yield running
 

@@ -29,7 +29,7 @@ const analytics = jitsuAnalytics({{ host: '{shop.url}', writeKey: '{write_key or
 analytics.page()""")
 
 
-@pytest.mark.parametrize("title", ["Jitsu, npm"])
+@pytest.mark.parametrize("title", ["Jitsu, script tag", "Jitsu, npm"])
 def test_what_the_readme_says_is_stored_as_it_was_sent(visit: Visit, site: Site, shop: Shop, title: str) -> None:
     site.pages["/"] = pasted(title, shop.url, shop.write_key)
     visit.open(site.url("/"))

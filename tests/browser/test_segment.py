@@ -11,7 +11,7 @@ from tests.browser.shop import Shop
 from tests.browser.site import Site
 from tests.collector.running import Running
 
-SNIPPETS = ["Segment, npm"]
+SNIPPETS = ["Segment, script tag", "Segment, npm"]
 CALLS = """async () => {
   await analytics.identify('u1', { plan: 'pro' })
   await analytics.track('Order Completed', { price: 12.5, big: 9007199254740991 })
