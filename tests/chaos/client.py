@@ -7,10 +7,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
-from tests.chaos.traffic import Batch, Event
+from tests.chaos.traffic import Batch, Event, Refused
 
 SENDERS: Final = 24
 _TIMEOUT_S: Final = 15.0
@@ -23,8 +24,9 @@ _PATH: Final = "/v1/batch"
 class Clients:
     """Sends batches at a rate to any of the collectors, as a load balancer would, until told to stop.
 
-    accepted: events by message id whose request was answered 200. unsure: events of clients that gave up after one
-    try, so that they may be stored once or not at all. answers: how often each status, and requests without an answer.
+    accepted: events whose request was answered 200, by the client's message id. unsure: events of clients that gave up
+    after one try, so that they may be stored once or not at all. answers: how often each status, and requests without
+    an answer.
     """
 
     def __init__(
@@ -32,10 +34,11 @@ class Clients:
     ) -> None:
         self.accepted: dict[str, Event] = {}
         self.unsure: dict[str, Event] = {}
-        self.refused: set[str] = set()
-        self.unsure_refused: set[str] = set()
+        self.refused: dict[str, Refused] = {}
+        self.unsure_refused: dict[str, Refused] = {}
         self.answers: Counter[str] = Counter()
         self.sent = 0
+        self.began_ms = 0
         self.wrong: list[str] = []  # answers that no client should get, whatever happens to the servers
         self._places = [urlsplit(url).netloc for url in urls]
         basic = base64.b64encode(f"{write_key}:".encode()).decode()
@@ -45,6 +48,8 @@ class Clients:
         self._lock = threading.Lock()
         self._due = 0.0
         self._stopping = threading.Event()
+        self._going = threading.Event()
+        self._going.set()
         self.failed: BaseException | None = None
         self._threads = [
             threading.Thread(target=self._run, args=(random.Random(f"{seed} {number}"),), daemon=True)
@@ -53,9 +58,19 @@ class Clients:
 
     def start(self) -> None:
         """Send from now on."""
+        self.began_ms = time.time_ns() // 1_000_000
         self._due = time.monotonic()
         for thread in self._threads:
             thread.start()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """No new batch is begun while it lasts."""
+        self._going.clear()
+        try:
+            yield
+        finally:
+            self._going.set()
 
     def stop(self, timeout_s: float) -> None:
         """Take no more batches, and return when those begun are answered. Raises TimeoutError."""
@@ -74,10 +89,15 @@ class Clients:
         """One batch, now, until it is answered 200."""
         self._send(batch, random.Random(0), {}, patient=True)
 
+    def try_once(self, batch: Batch) -> None:
+        """One batch, now, and not again."""
+        self._send(batch, random.Random(0), {}, patient=False)
+
     def _run(self, chance: random.Random) -> None:
         connections: dict[str, http.client.HTTPConnection] = {}
         try:
             while not self._stopping.is_set():
+                self._going.wait()
                 with self._lock:
                     batch = next(self._batches)
                     pause_s = self._due - time.monotonic()
@@ -127,4 +147,4 @@ class Clients:
         events, refused = (self.accepted, self.refused) if accepted else (self.unsure, self.unsure_refused)
         for event in batch.events:
             events[event.message_id] = event
-        refused.update(batch.refused)
+        refused.update({event.message_id: event for event in batch.refused})

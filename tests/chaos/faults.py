@@ -1,24 +1,34 @@
-"""The faults: each does its harm and waits until what it took away is being put right. Which and when, dice decide."""
+"""The faults: each does its harm, waits until what it took away is being put right, and says whether it came about.
+
+A new kind is a function of Harm whose docstring says what is done, which returns True only when that happened (the
+process was there and killed by us, the failpoint was reached, the same process was suspended all the time), wrapped by
+`Fault` in FAULTS below. Then it is done once in every whole run and counted by its name; to be done at random as well
+it needs a weight in KILLS, to be part of `make test` a place in SHORT. What it may do to a process that is not killed
+(an exit code) is a rule in exits.py.
+"""
 
 import random
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
 from sinks import failpoints
-from tests.chaos.site import Site, Slot
+from tests.chaos.exits import DATABASE
+from tests.chaos.site import COPIES, REQUEST_S, Site
+from tests.chaos.supervisor import Slot
 
-Fault = Callable[["Harm"], None]
-_LOST_ANSWERS: Final = ("during_insert", "after_insert")
-_READY_S: Final = 120.0
-_FAILPOINT_S: Final = 15.0
-
-
-class RestartFailedError(AssertionError):
-    """A process that was told to stop in order did not end with 0."""
+_READY_S: Final = 150.0
+_FAILPOINT_S: Final = 25.0
+_LOST: Final = "a failpoint says so"
+_BUSY_FAILPOINTS: Final = tuple(name for name in failpoints.NAMES if name != "before_commit")
+_HANGS: Final = 2  # about every second hang has a batch of events under way that is answered too late
+_BETWEEN_HANGS_S: Final = 2.0
+_GROUP_S: Final = (1.0, 3.0)  # in which a second process takes over some of the partitions
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +38,7 @@ class Harm:
     site: Site
     chance: random.Random
     poison: Callable[[random.Random], None]
+    clients_paused: Callable[[], AbstractContextManager[None]]
     outage_s: float
     freeze_s: float
 
@@ -36,176 +47,232 @@ class Harm:
         running = self.site.up(kind)
         return self.chance.choice(running) if running else None
 
-
-def kill_collector(harm: Harm) -> None:
-    """kill -9 of one of two collectors."""
-    _kill(harm, "collector")
-
-
-def kill_worker(harm: Harm) -> None:
-    """kill -9 of a worker."""
-    _kill(harm, "streams")
+    def wait_ready(self, slot: Slot) -> None:
+        """Return once it is, or nobody wants it any more: the other lane may have scaled down."""
+        self.site.wait_until(lambda: slot.service.is_ready() or not slot.wanted, f"{slot.name} is ready", _READY_S)
 
 
-def kill_sink(harm: Harm) -> None:
-    """kill -9 of a sink."""
-    _kill(harm, "sinks")
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One kind. `do` says whether it came about. `beside_kills`: it takes long, so the other lane goes on."""
+
+    name: str
+    do: Callable[[Harm], bool]
+    beside_kills: bool = False
 
 
-def kill_one_of_each(harm: Harm) -> None:
+def kill(kind: str, harm: Harm) -> bool:
+    """kill -9 of one process of a kind."""
+    slot = harm.pick(kind)
+    return slot is not None and harm.site.supervisor.kill(slot)
+
+
+def kill_one_of_each(harm: Harm) -> bool:
     """kill -9 of a collector, a worker and a sink at once."""
-    for kind in ("collector", "streams", "sinks"):
-        _kill(harm, kind)
+    killed = [kill(kind, harm) for kind in ("collector", "streams", "sinks")]
+    return all(killed)
 
 
-def kill_at_failpoint(harm: Harm) -> None:
-    """kill -9 of a sink before, during or after an INSERT, or around a commit."""
-    name = harm.chance.choice(failpoints.NAMES)
-    number = 1 if name == "before_commit" else harm.chance.randint(1, 4)
-    _restart_sink_with(harm, f"{name}:kill:{number}")
+def kill_at(failpoint: str, harm: Harm) -> bool:
+    """A sink dies before, during or after an INSERT, or around its plan."""
+    return _restart_with(harm, "sinks", {failpoints.VARIABLE: f"{failpoint}:kill:{harm.chance.randint(1, 4)}"})
 
 
-def lose_answer(harm: Harm) -> None:
+def kill_before_commit(harm: Harm) -> bool:
+    """A sink dies before it acknowledges its last batch: as it does only when nothing more comes."""
+    with harm.clients_paused():
+        return _restart_with(harm, "sinks", {failpoints.VARIABLE: "before_commit:kill:1"})
+
+
+def kill_worker_before(step: str, harm: Harm) -> bool:
+    """A worker dies when an epoch's outputs are durable and its states are not; or its states, and not its commit."""
+    return _restart_with(harm, "streams", {f"KILL_BEFORE_{step}": str(harm.chance.randint(1, 3))})
+
+
+def lose_answer(failpoint: str, harm: Harm) -> bool:
     """The answer to an INSERT is lost, before or after the rows are in."""
-    _restart_sink_with(harm, f"{harm.chance.choice(_LOST_ANSWERS)}:drop:{harm.chance.randint(1, 4)}")
+    return _restart_with(harm, "sinks", {failpoints.VARIABLE: f"{failpoint}:drop:{harm.chance.randint(1, 4)}"})
 
 
-def restart_broker(harm: Harm) -> None:
-    """kill -9 of Kafka, started again at once."""
-    _outage(harm, harm.site.kafka, 0.0)
-
-
-def broker_outage(harm: Harm) -> None:
+def broker_away(harm: Harm, seconds: float | None = None) -> bool:
     """kill -9 of Kafka, away for a while."""
-    _outage(harm, harm.site.kafka, harm.outage_s)
+    return _outage(harm, harm.site.kafka, harm.outage_s if seconds is None else seconds)
 
 
-def restart_database(harm: Harm) -> None:
-    """kill -9 of ClickHouse, started again at once."""
-    _outage(harm, harm.site.clickhouse, 0.0)
-
-
-def database_outage(harm: Harm) -> None:
+def database_away(harm: Harm, seconds: float | None = None) -> bool:
     """kill -9 of ClickHouse, away for a while."""
-    _outage(harm, harm.site.clickhouse, harm.outage_s)
+    return _outage(harm, harm.site.clickhouse, harm.outage_s if seconds is None else seconds)
 
 
-def database_hangs(harm: Harm) -> None:
-    """ClickHouse answers nothing for a while."""
-    harm.site.clickhouse.suspend()
-    time.sleep(harm.outage_s / 2)
-    harm.site.clickhouse.resume()
+def database_hangs(harm: Harm) -> bool:
+    """ClickHouse answers nothing for longer than a sink waits, then everything at once.
+
+    A request that the sink has given up may be answered beside the one that asks whether it was: then only its token
+    tells ClickHouse that the rows which come again are the same.
+    """
+    server = harm.site.clickhouse
+    with harm.site.ours(server) as is_ours:
+        pid = server.pid
+        if not is_ours or pid is None:
+            return False
+        for _ in range(_HANGS):
+            with harm.site.supervisor.trouble(DATABASE):
+                server.suspend()
+                time.sleep(REQUEST_S + 1.5)
+                server.resume()
+            time.sleep(_BETWEEN_HANGS_S)
+        return server.pid == pid
 
 
-def freeze_worker(harm: Harm) -> None:
-    """A worker is suspended until another owns its partitions, and wakes up believing that they are its own."""
-    _freeze(harm, "streams")
-
-
-def freeze_sink(harm: Harm) -> None:
-    """A sink is suspended until another owns its partitions."""
-    _freeze(harm, "sinks")
-
-
-def scale_workers(harm: Harm) -> None:
-    """1 → 2 → 1 workers."""
-    _scale(harm, "streams")
-
-
-def scale_sinks(harm: Harm) -> None:
-    """1 → 2 → 1 sinks."""
-    _scale(harm, "sinks")
-
-
-def rolling_restart(harm: Harm) -> None:
-    """SIGTERM to each process in turn; each must end with 0."""
-    for kind in ("collector", "streams", "sinks"):
-        for slot in harm.site.up(kind):
-            if (code := harm.site.dismiss(slot)) != 0:
-                raise RestartFailedError(
-                    f"{slot.name} ended with {code} when told to stop\n{slot.service.log_tail(40)}"
-                )
-            harm.site.want(slot)
-            harm.site.wait_until(slot.service.is_ready, f"{slot.name} is ready again", _READY_S)
-
-
-def poison(harm: Harm) -> None:
-    """Records on raw_events that no collector writes."""
-    harm.poison(harm.chance)
-
-
-def _kill(harm: Harm, kind: str) -> None:
-    if (slot := harm.pick(kind)) is not None:
-        harm.site.kill(slot)
-
-
-def _restart_sink_with(harm: Harm, failpoint: str) -> None:
-    slot = harm.pick("sinks")
-    if slot is None:
-        return
-    slot.once = {failpoints.VARIABLE: failpoint}
-    harm.site.kill(slot)
-    # Until it has come to its failpoint; not for ever, since with two sinks it may have nothing to write.
-    give_up_at = time.monotonic() + _FAILPOINT_S
-    started: int | None = None
-    while time.monotonic() < give_up_at and (started is None or slot.service.pid == started):
-        started = started or slot.service.pid
-        time.sleep(0.2)
-
-
-def _outage(harm: Harm, server: KafkaServer | ClickHouseServer, seconds: float) -> None:
-    harm.site.kill_server(server)
-    time.sleep(seconds)
-    server.start()
-
-
-def _freeze(harm: Harm, kind: str) -> None:
+def freeze(kind: str, harm: Harm) -> bool:
+    """A process is suspended until another owns its partitions, and wakes up believing that they are its own."""
     first, second = harm.site.of(kind)
     if not second.wanted:
-        harm.site.want(second)
-        # The other lane may scale down meanwhile: then nobody is to be waited for.
-        harm.site.wait_until(
-            lambda: second.service.is_ready() or not second.wanted, f"{second.name} is ready", _READY_S
-        )
-        time.sleep(harm.chance.uniform(1.0, 3.0))  # it takes over some of the partitions
-    with harm.site.freezing(harm.chance.choice((first, second))):
+        harm.site.supervisor.want(second)
+    harm.wait_ready(first)
+    harm.wait_ready(second)
+    time.sleep(harm.chance.uniform(*_GROUP_S))
+    slot = harm.chance.choice((first, second))
+    pid = slot.service.pid
+    with harm.site.supervisor.suspended(slot):
         time.sleep(harm.freeze_s)
+        return pid is not None and slot.service.pid == pid
 
 
-def _scale(harm: Harm, kind: str) -> None:
+def add(kind: str, harm: Harm) -> bool:
+    """1 → 2 processes of a kind; where there are two already, one goes before."""
+    _, second = harm.site.of(kind)
+    supervisor = harm.site.supervisor
+    if second.wanted:
+        supervisor.dismiss(second)
+    supervisor.want(second)
+    harm.wait_ready(second)
+    return second.service.running
+
+
+def remove(kind: str, harm: Harm) -> bool:
+    """2 → 1 processes of a kind, in order or by kill -9; where there is one, another comes before."""
     first, second = harm.site.of(kind)
+    supervisor = harm.site.supervisor
     if not second.wanted:
-        harm.site.want(second)
-        return
+        supervisor.want(second)
     leaving, staying = (first, second) if harm.chance.random() < 0.5 else (second, first)
-    harm.site.wait_until(staying.service.is_ready, f"{staying.name} is ready", _READY_S)
-    if harm.chance.random() < 0.5:
-        harm.site.dismiss(leaving)
-    else:
-        leaving.wanted = False
-        harm.site.kill(leaving)
+    harm.wait_ready(staying)
+    has_left = supervisor.kill(leaving, restart=False) if harm.chance.random() < 0.5 else _is_dismissed(harm, leaving)
     if leaving is first:
         # The first of a kind always runs: so it comes back, elsewhere as it were, and the other one goes.
-        harm.site.want(first)
-        harm.site.wait_until(first.service.is_ready, f"{first.name} is ready again", _READY_S)
-        harm.site.dismiss(second)
+        supervisor.want(first)
+        harm.wait_ready(first)
+        supervisor.dismiss(second)
+    return has_left
 
 
-# Whatever the dice say, a run has each of these once; the numbers weigh the others.
-EVERY: Final[tuple[Fault, ...]] = (
-    scale_workers, poison, rolling_restart, freeze_worker, broker_outage, database_outage, lose_answer, freeze_sink,
-    scale_sinks, database_hangs, kill_at_failpoint, restart_broker, restart_database, kill_one_of_each, scale_workers,
-    poison, scale_sinks,
+def rolling_restart(harm: Harm) -> bool:
+    """SIGTERM to one of each kind, then to the other; what does not end with 0 is judged as an exit."""
+    restarted: set[str] = set()
+    for copy in range(COPIES):
+        harm.site.wait_ready()
+        for kind in ("collector", "streams", "sinks"):
+            slot = harm.site.of(kind)[copy]
+            if not slot.wanted:
+                continue
+            if _is_dismissed(harm, slot):
+                restarted.add(kind)
+            harm.site.supervisor.want(slot)
+    harm.site.wait_ready()
+    return len(restarted) == 3
+
+
+def poison(harm: Harm) -> bool:
+    """Records on raw_events that no collector writes; there once Kafka has acknowledged them, else this raises."""
+    harm.poison(harm.chance)
+    return True
+
+
+def _is_dismissed(harm: Harm, slot: Slot) -> bool:
+    was_running = slot.service.running
+    harm.site.supervisor.dismiss(slot)
+    return was_running
+
+
+def _restart_with(harm: Harm, kind: str, failpoint: Mapping[str, str]) -> bool:
+    """Whether the process that was started with the failpoint came to it; for how long it may take depends on luck:
+    of two sinks one may have nothing to write."""
+    slot = harm.pick(kind)
+    if slot is None:
+        return False
+    slot.once = dict(failpoint)
+    if not harm.site.supervisor.kill(slot):
+        return False
+    number = slot.starts
+    give_up_at = time.monotonic() + _FAILPOINT_S
+    while time.monotonic() < give_up_at:
+        harm.site.supervisor.check()
+        if slot.died_at_failpoint == number or slot.service.said(_LOST):
+            return True
+        if slot.starts != number or not slot.wanted:
+            return False  # the other lane was quicker
+        time.sleep(0.1)
+    return False
+
+
+def _outage(harm: Harm, server: KafkaServer | ClickHouseServer, seconds: float) -> bool:
+    with harm.site.ours(server) as is_ours:
+        if not is_ours or not server.running:
+            return False
+        with harm.site.outage(server):
+            time.sleep(seconds)
+        return True
+
+
+FAULTS: Final[Mapping[str, Fault]] = {
+    fault.name: fault
+    for fault in (
+        Fault("kill_collector", partial(kill, "collector")),
+        Fault("kill_worker", partial(kill, "streams")),
+        Fault("kill_sink", partial(kill, "sinks")),
+        Fault("kill_one_of_each", kill_one_of_each),
+        *(Fault(f"kill_sink_at_{name}", partial(kill_at, name), beside_kills=True) for name in _BUSY_FAILPOINTS),
+        Fault("kill_worker_before_states", partial(kill_worker_before, "STATES"), beside_kills=True),
+        Fault("kill_worker_before_commit", partial(kill_worker_before, "COMMIT"), beside_kills=True),
+        Fault("kill_sink_at_before_commit", kill_before_commit, beside_kills=True),
+        Fault("lose_answer_during_insert", partial(lose_answer, "during_insert"), beside_kills=True),
+        Fault("lose_answer_after_insert", partial(lose_answer, "after_insert"), beside_kills=True),
+        Fault("restart_broker", partial(broker_away, seconds=0.0)),
+        Fault("broker_away", broker_away, beside_kills=True),
+        Fault("restart_database", partial(database_away, seconds=0.0)),
+        Fault("database_away", database_away, beside_kills=True),
+        Fault("database_hangs", database_hangs, beside_kills=True),
+        Fault("freeze_worker", partial(freeze, "streams"), beside_kills=True),
+        Fault("freeze_sink", partial(freeze, "sinks"), beside_kills=True),
+        Fault("add_worker", partial(add, "streams")),
+        Fault("remove_worker", partial(remove, "streams")),
+        Fault("add_sink", partial(add, "sinks")),
+        Fault("remove_sink", partial(remove, "sinks")),
+        Fault("rolling_restart", rolling_restart),
+        Fault("poison", poison),
+    )
+}
+# Whatever the dice say, a whole run has each kind.
+EVERY: Final = tuple(FAULTS)
+# Those of the short run.
+SHORT: Final = (
+    "add_worker", "poison", "kill_sink_at_after_insert", "restart_broker", "lose_answer_after_insert", "database_away",
+    "database_hangs", "freeze_sink", "rolling_restart", "kill_worker_before_commit",
 )  # fmt: skip
-KILLS: Final[Mapping[Fault, int]] = {
-    kill_worker: 6,
-    kill_sink: 3,
-    kill_at_failpoint: 4,
-    kill_collector: 3,
-    kill_one_of_each: 3,
-    scale_workers: 2,
-    scale_sinks: 1,
-    restart_database: 1,
-    restart_broker: 1,
-    poison: 1,
+# The other lane: at random, by these weights.
+KILLS: Final[Mapping[str, int]] = {
+    "kill_worker": 4,
+    "kill_worker_before_states": 1,
+    "kill_worker_before_commit": 1,
+    "kill_sink": 3,
+    **{f"kill_sink_at_{name}": 1 for name in _BUSY_FAILPOINTS},
+    "kill_collector": 3,
+    "kill_one_of_each": 3,
+    "add_worker": 1,
+    "remove_worker": 1,
+    "add_sink": 1,
+    "restart_database": 1,
+    "restart_broker": 1,
+    "poison": 1,
 }

@@ -1,13 +1,16 @@
 """Records on raw_events that no collector writes: each must become one dead letter, alone, with its bytes."""
 
+import hashlib
 import random
 import threading
+from collections import Counter
 from typing import Any, Final
 
 from confluent_kafka import Producer
 
 from schemas.kafka import producer_config
 from schemas.settings import Settings
+from tests.chaos.expected import Letter
 from tests.streams.raw import RAW, key_of, other_schema, raw_event, truncated, unknown_schema, with_invalid_utf8
 
 _FLUSH_S: Final = 120.0
@@ -15,10 +18,10 @@ _LARGE: Final = 900_000
 
 
 class Poison:
-    """Writes them. `written`: payload and reason by partition and offset, as Kafka acknowledged."""
+    """Writes them. `letters`: the dead letter that each must become, by the place that Kafka acknowledged."""
 
     def __init__(self, settings: Settings, tenant_id: str, project_id: str) -> None:
-        self.written: dict[tuple[int, int], tuple[bytes, str]] = {}
+        self.letters: Counter[Letter] = Counter()
         self._topic = settings.topic("raw_events")
         self._producer = Producer(producer_config(settings, linger_ms=5) | {"log_level": 0})
         self._scope = {"tenant_id": tenant_id, "project_id": project_id}
@@ -29,16 +32,24 @@ class Poison:
         failed: list[str] = []
         for key, value, reason in self._records(chance):
 
-            def written(error: Any, message: Any, value: bytes = value or b"", reason: str = reason) -> None:
+            def written(
+                error: Any, message: Any, key: bytes | None = key, value: bytes = value or b"", reason: str = reason
+            ) -> None:
                 if error is not None:
                     failed.append(str(error))
                 else:
-                    self.written[message.partition(), message.offset()] = value, reason
+                    self.letters[self._letter(message.partition(), message.offset(), key, value, reason)] += 1
 
             self._producer.produce(self._topic, value, key, on_delivery=written)
         with self._lock:
             if self._producer.flush(_FLUSH_S) or failed:
                 raise TimeoutError(f"poisoned records could not be written: {failed}")
+
+    def _letter(self, partition: int, offset: int, key: bytes | None, value: bytes, reason: str) -> Letter:
+        """Whose it is stands in the key alone: the record is what cannot be read."""
+        tenant_id, project_id = (self._scope["tenant_id"], self._scope["project_id"]) if key else ("", "")
+        digest = hashlib.sha256(value).hexdigest()
+        return Letter("streams", "raw_events", partition, offset, digest, reason, tenant_id, project_id, "")
 
     def _records(self, chance: random.Random) -> list[tuple[bytes | None, bytes | None, str]]:
         """Key, value, reason."""

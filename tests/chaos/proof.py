@@ -1,5 +1,6 @@
 """One run: load, faults in two lanes at once, then quiet, and the verdict."""
 
+import os
 import random
 import threading
 import time
@@ -12,13 +13,17 @@ from typing import Any, Final
 
 from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
+from streams.app import rules
 from tests.chaos.client import Clients
-from tests.chaos.faults import EVERY, KILLS, Fault, Harm, rolling_restart
+from tests.chaos.expected import Sent
+from tests.chaos.faults import EVERY, FAULTS, KILLS, Fault, Harm
 from tests.chaos.poison import Poison
 from tests.chaos.site import Sabotage, Site
+from tests.chaos.tables import read_tables
 from tests.chaos.traffic import BATCH_EVENTS, Traffic
 from tests.chaos.verdict import Verdict, judge
 
+TEST_SEED: Final = int(os.environ.get("TALLY_TEST_SEED", "20261124"))
 _HOUR_MS: Final = 3_600_000
 # The visitors' time: an hour for so many events, so that sessions end and others begin; no later than the day is over.
 _EVENTS_PER_HOUR: Final = 40_000
@@ -27,12 +32,16 @@ _STATIC_SHARE: Final = 0.6
 _FRESH_EVENTS: Final = 200
 _SETTLE_S: Final = 300.0
 _TELL_S: Final = 10.0
+_TRIES: Final = 4  # of a fault that does not come about: the other lane was quicker, or a process had nothing to do
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much at least: events accepted, processes killed; how fast, how long. pause_s: longest, between two kills."""
+    """How much at least: events accepted, processes killed; how fast, how long. pause_s: longest, between two kills.
+
+    every: the faults that must come about, by name.
+    """
 
     events: int
     kills: int
@@ -40,17 +49,17 @@ class Scale:
     outage_s: float
     freeze_s: float
     pause_s: float
-    every: tuple[Fault, ...] = EVERY
+    every: tuple[str, ...] = EVERY
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run came to. faults: how often each; exits: processes that ended without being told or killed."""
+    """What a run came to. fired: how often each fault came about; exits: processes that nobody had told to end."""
 
     seed: int
     seconds: float
     kills: int
-    faults: dict[str, int]
+    fired: dict[str, int]
     answers: dict[str, int]
     exits: dict[str, int]
     repeats: int
@@ -58,7 +67,7 @@ class Outcome:
     verdict: Verdict
 
     def figures(self) -> dict[str, Any]:
-        """As JSON: numbers, and the first of what is wrong."""
+        """As JSON: numbers, and how much of each kind is wrong."""
         verdict = asdict(self.verdict)
         lists = {name: len(value) for name, value in verdict.items() if isinstance(value, list)}
         own = {name: value for name, value in asdict(self).items() if name != "verdict"}
@@ -103,7 +112,7 @@ class Run:
         self.seed = seed
         self.scale = scale
         self.tell = tell
-        self.done: Counter[str] = Counter()
+        self.fired: Counter[str] = Counter()
         self._calm = threading.Lock()  # held by faults that no kill may disturb
         events_per_hour = max(_EVENTS_PER_HOUR, scale.events / 10)
         self.traffic = Traffic(seed, int(time.time() * 1000) - _START_MS, _HOUR_MS / events_per_hour)
@@ -116,52 +125,63 @@ class Run:
     def harm(self, name: str) -> Harm:
         """What the faults of a lane work with, dice of their own among it."""
         chance = random.Random(f"{self.seed} {name}")
-        return Harm(self.site, chance, self.poison, self.scale.outage_s, self.scale.freeze_s)
+        return Harm(self.site, chance, self.poison, self.clients.paused, self.scale.outage_s, self.scale.freeze_s)
 
     def load_with_faults(self) -> None:
-        """Until enough is accepted, enough was killed, and every fault was there."""
+        """Until enough is accepted, enough was killed, and every fault was there. Raises what ended a thread."""
         self.clients.start()
         every, kills = lanes = Lane("every fault", self._every), Lane("kills", self._kills)
         started = told = time.monotonic()
         try:
-            while len(self.clients.accepted) < self.scale.events or not every.is_over:
-                if self.clients.failed or any(lane.error for lane in lanes):
-                    break
+            while self._goes_on(lanes) and not self._is_enough(every):
                 time.sleep(0.2)
                 if time.monotonic() - told > _TELL_S:
                     told = time.monotonic()
-                    now = " + ".join(lane.now for lane in lanes if lane.now and not lane.is_over)
-                    accepted, killed = len(self.clients.accepted), self.site.kills
-                    self.tell(f"{told - started:4.0f} s  {accepted:>9,} accepted  {killed:>3} kills  {now}")
-            while self.site.kills < self.scale.kills and not kills.is_over and not self.clients.failed:
+                    self._tell_progress(told - started, lanes)
+            while self._goes_on(lanes) and self.site.supervisor.kills < self.scale.kills and not kills.is_over:
                 time.sleep(0.2)
         finally:
             for lane in lanes:
                 lane.join()
+        self.site.supervisor.check()
+
+    def _is_enough(self, every: Lane) -> bool:
+        return len(self.clients.accepted) >= self.scale.events and every.is_over
+
+    def _goes_on(self, lanes: tuple[Lane, ...]) -> bool:
+        """Whether nothing has ended that must not. The supervisor's failure is raised at once: it tells everything."""
+        self.site.supervisor.check()
+        return not self.clients.failed and not any(lane.error for lane in lanes)
+
+    def _tell_progress(self, seconds: float, lanes: tuple[Lane, ...]) -> None:
+        now = " + ".join(lane.now for lane in lanes if lane.now and not lane.is_over)
+        accepted, kills = len(self.clients.accepted), self.site.supervisor.kills
+        self.tell(f"{seconds:4.0f} s  {accepted:>9,} accepted  {kills:>3} kills  {now}")
 
     def _every(self, lane: Lane) -> None:
         harm = self.harm("every")
-        faults = list(self.scale.every)
-        harm.chance.shuffle(faults)
-        for fault in faults:
-            self._do(lane, fault, harm)
+        names = list(self.scale.every)
+        harm.chance.shuffle(names)
+        for name in names:
+            for _ in range(_TRIES):
+                if self._do(lane, FAULTS[name], harm):
+                    break
             time.sleep(harm.chance.uniform(0.0, self.scale.pause_s))
 
     def _kills(self, lane: Lane) -> None:
         harm = self.harm("kills")
-        faults, weights = list(KILLS), list(KILLS.values())
+        names, weights = list(KILLS), list(KILLS.values())
         while self.scale.kills and not lane.stopping.wait(harm.chance.uniform(0.2, self.scale.pause_s)):
-            self._do(lane, harm.chance.choices(faults, weights)[0], harm)
+            self._do(lane, FAULTS[harm.chance.choices(names, weights)[0]], harm)
 
-    def _do(self, lane: Lane, fault: Fault, harm: Harm) -> None:
-        lane.now = fault.__name__
-        with self._calm if fault in KILLS or fault is rolling_restart else nullcontext():
-            if fault is rolling_restart:
-                self.site.wait_ready()
-            fault(harm)
-        self.done[fault.__name__] += 1
+    def _do(self, lane: Lane, fault: Fault, harm: Harm) -> bool:
+        lane.now = fault.name
+        with nullcontext() if fault.beside_kills else self._calm:
+            has_fired = fault.do(harm)
+        self.fired[fault.name] += has_fired
+        return has_fired
 
-    def finish(self) -> Verdict:
+    def finish(self, meddle: "Meddle | None") -> Verdict:
         """No more faults: all must land, and fresh events too; then the verdict."""
         self.tell("no more faults: waiting until everything has landed")
         self.site.wait_ready()
@@ -170,8 +190,32 @@ class Run:
         for _ in range(_FRESH_EVENTS // BATCH_EVENTS):
             self.clients.send(self.traffic.batch(BATCH_EVENTS))
         self.site.settle(_SETTLE_S)
+        if meddle is not None:
+            meddle(self)
         self.tell("comparing")
-        return judge(self.site.pipeline, self.clients, self.poison.written)
+        not_fired = [name for name in self.scale.every if not self.fired[name]]
+        exits = self.site.supervisor.unexplained()
+        return judge(self._sent(), read_tables(self.site.pipeline), exits=exits, not_fired=not_fired)
+
+    def _sent(self) -> Sent:
+        clients, pipeline, settings = self.clients, self.site.pipeline, self.site.settings
+        return Sent(
+            tenant_id=pipeline.tenant_id,
+            project_id=pipeline.project_id,
+            rules=rules(settings).sessions,
+            secrets=frozenset(settings.streams_secret_traits.split(",")),
+            accepted=clients.accepted,
+            unsure=clients.unsure,
+            refused=clients.refused,
+            unsure_refused=clients.unsure_refused,
+            poison=self.poison.letters,
+            wrong_answers=clients.wrong,
+            began_ms=clients.began_ms,
+            ended_ms=time.time_ns() // 1_000_000,
+        )
+
+
+Meddle = Callable[[Run], None]
 
 
 def prove(
@@ -183,11 +227,14 @@ def prove(
     scale: Scale,
     *,
     sabotage: Sabotage | None = None,
+    meddle: Meddle | None = None,
     tell: Tell = lambda line: None,
 ) -> Outcome:
-    """One run on these servers, with topics and a database of that name.
+    """One run on these servers, with topics and a database of that name. For controls: `sabotage`, a safeguard taken
+    away; `meddle`, called when all has come to rest.
 
-    Raises TimeoutError when the pipeline does not come to rest, RestartFailedError when a process does not stop well.
+    Raises TimeoutError with the logs when the pipeline does not come to rest or a process does not stop,
+    SupervisorFailedError when nobody restarts the processes any more.
     """
     started = time.monotonic()
     dice = random.Random(f"{seed} static")
@@ -196,15 +243,16 @@ def prove(
         site.wait_ready()
         run = Run(site, seed, scale, tell)
         run.load_with_faults()
-        verdict = run.finish()
+        verdict = run.finish(meddle)
+        supervisor = site.supervisor
         return Outcome(
             seed=seed,
             seconds=round(time.monotonic() - started, 1),
-            kills=site.kills,
-            faults=dict(sorted(run.done.items())),
+            kills=supervisor.kills,
+            fired=dict(sorted(run.fired.items())),
             answers=dict(run.clients.answers),
-            exits=dict(site.exits),
+            exits=dict(Counter(f"{ending.kind} {ending.code}" for ending in supervisor.endings)),
             repeats=site.repeats(),
-            counted=site.counted(),
+            counted=supervisor.counters.totals(),
             verdict=verdict,
         )

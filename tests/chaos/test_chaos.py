@@ -1,6 +1,5 @@
-"""A short run of `make chaos`, with most of its faults; and that each safeguard, taken away, makes it red."""
+"""A short run of `make chaos`, with most of its faults."""
 
-import os
 from pathlib import Path
 from typing import Final
 
@@ -9,51 +8,27 @@ import pytest
 from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
 from tests.chaos import faults
-from tests.chaos.controls import CONTROLS
-from tests.chaos.controls import SCALE as CONTROL_SCALE
-from tests.chaos.proof import Scale, prove
+from tests.chaos.proof import TEST_SEED, Scale, prove
 
-pytestmark = pytest.mark.timeout(600)
-
-SEED: Final = int(os.environ.get("TALLY_TEST_SEED", "20261124"))
-SHORT: Final = Scale(
-    events=20_000,
-    kills=12,
-    events_per_s=1_000,
-    outage_s=4.0,
-    freeze_s=8.0,
-    pause_s=3.0,
-    every=(
-        faults.scale_workers,
-        faults.poison,
-        faults.kill_at_failpoint,
-        faults.restart_broker,
-        faults.lose_answer,
-        faults.database_outage,
-        faults.freeze_sink,
-        faults.rolling_restart,
-    ),
+SCALE: Final = Scale(
+    events=15_000, kills=12, events_per_s=400, outage_s=4.0, freeze_s=8.0, pause_s=3.0, every=faults.SHORT
 )
 
 
 @pytest.mark.alone
+@pytest.mark.timeout(600)
 def test_whatever_is_killed_nothing_is_lost_and_nothing_doubled(
     tmp_path: Path, own_kafka: KafkaServer, own_clickhouse: ClickHouseServer
 ) -> None:
-    outcome = prove(tmp_path, own_kafka, own_clickhouse, "short", SEED, SHORT, tell=print)
+    outcome = prove(tmp_path, own_kafka, own_clickhouse, "short", TEST_SEED, SCALE, tell=print)
     print(outcome.figures())
     assert outcome.verdict.wrong == {}, outcome.verdict.explained()
-    assert outcome.kills >= SHORT.kills
-    assert outcome.verdict.accepted >= SHORT.events
+    assert outcome.kills >= SCALE.kills
+    assert outcome.verdict.accepted >= SCALE.events
     assert outcome.verdict.sessions > 100
     assert outcome.verdict.dead_letters > 8
-
-
-@pytest.mark.parametrize("name", CONTROLS)
-def test_a_safeguard_taken_away_is_seen(
-    tmp_path: Path, own_kafka: KafkaServer, own_clickhouse: ClickHouseServer, name: str
-) -> None:
-    control = CONTROLS[name]
-    database = f"control_{list(CONTROLS).index(name)}"
-    outcome = prove(tmp_path, own_kafka, own_clickhouse, database, SEED, CONTROL_SCALE, sabotage=control.sabotage)
-    assert control.must_be_wrong in outcome.verdict.wrong, outcome.verdict.explained()
+    assert all(outcome.fired[name] for name in faults.SHORT)
+    # The answer that was lost after its INSERT: the sink asked the table, and found its rows.
+    assert outcome.counted["batches_found_in_table"] > 0
+    # A worker that died between its states and its commit: the next one skipped what the states had already.
+    assert outcome.counted["skipped_by_guard"] > 0

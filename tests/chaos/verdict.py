@@ -1,28 +1,25 @@
-"""What stands in the tables against what the clients were told."""
+"""What stands in the tables against what the clients were told: pure, so that it is tested without servers."""
 
-import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from docker.local.services import CommandFailedError, Pipeline
-from streams.app import rules
-from tests.chaos.client import Clients
-from tests.chaos.traffic import CONVERSION, Event
-from tests.streams.oracle import all_sessions, claim_of, identities_of
+from tests.chaos.expected import Expected, Row, Sent, differences, event_row, expect, letters
+from tests.chaos.tables import Found
 
 _SAMPLES: Final = 10
-_SESSION: Final = (
-    "session_id", "anonymous_id", "user_id", "started_at", "ended_at", "duration_seconds", "event_count", "page_count",
-    "entry_page", "exit_page", "referrer", "utm_source", "utm_medium", "utm_campaign", "converted", "conversion_event",
-)  # fmt: skip
-_IDENTITY: Final = ("anonymous_id", "user_id", "linked_at", "first_linked_at", "link_source")
+_SAMPLE_CHARS: Final = 400
 
 
 @dataclass(slots=True)
 class Verdict:
-    """How many; and what is wrong: every list and the ledger's difference must be empty or 0."""
+    """How many; and what is wrong: every list must be empty, and the ledger sound with a difference of 0.
+
+    lost, doubled, unknown: client message ids. wrong_events: stored once, and otherwise than sent. wrong_exits:
+    processes that ended by themselves without a fault that explains it. not_fired: faults that never came about.
+    """
 
     accepted: int = 0
     unsure: int = 0
@@ -33,171 +30,139 @@ class Verdict:
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    wrong_events: list[str] = field(default_factory=list)
     wrong_sessions: list[str] = field(default_factory=list)
     wrong_identities: list[str] = field(default_factory=list)
     wrong_dead_letters: list[str] = field(default_factory=list)
     wrong_answers: list[str] = field(default_factory=list)
+    wrong_exits: list[str] = field(default_factory=list)
+    not_fired: list[str] = field(default_factory=list)
     ledger: dict[str, Any] = field(default_factory=dict)
 
     @property
     def wrong(self) -> dict[str, int]:
         """How much of what is wrong; empty: the promise was kept."""
-        found = {
-            "lost": len(self.lost),
-            "doubled": len(self.doubled),
-            "unknown": len(self.unknown),
-            "sessions": len(self.wrong_sessions),
-            "identities": len(self.wrong_identities),
-            "dead_letters": len(self.wrong_dead_letters),
-            "answers": len(self.wrong_answers),
-            "ledger": int(not self.ledger.get("sound", False) or self.ledger["difference"] != 0),
-        }
-        return {name: count for name, count in found.items() if count}
+        found = {kind: len(getattr(self, name)) for kind, name in KINDS.items()}
+        found["ledger"] = int(not self.ledger.get("sound", False) or self.ledger.get("difference") != 0)
+        return {kind: count for kind, count in found.items() if count}
 
     def explained(self) -> str:
-        """The first of each kind of what is wrong."""
-        lists = (
-            "lost",
-            "doubled",
-            "unknown",
-            "wrong_sessions",
-            "wrong_identities",
-            "wrong_dead_letters",
-            "wrong_answers",
-        )
-        lines = [f"{name}: {getattr(self, name)[:_SAMPLES]}" for name in lists if getattr(self, name)]
+        """The first of each kind of what is wrong, one a line."""
+        lines: list[str] = []
+        for kind, name in KINDS.items():
+            samples: list[str] = getattr(self, name)
+            lines += [f"{kind} ({len(samples)}):"] if samples else []
+            lines += [f"  {sample if kind == 'exits' else sample[:_SAMPLE_CHARS]}" for sample in samples[:_SAMPLES]]
         return "\n".join([*lines, f"ledger: {json.dumps(self.ledger)[:2_000]}"])
 
 
-def judge(pipeline: Pipeline, clients: Clients, poison: Mapping[tuple[int, int], tuple[bytes, str]]) -> Verdict:
-    """Compare everything; nothing may be under way."""
-    verdict = Verdict(accepted=len(clients.accepted), wrong_answers=list(clients.wrong))
-    unsure = {name: event for name, event in clients.unsure.items() if name not in clients.accepted}
-    verdict.unsure = len(unsure)
-    stored = _stored(pipeline)
-    verdict.stored = len(stored)
-    verdict.lost = sorted(clients.accepted.keys() - stored.keys())
-    verdict.doubled = sorted(name for name, rows in stored.items() if rows > 1)
-    verdict.unknown = sorted(stored.keys() - clients.accepted.keys() - unsure.keys())
-    events = [*clients.accepted.values(), *(event for name, event in unsure.items() if name in stored)]
-    rows = [_row(event, pipeline) for event in events]
-    _judge_sessions(verdict, pipeline, rows)
-    _judge_identities(verdict, pipeline, rows)
-    _judge_dead_letters(verdict, pipeline, clients, poison)
-    verdict.ledger = _ledger(pipeline)
+# What `wrong` calls it, and where the verdict keeps it; `ledger` is the tenth kind.
+KINDS: Final[Mapping[str, str]] = {
+    "lost": "lost",
+    "doubled": "doubled",
+    "unknown": "unknown",
+    "events": "wrong_events",
+    "sessions": "wrong_sessions",
+    "identities": "wrong_identities",
+    "dead_letters": "wrong_dead_letters",
+    "answers": "wrong_answers",
+    "exits": "wrong_exits",
+    "faults": "not_fired",
+}
+
+
+def judge(sent: Sent, found: Found, *, exits: Iterable[str] = (), not_fired: Iterable[str] = ()) -> Verdict:
+    """Compare everything. `exits`, `not_fired`: what the run says of its processes and of its faults."""
+    unsure = {name: event for name, event in sent.unsure.items() if name not in sent.accepted}
+    verdict = Verdict(
+        accepted=len(sent.accepted),
+        unsure=len(unsure),
+        ledger=found.ledger,
+        wrong_answers=list(sent.wrong_answers),
+        wrong_exits=list(exits),
+        not_fired=list(not_fired),
+    )
+    sessions = _judge_events(verdict, sent, found.events)
+    events = [*sent.accepted.values(), *(event for name, event in unsure.items() if name in sessions)]
+    expected = expect(events, sent)
+    _judge_sessions(verdict, expected, found, sessions)
+    verdict.identities = len(found.identities)
+    links = [(f"{row['anonymous_id']} {row['user_id']}", row) for row in found.identities]
+    verdict.wrong_identities = _compare(expected.identities, links)
+    _judge_dead_letters(verdict, sent, found)
     return verdict
 
 
-def _stored(pipeline: Pipeline) -> dict[str, int]:
-    answer = pipeline.query("SELECT toString(message_id), count() FROM events GROUP BY message_id")
-    pairs = (line.split("\t") for line in answer.splitlines())
-    return {name: int(rows) for name, rows in pairs}
+def _judge_events(verdict: Verdict, sent: Sent, rows: Iterable[Row]) -> dict[str, str]:
+    """Each event once and as it was sent; the answer is the session that each row names, by client message id."""
+    times: Counter[str] = Counter()
+    sessions: dict[str, str] = {}
+    places: dict[Any, str] = {}
+    for row in rows:
+        name = row["client_message_id"]
+        times[name] += 1
+        event = sent.accepted.get(name) or sent.unsure.get(name)
+        if event is None:
+            continue
+        sessions.setdefault(name, row["session_id"])
+        wrong = differences(event_row(event, sent), row) + _impossible(row, sent)
+        place = row["source_generation"], row["source_partition"], row["source_offset"]
+        for what in (place, row["event_id"]):
+            if (other := places.setdefault(what, name)) != name:
+                wrong.append(f"{what} is also that of {other}")
+        if wrong:
+            verdict.wrong_events.append(f"{name}: {'; '.join(wrong)}")
+    verdict.stored = len(times)
+    verdict.lost = sorted(sent.accepted.keys() - times.keys())
+    verdict.doubled = sorted(name for name, rows_of_it in times.items() if rows_of_it > 1)
+    verdict.unknown = sorted(times.keys() - sent.accepted.keys() - sent.unsure.keys())
+    return sessions
 
 
-def _row(event: Event, pipeline: Pipeline) -> dict[str, Any]:
-    """The event as the steps' oracles read it."""
-    campaign = event.campaign or {}
-    return {
-        "key": f"{pipeline.tenant_id}/{pipeline.project_id}/v/{event.anonymous_id}".encode(),
-        "tenant_id": pipeline.tenant_id,
-        "project_id": pipeline.project_id,
-        "message_id": event.message_id,
-        "event_type": event.event_type,
-        "event_name": event.event_name,
-        "timestamp": event.timestamp,
-        "anonymous_id": event.anonymous_id,
-        "user_id": event.user_id,
-        "handshake_token": None,
-        "client_session_id": None,
-        "previous_id": None,
-        "properties": event.traits,
-        "page_path": event.path,
-        "page_referrer": event.referrer,
-        "utm_source": campaign.get("source"),
-        "utm_medium": campaign.get("medium"),
-        "utm_campaign": campaign.get("name"),
-        "source_partition": 0,
-        "source_offset": 0,
-        "device_type": "",
-        "country_code": "",
-        "channel_type": "",
-        "is_bot": False,
-    }
+def _impossible(row: Row, sent: Sent) -> list[str]:
+    """What the servers decide, within the bounds that there are."""
+    wrong: list[str] = []
+    if not sent.began_ms <= row["received_at"] <= row["processed_at"] <= sent.ended_ms:
+        moments = f"received at {row['received_at']}, processed at {row['processed_at']}"
+        wrong.append(f"{moments}, sent between {sent.began_ms} and {sent.ended_ms}")
+    if row["event_id"][14] != "7":
+        wrong.append(f"event_id {row['event_id']} is no UUIDv7")
+    return wrong
 
 
-def _judge_sessions(verdict: Verdict, pipeline: Pipeline, rows: Iterable[dict[str, Any]]) -> None:
-    folded = all_sessions(rows, rules(pipeline.settings).sessions, {pipeline.project_id: frozenset({CONVERSION})})
-    expected = {row["session_id"]: tuple(row[name] for name in _SESSION) for row in folded.values()}
-    found = {row["session_id"]: tuple(row[name] for name in _SESSION) for row in _rows(pipeline, "sessions", _SESSION)}
-    verdict.sessions = len(found)
-    verdict.wrong_sessions = _differ(expected, found)
+def _judge_sessions(verdict: Verdict, expected: Expected, found: Found, session_of: Mapping[str, str]) -> None:
+    """The sessions are the fold of the events; and each event's row leads to its session.
+
+    A row is written once: it may name what its session was called before a late event gave it another beginning. Then
+    that name is one which the session's own events give it, and has a tombstone.
+    """
+    verdict.sessions = len(found.sessions)
+    verdict.wrong_sessions = _compare(expected.sessions, [(row["session_id"], row) for row in found.sessions])
+    for name, session_id in session_of.items():
+        now, ever = expected.session_of[name]
+        if session_id != now and not (session_id in ever and session_id in found.tombstones):
+            verdict.wrong_events.append(f"{name}: session_id is {session_id!r} instead of {now!r}")
 
 
-def _judge_identities(verdict: Verdict, pipeline: Pipeline, rows: Iterable[dict[str, Any]]) -> None:
-    claims = [claim for row in rows if (claim := claim_of(row))]
-    folded = identities_of(claims, ()).values()
-    expected = {row["anonymous_id"] + " " + row["user_id"]: tuple(row[name] for name in _IDENTITY) for row in folded}
-    found = {
-        row["anonymous_id"] + " " + row["user_id"]: tuple(row[name] for name in _IDENTITY)
-        for row in _rows(pipeline, "identities", _IDENTITY)
-    }
-    verdict.identities = len(found)
-    verdict.wrong_identities = _differ(expected, found)
+def _compare(expected: Mapping[str, Row], found: Iterable[tuple[str, Row]]) -> list[str]:
+    """What lacks, is too much, stands twice, or is otherwise than it should be."""
+    wrong: list[str] = []
+    seen: set[str] = set()
+    for name, row in found:
+        if name in seen:
+            wrong.append(f"{name}: stands twice")
+        elif name not in expected:
+            wrong.append(f"{name}: nobody caused it: {row}")
+        elif different := differences(expected[name], row):
+            wrong.append(f"{name}: {'; '.join(different)}")
+        seen.add(name)
+    return wrong + [f"{name}: lacks" for name in sorted(expected.keys() - seen)]
 
 
-def _judge_dead_letters(
-    verdict: Verdict, pipeline: Pipeline, clients: Clients, poison: Mapping[tuple[int, int], tuple[bytes, str]]
-) -> None:
-    """Of poisoned records by their place, of refused events by the message id in their payload; each once."""
-    columns = ("stage", "reason", "source_partition", "source_offset", "payload_hash", "refused_id", "letters")
-    answer = pipeline.query(
-        "SELECT stage, reason, source_partition, source_offset, lower(hex(SHA256(payload))), "
-        "if(stage = 'collector', JSONExtractString(payload, 'messageId'), ''), count() FROM dead_letters FINAL "
-        "GROUP BY ALL"
-    )
-    letters = [dict(zip(columns, line.split("\t"), strict=True)) for line in answer.splitlines()]
-    verdict.dead_letters = sum(int(letter["letters"]) for letter in letters)
-    expected = {f"{place}": (_sha256(payload), reason, 1) for place, (payload, reason) in poison.items()}
-    found: dict[str, Any] = {}
-    refused: dict[str, int] = {}
-    for letter in letters:
-        if letter["stage"] == "collector":
-            refused[letter["refused_id"]] = refused.get(letter["refused_id"], 0) + int(letter["letters"])
-        else:
-            place = int(letter["source_partition"]), int(letter["source_offset"])
-            found[f"{place}"] = letter["payload_hash"], letter["reason"], int(letter["letters"])
-    verdict.wrong_dead_letters = _differ(expected, found)
-    verdict.wrong_dead_letters += [f"not kept: {name}" for name in sorted(clients.refused - refused.keys())]
-    verdict.wrong_dead_letters += [f"twice: {name}" for name, times in sorted(refused.items()) if times > 1]
-    unknown = refused.keys() - clients.refused - clients.unsure_refused
-    verdict.wrong_dead_letters += [f"unknown: {name}" for name in sorted(unknown)]
-
-
-def _sha256(payload: bytes) -> str:
-    return hashlib.sha256(payload).hexdigest()
-
-
-def _rows(pipeline: Pipeline, table: str, names: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The rows of a table of upserts, times in ms, as JSON gives them."""
-    times = {"started_at", "ended_at", "linked_at", "first_linked_at"}
-    columns = ", ".join(f"toUnixTimestamp64Milli({name}) AS {name}" if name in times else name for name in names)
-    answer = pipeline.query(
-        f"SELECT {columns} FROM {table} FINAL FORMAT JSONEachRow "
-        "SETTINGS output_format_json_quote_64bit_integers = 0, enable_named_columns_in_function_tuple = 0"
-    )
-    return [json.loads(line) for line in answer.splitlines()]
-
-
-def _differ(expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """What is missing, too much, or otherwise than it should be."""
-    names = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
-    return [f"{name}: {found.get(name)} instead of {expected.get(name)}" for name in names]
-
-
-def _ledger(pipeline: Pipeline) -> dict[str, Any]:
-    try:
-        text = pipeline.run("sinks", "ledger", "--json", timeout_s=600)
-    except CommandFailedError as error:
-        text = str(error).split("\n", 1)[1]
-    found: dict[str, Any] = json.loads(text.splitlines()[0])
-    return found
+def _judge_dead_letters(verdict: Verdict, sent: Sent, found: Found) -> None:
+    """Each as often as it was caused: no other place, bytes or reason, and none twice."""
+    verdict.dead_letters = found.dead_letters.total()
+    must, may = letters(sent)
+    lacking, more = must - found.dead_letters, found.dead_letters - must - may
+    verdict.wrong_dead_letters = [f"lacks {count} of {letter}" for letter, count in lacking.items()]
+    verdict.wrong_dead_letters += [f"{count} too many of {letter}" for letter, count in more.items()]

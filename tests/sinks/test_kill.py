@@ -5,6 +5,7 @@ import signal
 import pytest
 
 from sinks.failpoints import NAMES, VARIABLE
+from tests.chaos.counters import BY_TOKEN, Counters
 from tests.sinks.records import framed
 from tests.sinks.rig import PARTITIONS, Sink, SinkRig
 
@@ -22,6 +23,13 @@ def with_repeats(partition: int) -> list[bytes]:
 
 
 RECORDS = ROWS + 60
+
+
+def recognised(rig: SinkRig) -> int:
+    """What ClickHouse has recognised by its token, as the chaos run counts it."""
+    counters = Counters()
+    counters.read_database(rig.clickhouse)
+    return counters.totals()[BY_TOKEN]
 
 
 def killed(sink: Sink, failpoint: str) -> None:
@@ -62,9 +70,11 @@ def test_without_table_and_token_a_kill_after_the_insert_doubles_rows(rig: SinkR
     rig.produce("enriched_events", with_repeats(0))
     sink = rig.sink(program="tests.sinks.forgetful", sinks_flush_rows_max=100)
     sink.extra_environ = {"FORGET": "tokens"}
+    known = recognised(rig)
     killed(sink, "after_insert:kill:2")
     sink.start()
     rig.wait_for_settlement([RECORDS, 0])
+    assert recognised(rig) == known
     assert len(rig.sources()) == ROWS + 100
     assert len(set(rig.sources())) == ROWS
 
@@ -79,9 +89,11 @@ def test_a_redone_batch_is_the_same_batch_so_that_its_token_alone_keeps_it_singl
     assert plan is not None
     assert plan.end == 150
     rig.produce("enriched_events", with_repeats(0)[150:])
+    known = recognised(rig)
     sink.start()
     rig.wait_for_settlement([RECORDS, 0])
     assert rig.sources() == expected(1)
+    assert recognised(rig) > known
 
 
 def test_without_the_watermark_repeats_become_rows(rig: SinkRig) -> None:

@@ -1,0 +1,158 @@
+"""A fault counts only when it came about: on processes that are nothing but a shell, and servers that are nothing."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from docker.local.clickhouse import ClickHouseServer
+from tests.chaos import faults
+from tests.chaos.faults import EVERY, FAULTS, KILLS, SHORT, Harm
+from tests.chaos.shell import Shell
+from tests.chaos.supervisor import Slot, Supervisor
+
+pytestmark = pytest.mark.command
+
+
+class Server:
+    """Runs or not, and has a process id; each start gives it another."""
+
+    name = "clickhouse"
+
+    def __init__(self) -> None:
+        self.pid: int | None = 1
+        self.starts_meanwhile = False
+
+    @property
+    def running(self) -> bool:
+        return self.pid is not None
+
+    def suspend(self) -> None:
+        if self.starts_meanwhile:
+            self.pid = 2
+
+    def resume(self) -> None:
+        """Nothing was suspended."""
+
+
+class Shop:
+    """As much of a site as the faults need: two sinks, one of which runs, and a database."""
+
+    def __init__(self, home: Path) -> None:
+        self.shells = [Shell(f"sinks-{number}", home) for number in range(2)]
+        self.slots = [Slot("sinks", shell, 0, {}) for shell in self.shells]
+        self.supervisor = Supervisor(self.slots, ClickHouseServer(home / "clickhouse"))
+        self.clickhouse = Server()
+        self.is_free = True
+        self.outages = 0
+
+    def of(self, _kind: str) -> list[Slot]:
+        return self.slots
+
+    def up(self, _kind: str) -> list[Slot]:
+        return [slot for slot in self.slots if slot.wanted and slot.service.running and not slot.frozen]
+
+    def wait_until(self, condition: Callable[[], bool], what: str, timeout_s: float) -> None:
+        """A shell is ready at once."""
+
+    @contextmanager
+    def ours(self, _server: Server) -> Iterator[bool]:
+        yield self.is_free
+
+    @contextmanager
+    def outage(self, _server: Server) -> Iterator[None]:
+        self.outages += 1
+        yield
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    made = Shop(tmp_path)
+    made.supervisor.want(made.slots[0])
+    made.supervisor.start()
+    yield made
+    made.supervisor.stop()
+    for slot in made.slots:
+        slot.service.kill()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faults, "_FAILPOINT_S", 2.0)
+    monkeypatch.setattr(faults, "_GROUP_S", (0.0, 0.0))
+    monkeypatch.setattr(faults, "REQUEST_S", -1.5)
+    monkeypatch.setattr(faults, "_BETWEEN_HANGS_S", 0.0)
+
+
+def do(name: str, shop: Shop) -> bool:
+    site: Any = shop
+    return FAULTS[name].do(Harm(site, random.Random(1), lambda _chance: None, nullcontext, 0.0, 0.2))
+
+
+def test_a_kill_needs_somebody_to_kill(shop: Shop) -> None:
+    assert do("kill_sink", shop)
+    shop.supervisor.kill(shop.slots[0], restart=False)
+    assert not do("kill_sink", shop)
+
+
+def test_a_failpoint_has_to_be_reached(shop: Shop) -> None:
+    shop.shells[0].script = 'test -n "$SINKS_FAILPOINT" && kill -9 $$; exec sleep 60'
+    assert do("kill_sink_at_after_insert", shop)
+    shop.shells[0].script = "exec sleep 60"
+    assert not do("kill_sink_at_after_insert", shop)
+
+
+def test_an_answer_is_lost_when_the_sink_says_so(shop: Shop) -> None:
+    shop.shells[0].script = "echo the answer is lost: a failpoint says so; exec sleep 60"
+    assert do("lose_answer_after_insert", shop)
+    shop.shells[0].script = "exec sleep 60"
+    assert not do("lose_answer_after_insert", shop)
+
+
+def test_a_process_that_was_killed_first_did_not_reach_its_failpoint(shop: Shop) -> None:
+    shop.shells[0].script = "exit 1"
+    assert not do("kill_sink_at_after_insert", shop)
+
+
+def test_a_suspension_is_of_one_process_all_the_time(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert do("freeze_sink", shop)
+
+    def dies_meanwhile(slot: Slot) -> Any:
+        slot.service.kill()
+        return nullcontext()
+
+    monkeypatch.setattr(shop.supervisor, "suspended", dies_meanwhile)
+    assert not do("freeze_sink", shop)
+
+
+def test_a_server_that_another_fault_keeps_away_is_left_alone(shop: Shop) -> None:
+    shop.is_free = False
+    assert not do("restart_database", shop)
+    assert not do("database_hangs", shop)
+    assert shop.outages == 0
+    shop.is_free = True
+    assert do("restart_database", shop)
+    assert shop.outages == 1
+
+
+def test_a_server_hangs_only_if_it_runs_and_is_the_same_afterwards(shop: Shop) -> None:
+    assert do("database_hangs", shop)
+    shop.clickhouse.starts_meanwhile = True
+    assert not do("database_hangs", shop)
+    shop.clickhouse.pid = None
+    assert not do("database_hangs", shop)
+
+
+def test_every_kind_of_fault_is_in_a_whole_run_and_says_what_it_does() -> None:
+    assert set(EVERY) == set(FAULTS)
+    assert set(SHORT) <= set(FAULTS)
+    assert set(KILLS) <= set(FAULTS)
+    for fault in FAULTS.values():
+        assert getattr(fault.do, "func", fault.do).__doc__, fault.name
+
+
+def test_what_happens_at_random_leaves_no_server_away_for_long() -> None:
+    assert not {"broker_away", "database_away", "database_hangs"} & KILLS.keys()
