@@ -36,12 +36,14 @@ DEAD_LETTERS: Final = (
     "client_message_id",
 )  # fmt: skip
 JUDGED: Final = {"events": EVENTS, "sessions": SESSIONS, "identities": IDENTITIES, "dead_letters": DEAD_LETTERS}
-# What nobody who sends an event can know.
+# What nobody who sends an event can know, and what ClickHouse itself makes of columns that are judged.
 UNJUDGED: Final = {
     "events": frozenset[str](),
     "sessions": frozenset({"version"}),
     "identities": frozenset[str](),
-    "dead_letters": frozenset({"dead_letter_id", "detail", "first_seen_at", "source_key"}),
+    "dead_letters": frozenset(
+        {"dead_letter_id", "detail", "first_seen_at", "source_key", "lineage", "raw_offset", "raw_generation"}
+    ),
 }
 
 
