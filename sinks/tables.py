@@ -15,7 +15,7 @@ _CURE: Final = "run `python -m schemas apply`"
 # One retry after a day's outage must still be known: the server's own default is an hour.
 _WINDOW_S_MIN: Final = 86_400
 _DDL: Final = resources.files("schemas") / "ddl" / "clickhouse"
-_COLUMN: Final = re.compile(r"^    (\w+) +((?:\w+)(?:\([^)]*\)+)?)", re.MULTILINE)
+_COLUMN: Final = re.compile(r"^    ([a-z]\w*) +((?:\w+)(?:\([^)]*\)+)?)", re.MULTILINE)
 
 
 def engine_of(connection: Connection, table: str) -> tuple[str, str]:

@@ -45,6 +45,7 @@ class MemoryTable:
     tokens: set[str] = field(default_factory=set)
     views: list[MemoryView] = field(default_factory=list)
     seen: int | None = None
+    questions: int | None = None
     forgotten: int = 0
 
     def forget_tokens(self) -> None:
@@ -54,9 +55,16 @@ class MemoryTable:
         for view in self.views:
             view.tokens.clear()
 
-    def lag(self) -> None:
-        """From now on what is written is acknowledged, and not shown where it is asked for."""
-        self.seen = len(self.sources)
+    def lag(self, questions: int | None = None) -> None:
+        """From now on what is written is acknowledged and not shown where it is asked for; until so many questions."""
+        self.seen, self.questions = len(self.sources), questions
+
+    def asked(self) -> None:
+        """One question less until it has caught up."""
+        if self.questions is not None and self.seen is not None:
+            self.questions -= 1
+            if self.questions < 0:
+                self.catch_up()
 
     def catch_up(self) -> None:
         """All is shown."""
@@ -115,6 +123,7 @@ class MemoryWriter:
 
     def present(self, partition: int, rows: Rows) -> set[int]:
         self.asked += 1
+        self.table.asked()
         if self.table.seen is not None and not self._credulous:
             raise WriteFailedError("the replica lags behind", 159)
         # As ClickHouse is asked: by the ends of the range, in the generation of the first.

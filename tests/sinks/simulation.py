@@ -1,12 +1,13 @@
 """Sinks that come, go, die, hang and lose answers between a broker and a table in memory, from a seed."""
 
 import random
+from contextlib import suppress
 from functools import cache
 
 from sinks import watermark
 from sinks.batch import Batch
-from sinks.writer import WriteFailedError
-from tests.sinks.memory import MemoryTable, MemoryWriter
+from sinks.writer import ViewFailedError, WriteFailedError
+from tests.sinks.memory import MemoryTable, MemoryView, MemoryWriter
 from tests.sinks.memory_group import MemoryBroker, Record, SimSink
 from tests.sinks.records import framed
 
@@ -43,13 +44,36 @@ def log(dice: random.Random, partition: int) -> list[Record]:
     return records
 
 
+def _nothing(_value: bytes) -> bool:
+    return False
+
+
+def _everything(_value: bytes) -> bool:
+    return True
+
+
+def _some(value: bytes) -> bool:
+    return sum(value[-40:]) % 7 == 3
+
+
 class Simulation:
     """The table, the broker, and the sinks that live, with a clock that the steps move."""
 
-    def __init__(self, seed: int, forgets_tokens: bool) -> None:
+    def __init__(
+        self,
+        seed: int,
+        forgets_tokens: bool,
+        view: MemoryView | None = None,
+        lags: bool = False,
+        credulous: bool = False,
+    ) -> None:
         self.dice = random.Random(seed)
         self.now = 0.0
-        self.table = MemoryTable()
+        self.table = MemoryTable(views=[] if view is None else [view])
+        self.view = view
+        self.lags = lags
+        self.credulous = credulous
+        self.dead_letters = 0
         self.forgets_tokens = forgets_tokens
         self.whole = {partition: log(self.dice, partition) for partition in range(PARTITIONS)}
         self.broker = MemoryBroker(self.dice, {partition: [] for partition in self.whole})
@@ -58,7 +82,7 @@ class Simulation:
 
     def add(self) -> None:
         """One more sink joins."""
-        writer = MemoryWriter(self.table, partition_of=places().__getitem__)
+        writer = MemoryWriter(self.table, partition_of=places().__getitem__, credulous=self.credulous)
         # Where tokens are forgotten at once, a batch of an earlier moment cannot be trusted to be this owner's.
         trust_s = 0.0 if self.forgets_tokens else 1e9
         self.sinks.append(SimSink(self.broker, writer, lambda: self.now, self.dice.choice([3, 10, 30]), trust_s))
@@ -66,6 +90,7 @@ class Simulation:
     def kill(self) -> None:
         """A sink dies; what it was sending arrives before, later or never."""
         sink = self.sinks.pop(self.dice.randrange(len(self.sinks)))
+        self.dead_letters += len(sink.graveyard.buried)
         fate = self.dice.random()
         if fate < 0.4:
             sink.worker.work()
@@ -102,7 +127,15 @@ class Simulation:
         due = [batch for batch, at in self.late if at <= self.now]
         self.late = [(batch, at) for batch, at in self.late if at > self.now]
         for batch in due:
-            MemoryWriter(self.table, partition_of=places().__getitem__).insert(batch.rows, batch.token)
+            with suppress(ViewFailedError):
+                MemoryWriter(self.table, partition_of=places().__getitem__).insert(batch.rows, batch.token)
+
+    def operate(self) -> None:
+        """Somebody breaks the view or mends it; a server falls behind for a while."""
+        if self.view is not None and self.dice.random() < 0.1:
+            self.view.fails = self.dice.choice([_nothing, _nothing, _everything, _some])
+        if self.lags and self.dice.random() < 0.1:
+            self.table.lag(self.dice.randint(0, 3))
 
     def step(self) -> None:
         """One thing happens."""
@@ -121,17 +154,22 @@ class Simulation:
         elif happening < 0.24:
             self.trouble()
         if self.forgets_tokens and self.dice.random() < 0.2:
-            self.table.tokens.clear()
+            self.table.forget_tokens()
+        self.operate()
         self.dice.shuffle(self.sinks)
         for sink in self.sinks:
             if self.dice.random() < 0.8:
                 sink.lane.step()
+                sink.delivery.idle()
         if self.dice.random() < 0.5:
             self.rejoin()
 
     def finish(self) -> None:
         """No more accidents: the rest of the log comes, and one sink does all."""
         self.broker.logs = self.whole
+        if self.view is not None:
+            self.view.fails = _nothing
+        self.table.catch_up()
         while self.sinks:
             self.kill()
         self.now += 100
@@ -140,6 +178,7 @@ class Simulation:
         for _ in range(600):
             self.now += 1
             self.sinks[0].lane.step()
+            self.sinks[0].delivery.idle()
 
     def live(self) -> int:
         """Everything, to the end; how many rows stood before the accidents were over."""

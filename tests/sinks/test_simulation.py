@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, ExitStack
 import pytest
 
 from tests.sinks.forgetful import forget_table, forget_tokens, forget_watermark
-from tests.sinks.memory import MemoryWriter
+from tests.sinks.memory import MemoryView, MemoryWriter
 from tests.sinks.simulation import EXPECTED, Simulation
 
 SEEDS = range(60)
@@ -21,6 +21,31 @@ def test_each_source_stands_once_whatever_happened(seed: int, forgets_tokens: bo
     assert sorted(run.table.sources) == EXPECTED
     assert run.settled()
     assert stood > 0
+
+
+@pytest.mark.parametrize("window", [True, False])
+@pytest.mark.parametrize("forgets_tokens", [False, True])
+@pytest.mark.parametrize("seed", range(20))
+def test_a_view_that_breaks_and_a_server_that_lags_double_nothing_and_set_nothing_aside(
+    seed: int, forgets_tokens: bool, window: bool
+) -> None:
+    view = MemoryView(window=window)
+    run = Simulation(seed, forgets_tokens, view, lags=True)
+    run.live()
+    assert sorted(run.table.sources) == EXPECTED
+    assert run.settled()
+    assert run.dead_letters + sum(len(sink.graveyard.buried) for sink in run.sinks) == 0
+    if window and not forgets_tokens:
+        assert len(view.rows) == len(set(view.rows))
+
+
+def test_with_the_lagging_server_believed_rows_are_doubled() -> None:
+    found = []
+    for seed in FEW_SEEDS:
+        run = Simulation(seed, False, lags=True, credulous=True)
+        run.live()
+        found += [] if run.is_right else [seed]
+    assert found
 
 
 def wrong(forgets_tokens: bool, *forget: Callable[[], AbstractContextManager[object]]) -> Sequence[int]:
