@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import faust
 from faust.types import TP
@@ -20,6 +20,15 @@ class StateCodec(Protocol[S]):
     def new(self) -> S: ...
     def encode(self, state: S) -> bytes: ...
     def decode(self, value: bytes) -> S: ...
+
+
+class StateTable(Protocol):
+    """What sources ask of a table; `WriteBehindTable` is the one that Faust restores."""
+
+    @property
+    def changelog_topic_name(self) -> str: ...
+    @property
+    def store(self) -> ShardStore: ...
 
 
 class WriteBehindTable(faust.Table):
@@ -109,7 +118,6 @@ class Epoch(Generic[S]):
         self._clean.clear()
 
 
-def changelog_topic(table: Any) -> str:
+def changelog_topic(table: StateTable) -> str:
     """The broker's name of a table's changelog."""
-    name: str = table.changelog_topic_name
-    return name
+    return table.changelog_topic_name

@@ -15,7 +15,7 @@ from streams.dead_letters import dead_letter
 from streams.pipeline import Outputs
 from streams.steps.decode import Records
 from streams.steps.stitch import ClaimState, new_claims, settle_handshake, settle_link, without_secrets
-from streams.tables import Changes, Epoch, WriteBehindTable, changelog_topic
+from streams.tables import Changes, Epoch, StateTable, changelog_topic
 
 TABLE = "identities"
 _PREFIX: Final = struct.Struct(">qq")  # as in streams.state: applied offset, then the time of the last claim
@@ -53,7 +53,7 @@ class IdentityClaims:
     def __init__(
         self,
         topic: str,
-        table: WriteBehindTable,
+        table: StateTable,
         ids: SchemaIds,
         secrets: frozenset[str],
         links_max: int,

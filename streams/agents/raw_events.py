@@ -10,7 +10,7 @@ from streams.pipeline import Outputs, Pipeline
 from streams.state import SessionState, decode_state, encode_state, new_state
 from streams.steps.decode import Records
 from streams.steps.sessionize import settle
-from streams.tables import Changes, Epoch, WriteBehindTable, changelog_topic
+from streams.tables import Changes, Epoch, StateTable, changelog_topic
 
 TABLE = "sessions"
 
@@ -32,7 +32,7 @@ class RawEvents:
     def __init__(
         self,
         topic: str,
-        table: WriteBehindTable,
+        table: StateTable,
         pipeline: Pipeline,
         conversions: ConversionEvents,
         evictor: Evictor,

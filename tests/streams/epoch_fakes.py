@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
 
-from faust.types import TP, EventT
+from faust.types import TP
 from prometheus_client import CollectorRegistry
 
 from schemas.metrics import StreamsMetrics
@@ -134,8 +133,10 @@ class FakePublisher:
 class JournalChunk(Chunk):
     """A chunk whose acknowledgement is in the journal."""
 
-    def __init__(self, journal: list[str], *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self, journal: list[str], topic: str, partition: int, records: Sequence[Record], generation: int
+    ) -> None:
+        super().__init__(topic, partition, records, generation)
         self._journal = journal
         self.was_acked = asyncio.Event()
 
@@ -181,7 +182,7 @@ class EpochRig:
         return JournalChunk(self.journal, topic, partition, records, generation)
 
     async def add(self, chunk: Chunk) -> None:
-        await self.epochs.add(cast(EventT, chunk))
+        await self.epochs.add(chunk)
 
     def counted(self, topic: str, outcome: str, reason: str = "") -> float:
         labels = {"topic": topic, "outcome": outcome, "reason": reason}

@@ -2,23 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from types import SimpleNamespace
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from aiokafka.errors import IllegalStateError
 from aiokafka.structs import TopicPartition
 from faust.types import TP
-from prometheus_client import CollectorRegistry
 
-from schemas.metrics import StreamsMetrics
-from schemas.settings import Settings
-from streams.app import App, Parts, create_app
-from streams.publisher import Publisher
+from streams.app import App
 from streams.transport import EXIT_CHUNK_MISSING, ChunkConsumer
-from tests.streams.epoch_fakes import FakePublisher
-from tests.streams.raw import IDS
-from tests.streams.world import conversions, simple_lookups
+from tests.streams.faust_app import faust_app
 
 RAW = "t_raw_events"
 TP0, TP1, TP2 = (TP(RAW, number) for number in range(3))
@@ -26,6 +20,26 @@ TP0, TP1, TP2 = (TP(RAW, number) for number in range(3))
 
 class Exited(BaseException):
     """The process ended itself."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A record as aiokafka brings it; its time is a thousand times its offset."""
+
+    offset: int
+    key: bytes = b""
+    value: bytes = b""
+
+    @property
+    def timestamp(self) -> int:
+        return 1_000 * self.offset
+
+
+class QuietProducer:
+    """Faust's own producer, which has nothing to send."""
+
+    async def flush(self) -> None:
+        """Done."""
 
 
 class FakeThread:
@@ -42,18 +56,18 @@ class QuietConsumer(ChunkConsumer):
     """A consumer whose fetches and commits are the test's."""
 
     def prepare(self) -> "QuietConsumer":
-        self.fetches: list[dict[TP, list[Any]]] = []
+        self.fetches: list[dict[TP, list[Fetched]]] = []
         self.kafka_committed: dict[TP, int | None] = defaultdict(lambda: None)
         self.committed: list[dict[TP, int]] = []
         self.seeks = 0
         self.before_fetch_returns: Any = None
         self.thread = FakeThread()
-        self._thread = cast(Any, self.thread)
+        self._thread = self.thread
         self._active_partitions = {TP0, TP1, TP2}
         self.flow_active = True
         return self
 
-    async def _getmany(self, active_partitions: set[TP], timeout: float) -> dict[TP, list[Any]]:
+    async def _getmany(self, active_partitions: set[TP], timeout: float) -> dict[TP, list[Fetched]]:
         if self.before_fetch_returns is not None:
             await self.before_fetch_returns()
         return self.fetches.pop(0)
@@ -85,14 +99,9 @@ class QuietConsumer(ChunkConsumer):
 
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> App:
-    settings = Settings.model_validate({"topic_prefix": "t_", "partitions": 3, "streams_chunk_records_max": 3})
-    publisher = cast(Publisher, FakePublisher("outputs", []))
-    parts = Parts(
-        IDS, simple_lookups(), conversions(), publisher, publisher, StreamsMetrics(CollectorRegistry()), lambda: 0
-    )
-    app = create_app(settings, parts)
+    app = faust_app()
     monkeypatch.setattr(app.topics, "acks_enabled_for", lambda topic: topic == RAW)
-    app.producer = SimpleNamespace(flush=_nothing)
+    app.producer = QuietProducer()
     app.consumer_generation_id = 4
     return app
 
@@ -114,8 +123,8 @@ async def _nothing_committed() -> dict[TP, int | None]:
     return {}
 
 
-def fetched(*offsets: int) -> list[Any]:
-    return [SimpleNamespace(offset=offset, timestamp=1_000 * offset, key=b"", value=b"") for offset in offsets]
+def fetched(*offsets: int) -> list[Fetched]:
+    return [Fetched(offset) for offset in offsets]
 
 
 def ack(chunks: Iterable[tuple[TP, Any]]) -> None:

@@ -4,16 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from schemas.metrics import StreamsMetrics
-from schemas.settings import Settings
 from streams.admin import Standing, health
-from streams.app import Parts, create_app
-from tests.streams.epoch_fakes import FakePublisher
 from tests.streams.fake_app import FakeApp
-from tests.streams.raw import IDS
-from tests.streams.world import conversions, simple_lookups
+from tests.streams.faust_app import faust_app
 
 STUCK_S = 100.0
 
@@ -55,10 +49,7 @@ def fake() -> Subject:
 
 def real() -> Subject:
     """The application, with Faust's own calls and flags for each of these."""
-    publisher = FakePublisher("outputs", [])
-    metrics = StreamsMetrics(CollectorRegistry())
-    parts = Parts(IDS, simple_lookups(), conversions(), publisher, publisher, metrics, lambda: 0)
-    app = create_app(Settings.model_validate({"topic_prefix": "t_", "partitions": 3}), parts)
+    app = faust_app()
 
     def begin_rebalance() -> None:
         app.on_rebalance_start()

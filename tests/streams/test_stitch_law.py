@@ -17,7 +17,7 @@ from streams.steps.decode import Records
 from streams.steps.stitch import CLAIM_COLUMNS, HANDSHAKE_IDS_MAX, LINKS_BYTES_MAX, claims, without_secrets
 from tests.streams.oracle import claim_of, identities_of
 from tests.streams.raw import IDS
-from tests.streams.tables import fake_table
+from tests.streams.tables import FakeTable
 from tests.streams.universe import PROJECTS, TENANT, Row
 
 SECRETS: Final = frozenset({"pin", "password"})
@@ -62,7 +62,7 @@ class Stitcher:
     """The agent over a table of its own; claims that tie a handshake come back to it, as they do through the topic."""
 
     def __init__(self, links_max: int = 100) -> None:
-        self.table = fake_table("identities")
+        self.table = FakeTable("identities")
         self.source = IdentityClaims("claims", self.table, IDS, SECRETS, links_max, 1, lambda: 5)
         self.identities: dict[tuple[str, str, str], Row] = {}
         self.dead: list[Row] = []

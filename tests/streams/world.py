@@ -5,12 +5,11 @@ Everything that happens is decided by one random.Random, so a seed repeats it.
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import SimpleNamespace
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from faust.types import TP, EventT
+from faust.types import TP
 from prometheus_client import CollectorRegistry
 
 from schemas.codec import Codec
@@ -24,8 +23,9 @@ from streams.eviction import Evictor
 from streams.lookups import CachedLookup, Lookups, Place, UserAgent
 from streams.lookups.urls import PageUrl
 from streams.pipeline import Outgoing, Pipeline, Rules
+from streams.store import ShardStore
 from tests.streams.raw import IDS
-from tests.streams.tables import fake_table
+from tests.streams.tables import FakeTable
 from tests.streams.universe import CONVERSIONS, DEDUP, PARTITIONS, RULES, partition_of
 
 RAW, CLAIMS = "raw_events", "identity_claims"
@@ -109,7 +109,7 @@ class LogPublisher:
         """What became of the queue when the process was killed."""
         self._deliver(lambda queue: self._chance.randint(0, len(queue)))
 
-    def _deliver(self, how_many: Any) -> dict[TP, int]:
+    def _deliver(self, how_many: Callable[[Sequence[object]], int]) -> dict[TP, int]:
         reached: dict[TP, int] = {}
         for (topic, partition), queue in self._queued.items():
             for key, value in queue[: how_many(queue)]:
@@ -118,17 +118,33 @@ class LogPublisher:
         return reached
 
 
+class ChunkMessage:
+    """The message of a chunk: its place is that of its last record."""
+
+    timestamp = 1.0
+
+    def __init__(self, topic: str, partition: int, records: Sequence[Record], generation: int) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.value = records
+        self.generation_id = generation
+
+    @property
+    def offset(self) -> int:
+        return self.value[-1].offset
+
+    @property
+    def tp(self) -> TP:
+        return TP(self.topic, self.partition)
+
+
 class Chunk:
     """What Faust hands to an agent: the event of one chunk."""
 
     def __init__(self, topic: str, partition: int, records: Sequence[Record], generation: int = 1) -> None:
         self.value = records
         self.acked = False
-        tp = TP(topic, partition)
-        self.message = SimpleNamespace(
-            topic=topic, partition=partition, offset=records[-1].offset, timestamp=1.0, generation_id=generation, tp=tp,
-            value=records,
-        )  # fmt: skip
+        self.message = ChunkMessage(topic, partition, records, generation)
 
     def ack(self) -> None:
         self.acked = True
@@ -167,9 +183,9 @@ class Life:
         self._delivered: list[Chunk] = []
         self._read = {(topic, partition): log.committed[topic, partition] for topic in (RAW, CLAIMS)
                       for partition in range(PARTITIONS)}  # fmt: skip
-        tables = [fake_table("sessions"), fake_table("identities")]
+        tables = [FakeTable("sessions"), FakeTable("identities")]
         for table in tables:
-            self._restore(cast(Any, table).changelog_topic_name, table.store)
+            self._restore(table.changelog_topic_name, table.store)
         now = lambda: 7  # noqa: E731
         sources: list[Source] = [
             RawEvents(RAW, tables[0], Pipeline(rules(), simple_lookups(), IDS), conversions(), Evictor(10**12), now),
@@ -189,7 +205,7 @@ class Life:
         """Read to the end of the log; False when killed on the way."""
         try:
             while unread := [place for place, offset in self._read.items() if offset < len(self.log.records[place])]:
-                await self.epochs.add(cast(EventT, self._fetch(self._chance.choice(unread))))
+                await self.epochs.add(self._fetch(self._chance.choice(unread)))
                 if self._chance.random() < 0.2 or len(unread) == 1:
                     await self.epochs.commit()
         except Killed:
@@ -213,13 +229,13 @@ class Life:
             self.log.committed[chunk.message.topic, chunk.message.partition] = chunk.message.offset + 1
         self._fuse.burn()
 
-    def _restore(self, changelog: str, store: Any) -> None:
+    def _restore(self, changelog: str, store: ShardStore) -> None:
         """As Faust does: the changelog in chunks of some size."""
         for partition in range(PARTITIONS):
             records = list(self.log.records.get((changelog, partition), ()))
             while records:
                 size = self._chance.randint(1, 5)
-                store.apply_changelog_batch([Chunk(changelog, partition, records[:size])], None, None)
+                store.apply_changelog_batch([Chunk(changelog, partition, records[:size])], bytes, bytes)
                 records = records[size:]
 
 
