@@ -211,7 +211,7 @@ def _fold_facts(pieces: Sequence[Slice], groups: pl.DataFrame, moments: pl.DataF
     """Fold the facts of the first event that has them: read only where that event is new, one group of many."""
     for at, (columns, _) in _FACT_COLUMNS.items():
         positions = groups[at]
-        known = [getattr(piece, at) for piece in pieces]
+        known = list(map(attrgetter(at), pieces))
         found = moments["moment"].gather(positions).to_list()  # null where no event of the group has the fact
         earlier = [
             index
@@ -222,11 +222,11 @@ def _fold_facts(pieces: Sequence[Slice], groups: pl.DataFrame, moments: pl.DataF
             continue
         taken = positions.gather(earlier)
         values = [moments[column].gather(taken).to_list() for column in columns]
-        for index, value in zip(earlier, zip(*values, strict=True), strict=True):
-            piece = pieces[index]
-            setattr(piece, at, found[index])
-            for name, text in zip(FACTS[at], value, strict=True):
-                setattr(piece, name, text)
+        for name, texts in zip(FACTS[at], values, strict=True):
+            for index, text in zip(earlier, texts, strict=True):
+                setattr(pieces[index], name, text)
+        for index in earlier:
+            setattr(pieces[index], at, found[index])
 
 
 def _fold_sparse(pieces: Sequence[Slice], groups: pl.DataFrame, moments: pl.DataFrame) -> None:
