@@ -229,7 +229,7 @@ def test_nothing_that_is_sent_begins_a_line_of_the_log(talkative: Running) -> No
         connection.connect()
         assert connection.sock is not None
         connection.sock.sendall(line + b"\r\n\r\n")
-        assert connection.sock.recv(100).startswith(b"HTTP/1.0 400")
+        assert connection.sock.recv(100).startswith(b"HTTP/1.1 400")
         connection.close()
     assert running.service.terminate() == 0
     log = running.service.log_path.read_text()

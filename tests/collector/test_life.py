@@ -82,6 +82,32 @@ def test_readyz_is_503_before_the_port_closes(own_collector: Running) -> None:
     assert (last.status, last.headers["Connection"]) == (200, "close")
 
 
+@pytest.fixture
+def draining(tmp_path: Path, kafka_server: KafkaServer, topic_prefix: str) -> Iterator[Running]:
+    """A collector that serves on for a minute after SIGTERM."""
+    overrides = {"collector_drain_delay_ms": 60_000}
+    collector = Running(tmp_path / "collector", kafka_server.bootstrap, topic_prefix, **overrides).prepare()
+    with collector.service:
+        yield collector
+        collector.service.kill()
+
+
+def test_readiness_goes_first_and_new_connections_are_served_until_load_balancers_have_noticed(
+    draining: Running,
+) -> None:
+    pid = draining.service.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: draining.service.get("/readyz") == (503, "stopping\n"), draining.service.log_tail)
+    for _ in range(3):
+        assert draining.post("/v1/track", track()) == 200
+    connection = HTTPConnection(HOST, draining.settings.collector_port)
+    connection.request("GET", "/health")
+    assert connection.getresponse().status == 503
+    assert draining.service.exit_code is None
+    assert len(draining.raw_events()) == 3
+
+
 def test_metrics_tell_what_was_taken(own_collector: Running) -> None:
     assert own_collector.post("/v1/batch", {"batch": [track(), track(), {}]}) == 200
     _, text = own_collector.service.get("/metrics")
@@ -159,6 +185,12 @@ def test_processes_end_with_their_parent_however_it_ends(several: Running) -> No
             "TALLY_COLLECTOR_TRUSTED_PROXIES",
             "10.0.0.0/33",
             "TALLY_COLLECTOR_TRUSTED_PROXIES: Value error, '10.0.0.0/33'",
+        ),
+        ("TALLY_COLLECTOR_PUBLIC_URL", "events.example.com", "TALLY_COLLECTOR_PUBLIC_URL: String should match pattern"),
+        (
+            "TALLY_COLLECTOR_BROWSER_SDKS_PATH",
+            "/nowhere",
+            "TALLY_COLLECTOR_BROWSER_SDKS_PATH: /nowhere/@segment/analytics",
         ),
         ("TALLY_COLLECTOR_HOST", "192.0.2.1", "TALLY_COLLECTOR_HOST, TALLY_COLLECTOR_PORT: cannot listen on 192.0.2.1"),
         ("TALLY_COLLECTOR_ADMIN_PORT", "{taken}", "TALLY_ADMIN_HOST, TALLY_COLLECTOR_ADMIN_PORT: cannot listen on"),
