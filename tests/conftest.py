@@ -46,17 +46,33 @@ def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clic
 
 
 @pytest.fixture(scope="module")
-def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    """A Kafka that a module's tests may end: the session's is shared."""
+def module_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    """The Kafka behind `own_kafka`: a test asks for that."""
     with KafkaServer(tmp_path_factory.mktemp("own-kafka"), heap_mb=KAFKA_HEAP_MB) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def own_clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
-    """A ClickHouse that a module's tests may end: the session's is shared."""
+def module_clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
+    """The ClickHouse behind `own_clickhouse`: a test asks for that."""
     with ClickHouseServer(tmp_path_factory.mktemp("own-clickhouse")) as server:
         yield server
+
+
+@pytest.fixture
+def own_kafka(module_kafka: KafkaServer) -> Iterator[KafkaServer]:
+    """A Kafka that a test may suspend and end: the session's is shared. The module's next test finds it running."""
+    yield module_kafka
+    module_kafka.resume()
+    module_kafka.start()
+
+
+@pytest.fixture
+def own_clickhouse(module_clickhouse: ClickHouseServer) -> Iterator[ClickHouseServer]:
+    """A ClickHouse that a test may suspend and end: the session's is shared. The next test finds it running."""
+    yield module_clickhouse
+    module_clickhouse.resume()
+    module_clickhouse.start()
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,8 @@
 """The hand-written Avro encoders equal fastavro, byte for byte."""
 
+import io
+
+import fastavro
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,9 +81,24 @@ def test_dead_letters_equal_fastavro(refused: RefusedEvent) -> None:
     assert DeadLetterEncoder(reference).encode(refused, PROJECT) == reference.encode(record)
 
 
-@given(st.integers(-(2**62), 2**62))
-def test_times_from_tables_equal_those_computed(moment: int) -> None:
-    assert _millis(moment) == _zigzag(moment)
+def avro_long(value: int) -> bytes:
+    """fastavro's bytes of a long."""
+    file = io.BytesIO()
+    fastavro.schemaless_writer(file, fastavro.parse_schema("long"), value)
+    return file.getvalue()
+
+
+@given(st.integers(-(2**62), 2**62) | st.integers(1_500_000_000_000, 2_500_000_000_000))
+def test_times_from_tables_and_those_computed_are_avro_s(moment: int) -> None:
+    assert _millis(moment) == _zigzag(moment) == avro_long(moment)
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(0, "00"), (-1, "01"), (1, "02"), (63, "7e"), (-64, "7f"), (64, "8001"), (1_795_000_000_000, "80f8b2e5bd68")],
+)
+def test_a_long_is_a_zigzag_of_seven_bits_a_byte(value: int, written: str) -> None:
+    assert _millis(value).hex() == _zigzag(value).hex() == written
 
 
 def test_scopes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

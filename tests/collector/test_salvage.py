@@ -1,15 +1,19 @@
 """Splitting a batch that is not JSON everywhere."""
 
 import json
+import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collector import salvage as salvage_module
 from collector.event import replace_lone_surrogates
 from collector.salvage import salvage
 from tests.collector.json_values import values
 
+Step = Callable[[bytes, int], re.Match[bytes] | None]
 spaces = st.sampled_from(["", " ", "\n\t "])
 
 
@@ -60,9 +64,27 @@ def test_no_bytes_raise(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("unit", [b'\\"', b"[", b"[]", b"{}", b"a,", b'"",', b"\\", b'":'])
-def test_a_large_body_made_to_be_slow_ends_soon(unit: bytes) -> None:
-    assert salvage(b'{"batch":["' + unit * (500_000 // len(unit))) is None
-    assert salvage(b'{"batch":[' + unit * (500_000 // len(unit))) is None
+@pytest.mark.parametrize("opening", [b'{"batch":["', b'{"batch":['])
+def test_a_body_made_to_be_slow_is_read_once_and_in_a_bounded_number_of_steps(
+    monkeypatch: pytest.MonkeyPatch, opening: bytes, unit: bytes
+) -> None:
+    """Patterns that never try anything twice make a step linear; here the steps are counted."""
+    read: list[int] = []
+
+    def counted(step: Step) -> Step:
+        def counting(body: bytes, start: int) -> re.Match[bytes] | None:
+            match = step(body, start)
+            read.append(0 if match is None else match.end() - start)
+            return match
+
+        return counting
+
+    for name in ("_NEXT_TOKEN", "_NEXT_BRACKET"):
+        monkeypatch.setattr(salvage_module, name, counted(getattr(salvage_module, name)))
+    body = opening + unit * (500_000 // len(unit))
+    assert salvage(body) is None
+    assert sum(read) <= len(body)
+    assert len(read) <= salvage_module._TOKENS_MAX
 
 
 @pytest.mark.parametrize(

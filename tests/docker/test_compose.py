@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource
 from docker.local import PROJECT_ROOT
 from docker.local.kafka import KafkaServer
 from schemas.settings import PREFIX, Settings, load
+from streams.app import _faust_settings
 
 DOCKER = PROJECT_ROOT / "docker"
 PACKAGES = ("schemas", "collector", "streams", "sinks")
@@ -164,7 +165,7 @@ def test_stopping_is_given_longer_than_the_services_take() -> None:
         "collector": defaults.collector_stop_ms_max,
         "sinks": defaults.sinks_stop_ms_max,
         # The group may wait this long for the open epoch; see broker_rebalance_timeout in streams.
-        "streams": 30_000,
+        "streams": _faust_settings(defaults)["broker_rebalance_timeout"] * 1000,
     }
     for name, stop_ms_max in bounds.items():
         assert seconds(SERVICES[name]["stop_grace_period"]) * 1000 >= stop_ms_max + 5_000, name

@@ -10,6 +10,7 @@ from tests.docker.grafana_server import DATABASE, GRAFANA_PASSWORD, GRAFANA_USER
 
 pytestmark = pytest.mark.integration
 ACCESS_DENIED = 497
+SETTING_CONSTRAINT_VIOLATION = 452
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,9 @@ def test_grafana_changes_nothing(grafana: Client, statement: str) -> None:
 
 
 def test_grafana_cannot_lift_its_limits(grafana: Client) -> None:
-    with pytest.raises(ServerException):
+    with pytest.raises(ServerException) as refusal:
         grafana.execute("SELECT 1", settings={"max_execution_time": 3600})
-    with pytest.raises(ServerException):
+    assert refusal.value.code == SETTING_CONSTRAINT_VIOLATION
+    with pytest.raises(ServerException) as refusal:
         grafana.execute("SELECT 1", settings={"max_memory_usage": 0})
+    assert refusal.value.code == ErrorCodes.READONLY

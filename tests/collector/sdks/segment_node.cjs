@@ -4,7 +4,7 @@ const { Analytics } = require('@segment/analytics-node')
 async function main([host, writeKey]) {
   const analytics = new Analytics({ writeKey, host, flushAt: 3 })
   analytics.on('error', (error) => { console.error(error); process.exitCode = 1 })
-  const timestamp = new Date('2026-01-02T03:04:05.678Z')
+  const timestamp = new Date(process.argv[4])
   analytics.track({ userId: 'u1', event: 'Order Completed', properties: { price: 12.5, big: 9007199254740991 }, timestamp })
   analytics.identify({ userId: 'u1', anonymousId: 'a1', traits: { plan: 'pro' } })
   analytics.page({ anonymousId: 'a1', category: 'Docs', name: 'Start', properties: { url: 'https://example.com/docs' } })
