@@ -170,7 +170,7 @@ class Traffic:
 
     def _properties(self, kind: str) -> str:
         chance = self._chance
-        members: dict[str, Any] = {"price": chance.choice((19.9, 5, 1e21)), "title": 'Café \u2014 "au lait"\n'}
+        members: dict[str, Any] = {"price": chance.choice((19.9, 5, 1e21)), "label": 'Café \u2014 "au lait"\n'}
         if kind == "identify":
             members = {"plan": chance.choice(("free", "pro"))}
             if chance.random() < 0.2:
