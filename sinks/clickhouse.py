@@ -10,7 +10,7 @@ from schemas.registry import current_schema
 from sinks import watermark
 from sinks.batch import Rows
 from sinks.container import container
-from sinks.failpoints import Failpoint, nothing
+from sinks.failpoints import QUESTION, Failpoint, nothing
 from sinks.http_connection import Connection
 from sinks.routes import Route
 from sinks.schema_texts import SchemaTexts
@@ -79,6 +79,10 @@ class ClickHouseWriter:
 
     def present(self, partition: int, rows: Rows) -> set[int]:
         generation = watermark.generation_of(int(rows.sources[0]))
+        try:
+            self._failpoint(QUESTION)
+        except ConnectionError as error:
+            raise WriteFailedError(str(error)) from None
         settings: dict[str, Any] = {}
         if self._engine_name().startswith("Replicated"):
             # On the connection of the question: it must be this server that catches up. It fails where it cannot.

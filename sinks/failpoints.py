@@ -1,7 +1,7 @@
 """Named places at which a test makes the process die or lose an answer; in production each is an empty call a batch.
 
 `SINKS_FAILPOINT=after_insert:kill:3` kills the process when it comes to `after_insert` the third time;
-`before_commit:drop` raises ConnectionError at the first. An action happens once.
+`before_commit:drop` raises ConnectionError at the first. An action happens once; several are separated by commas.
 """
 
 import os
@@ -11,6 +11,8 @@ from typing import Final
 
 VARIABLE: Final = "SINKS_FAILPOINT"
 NAMES: Final = ("before_plan", "after_plan", "before_insert", "during_insert", "after_insert", "before_commit")
+
+QUESTION: Final = "before_question"  # only what is in doubt comes here: a server that lags does not answer
 
 Failpoint = Callable[[str], None]
 
@@ -24,9 +26,21 @@ def from_environ(environ: Mapping[str, str]) -> Failpoint:
     setting = environ.get(VARIABLE)
     if not setting:
         return nothing
-    name, action, count = [*setting.split(":"), "1"][:3]
-    if name not in NAMES or action not in _ACTIONS or not count.isdigit():
-        raise ValueError(f"{VARIABLE}={setting}: expected NAME:ACTION[:COUNT], NAME one of {', '.join(NAMES)}")
+    actions = [_parse(text) for text in setting.split(",")]
+
+    def failpoint(name: str) -> None:
+        for action in actions:
+            action(name)
+
+    return failpoint
+
+
+def _parse(text: str) -> "_Once":
+    name, action, count = [*text.split(":"), "1"][:3]
+    if name not in (*NAMES, QUESTION) or action not in _ACTIONS or not count.isdigit():
+        raise ValueError(
+            f"{VARIABLE}={text}: expected NAME:ACTION[:COUNT], NAME one of {', '.join((*NAMES, QUESTION))}"
+        )
     return _Once(name, _ACTIONS[action], int(count))
 
 

@@ -24,6 +24,12 @@ from tests.chaos.supervisor import Slot
 
 _READY_S: Final = 150.0
 _FAILPOINT_S: Final = 25.0
+_VIEW_FAILS: Final = "a view fails"
+_VIEW: Final = (
+    "CREATE MATERIALIZED VIEW {name} TO {name}_target AS SELECT source_partition AS partition, "
+    "source_offset + throwIf({condition}) AS offset FROM events"
+)
+_HEALS_S: Final = 3.0  # in which a sink sends again what the view lacked
 _LOST: Final = "a failpoint says so"
 _BUSY_FAILPOINTS: Final = tuple(name for name in failpoints.NAMES if name != "before_commit")
 _HANGS: Final = 2  # about every second hang has a batch of events under way that is answered too late
@@ -92,6 +98,49 @@ def kill_worker_before(step: str, harm: Harm) -> bool:
 def lose_answer(failpoint: str, harm: Harm) -> bool:
     """The answer to an INSERT is lost, before or after the rows are in."""
     return _restart_with(harm, "sinks", {failpoints.VARIABLE: f"{failpoint}:drop:{harm.chance.randint(1, 4)}"})
+
+
+def reader_lags(harm: Harm) -> bool:
+    """An answer is lost, and the server that is then asked what stands cannot tell yet: the sink must wait for it."""
+    return _restart_with(
+        harm, "sinks", {failpoints.VARIABLE: f"after_insert:drop:1,{failpoints.QUESTION}:drop:1"}, losses=2
+    )
+
+
+def view_fails(harm: Harm) -> bool:
+    """A materialized view on events fails for a while, and is mended: it must then have no row twice.
+
+    That the table has none twice, and none set aside, is for the verdict to say.
+    """
+    name = f"chaos_{harm.chance.getrandbits(32):x}"
+    query = harm.site.pipeline.query
+    with harm.site.ours(harm.site.clickhouse) as is_ours:
+        if not is_ours or not harm.site.clickhouse.running:
+            return False
+        said = _failures(harm)
+        query(
+            f"CREATE TABLE {name}_target (partition UInt16, offset UInt64) ENGINE = MergeTree ORDER BY offset "
+            "SETTINGS non_replicated_deduplication_window = 1000"
+        )
+        query(_VIEW.format(name=name, condition="source_offset % 3 = 0"))
+        give_up_at = time.monotonic() + _FAILPOINT_S
+        while _failures(harm) == said and time.monotonic() < give_up_at:
+            harm.site.supervisor.check()
+            time.sleep(0.1)
+        has_failed = _failures(harm) > said
+        query(f"DROP VIEW {name} SYNC")
+        query(_VIEW.format(name=name, condition="0"))
+        time.sleep(_HEALS_S)
+        doubled = int(query(f"SELECT count() - uniqExact(partition, offset) FROM {name}_target"))
+        query(f"DROP VIEW {name} SYNC")
+        query(f"DROP TABLE {name}_target SYNC")
+    if doubled:
+        raise AssertionError(f"{doubled} rows stand more than once in a view that was mended")
+    return has_failed
+
+
+def _failures(harm: Harm) -> int:
+    return sum(slot.service.said(_VIEW_FAILS) for slot in harm.site.of("sinks"))
 
 
 def broker_away(harm: Harm, seconds: float | None = None) -> bool:
@@ -195,7 +244,7 @@ def _is_dismissed(harm: Harm, slot: Slot) -> bool:
     return was_running
 
 
-def _restart_with(harm: Harm, kind: str, failpoint: Mapping[str, str]) -> bool:
+def _restart_with(harm: Harm, kind: str, failpoint: Mapping[str, str], losses: int = 1) -> bool:
     """Whether the process that was started with the failpoint came to it; for how long it may take depends on luck:
     of two sinks one may have nothing to write."""
     slot = harm.pick(kind)
@@ -208,7 +257,7 @@ def _restart_with(harm: Harm, kind: str, failpoint: Mapping[str, str]) -> bool:
     give_up_at = time.monotonic() + _FAILPOINT_S
     while time.monotonic() < give_up_at:
         harm.site.supervisor.check()
-        if slot.died_at_failpoint == number or slot.service.said(_LOST):
+        if slot.died_at_failpoint == number or slot.service.said(_LOST) >= losses:
             return True
         if slot.starts != number or not slot.wanted:
             return False  # the other lane was quicker
@@ -238,6 +287,8 @@ FAULTS: Final[Mapping[str, Fault]] = {
         Fault("kill_sink_at_before_commit", kill_before_commit, beside_kills=True),
         Fault("lose_answer_during_insert", partial(lose_answer, "during_insert"), beside_kills=True),
         Fault("lose_answer_after_insert", partial(lose_answer, "after_insert"), beside_kills=True),
+        Fault("reader_lags", reader_lags, beside_kills=True),
+        Fault("view_fails", view_fails, beside_kills=True),
         Fault("restart_broker", partial(broker_away, seconds=0.0)),
         Fault("broker_away", broker_away, beside_kills=True),
         Fault("restart_database", partial(database_away, seconds=0.0)),
@@ -258,7 +309,7 @@ EVERY: Final = tuple(FAULTS)
 # Those of the short run.
 SHORT: Final = (
     "add_worker", "poison", "kill_sink_at_after_insert", "restart_broker", "lose_answer_after_insert", "database_away",
-    "database_hangs", "freeze_sink", "rolling_restart", "kill_worker_before_commit",
+    "database_hangs", "freeze_sink", "view_fails", "reader_lags", "rolling_restart", "kill_worker_before_commit",
 )  # fmt: skip
 # The other lane: at random, by these weights.
 KILLS: Final[Mapping[str, int]] = {

@@ -48,6 +48,13 @@ class Shop:
         self.clickhouse = Server()
         self.is_free = True
         self.outages = 0
+        self.statements: list[str] = []
+        self.doubled = 0
+        self.pipeline = self
+
+    def query(self, sql: str) -> str:
+        self.statements.append(" ".join(sql.split()[:2]))
+        return str(self.doubled) if sql.startswith("SELECT") else ""
 
     def of(self, _kind: str) -> list[Slot]:
         return self.slots
@@ -83,6 +90,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faults, "_FAILPOINT_S", 2.0)
     monkeypatch.setattr(faults, "_GROUP_S", (0.0, 0.0))
+    monkeypatch.setattr(faults, "_HEALS_S", 0.0)
     monkeypatch.setattr(faults, "REQUEST_S", -1.5)
     monkeypatch.setattr(faults, "_BETWEEN_HANGS_S", 0.0)
 
@@ -110,6 +118,28 @@ def test_an_answer_is_lost_when_the_sink_says_so(shop: Shop) -> None:
     assert do("lose_answer_after_insert", shop)
     shop.shells[0].script = "exec sleep 60"
     assert not do("lose_answer_after_insert", shop)
+
+
+def test_a_reader_lags_only_when_an_answer_was_lost_and_the_question_after_it_too(shop: Shop) -> None:
+    says = "echo the answer is lost: a failpoint says so; "
+    shop.shells[0].script = f"{says}{says}exec sleep 60"
+    assert do("reader_lags", shop)
+    shop.shells[0].script = f"{says}exec sleep 60"
+    assert not do("reader_lags", shop)
+
+
+def test_a_view_fails_only_when_a_sink_says_so_and_is_removed_in_any_case(shop: Shop) -> None:
+    shop.shells[0].script = "sleep 0.5; echo a view fails; exec sleep 60"
+    shop.supervisor.kill(shop.slots[0])
+    assert do("view_fails", shop)
+    assert shop.statements[-2:] == ["DROP VIEW", "DROP TABLE"]
+    shop.shells[0].script = "exec sleep 60"
+    shop.supervisor.kill(shop.slots[0])
+    assert not do("view_fails", shop)
+    assert shop.statements[-2:] == ["DROP VIEW", "DROP TABLE"]
+    shop.doubled = 3
+    with pytest.raises(AssertionError, match="3 rows"):
+        do("view_fails", shop)
 
 
 def test_a_process_that_was_killed_first_did_not_reach_its_failpoint(shop: Shop) -> None:
