@@ -134,12 +134,12 @@ def test_other_sdks_land_unmodified(shop: Pipeline) -> None:
     lands(shop, "count() = 4", "events")
     landed = ask(shop, "event_type, event_name, anonymous_id, user_id", "events", tail="ORDER BY 3, 1")
     assert landed.splitlines() == [
-        "page\t\tjitsu-visitor\t\\N",
+        "page\tHome\tjitsu-visitor\t\\N",
         "track\tSigned Up\tjitsu-visitor\t\\N",
         "identify\t\trudder-visitor\trudder-user",
         "track\tSigned Up\trudder-visitor\trudder-user",
     ]
-    # Jitsu names a page among its properties.
+    # Jitsu names a page among its properties, where it stays too.
     assert ask(shop, "JSONExtractString(properties, 'name')", "events", "event_type = 'page'") == "Home\n"
 
 
