@@ -65,6 +65,22 @@ def test_rows_that_do_not_stand_after_a_refusal_are_tried_one_by_one() -> None:
     assert sink.writer.asked <= 2
 
 
+def test_without_the_question_after_a_refusal_rows_are_doubled_and_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Delivery, "_missing", lambda _self, _batch, rows: rows)
+    sink = Sink(MemoryWriter(MemoryTable()))
+    sink.writer.troubles = [(RowsRefusedError("Code: 6, from nobody knows where", 6), True)]
+    sink.send(batch())
+    assert len(sink.writer.table.rows) == 2 * ROWS
+
+
+def test_a_repeat_that_the_views_cannot_bear_would_double_them() -> None:
+    view = MemoryView(window=False)
+    writer = MemoryWriter(MemoryTable(views=[view]))
+    for _ in range(2):
+        writer.insert(batch().rows, "a")
+    assert len(view.rows) == 2 * ROWS
+
+
 def test_an_ordinary_batch_asks_nothing() -> None:
     sink = Sink(MemoryWriter(MemoryTable(views=[MemoryView()])))
     sink.send(batch())
