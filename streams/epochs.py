@@ -19,12 +19,14 @@ import structlog
 from faust.types import TP, EventT
 
 from schemas.metrics import StreamsMetrics
+from schemas.registry import RegistryUnavailableError
 from streams.pipeline import Outgoing, Outputs
 from streams.publisher import Publisher
 from streams.steps.decode import Records
 from streams.tables import Changes
 
 _BACKLOG_FACTOR: Final = 6
+_REGISTRY_PAUSE_S: Final = 2.0
 EXIT_FAILED: Final = 70
 EXIT_NOT_A_MEMBER: Final = 75
 log = structlog.get_logger("streams.epochs")
@@ -171,7 +173,7 @@ class Epochs:
                 records = to_records(mine)
                 started = self._clock()
                 try:
-                    self._publish(source, source.process(records))
+                    self._publish(source, await self._process(source, records))
                 except Exception:
                     log.exception("a step failed; going on record by record where needed", topic=topic)
                     await self._process_carefully(source, records, mine)
@@ -179,6 +181,18 @@ class Epochs:
                 self._metrics.chunk_records.observe(len(records))
         self._processed += chunks
         self._processed_records += sum(len(event.value) for event in chunks)
+
+    async def _process(self, source: Source, records: Records) -> Outputs:
+        """Its outputs. A registry that is away when a new schema comes is waited for: its records are not bad.
+
+        Records are decoded before any state is looked at, so that doing it again is safe.
+        """
+        while True:
+            try:
+                return source.process(records)
+            except RegistryUnavailableError as error:
+                log.warning("records wait for their schema", topic=source.topic, error=str(error))
+                await asyncio.sleep(_REGISTRY_PAUSE_S)
 
     async def _process_carefully(self, source: Source, records: Records, chunks: list[EventT]) -> None:
         """Halve the records until the one is found on which a step fails; that one becomes a dead letter.
@@ -193,7 +207,7 @@ class Epochs:
 
     async def _halve(self, source: Source, records: Records) -> None:
         try:
-            outputs = source.process(records)
+            outputs = await self._process(source, records)
         except Exception as error:
             source.abandon()
             if len(records) == 1:

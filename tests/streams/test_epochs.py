@@ -5,7 +5,10 @@ import asyncio
 import pytest
 from faust.types import TP
 
+from schemas.registry import RegistryUnavailableError
 from streams.epochs import EXIT_FAILED, EXIT_NOT_A_MEMBER, EpochLimits, Membership
+from streams.pipeline import Outputs
+from streams.steps.decode import Records
 from tests.streams.epoch_fakes import EpochRig
 
 
@@ -284,3 +287,27 @@ async def test_a_cancelled_commit_loses_nothing() -> None:
     assert chunk.acked
     assert rig.source.states() == {b"key": [1, 1, 2]}
     assert rig.outputs.values("t.enriched_events") == [1, 2]
+
+
+async def test_a_registry_that_is_away_is_waited_for_and_no_record_is_set_aside(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("streams.epochs._REGISTRY_PAUSE_S", 0.0)
+    rig = EpochRig()
+    away = 3
+    process = rig.source.process
+
+    def process_when_known(records: Records) -> Outputs:
+        nonlocal away
+        if away:
+            away -= 1
+            raise RegistryUnavailableError("http://registry", "cannot be reached")
+        return process(records)
+
+    monkeypatch.setattr(rig.source, "process", process_when_known)
+    chunk = rig.chunk(1, 2, 3)
+    await rig.add(chunk)
+    await rig.epochs.commit()
+    assert rig.outputs.values("t.enriched_events") == [1, 2, 3]
+    assert rig.outputs.values("t.dead_letters") == []
+    assert chunk.acked
