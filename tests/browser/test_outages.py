@@ -14,10 +14,10 @@ from tests.collector.running import Running
 
 
 @pytest.fixture(scope="module")
-def collecting(tmp_path_factory: pytest.TempPathFactory, own_kafka: KafkaServer) -> Iterator[Running]:
+def collecting(tmp_path_factory: pytest.TempPathFactory, module_kafka: KafkaServer) -> Iterator[Running]:
     """A collector that waits only briefly for Kafka."""
     home: Path = tmp_path_factory.mktemp("collector")
-    running = Running(home, own_kafka.bootstrap, "outage_", collector_ack_wait_ms_max=500).prepare()
+    running = Running(home, module_kafka.bootstrap, "outage_", collector_ack_wait_ms_max=500).prepare()
     with running.service:
         yield running
 
