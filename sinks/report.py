@@ -46,7 +46,9 @@ class WritingReport:
         self._topic = topic
         self._metrics = metrics
         self._stops = stops
-        metrics.view_rows_given_up_total.labels(topic)  # a series that begins with its first value hides it from rate()
+        # A series that begins with its first value hides it from rate().
+        metrics.view_rows_given_up_total.labels(topic)
+        metrics.view_lacking_rows.labels(topic)
 
     def database(self, up: bool) -> None:
         """Whether the last batch was taken."""
