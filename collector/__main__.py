@@ -160,7 +160,7 @@ def _build(settings: Settings, sdks: BrowserSdks, ids: SchemaIds, on_fatal: Call
         collector.is_loaded = True
 
     follower = ProjectsFollower(settings, ids, directory, on_loaded)
-    return Parts(settings, collector, publisher, follower, directory, metrics, counts, registry)
+    return Parts(settings, collector, intake, publisher, follower, directory, metrics, counts, registry)
 
 
 def _run_several(settings: Settings) -> int:

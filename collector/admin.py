@@ -1,13 +1,28 @@
-"""The admin port: /healthz /readyz /metrics."""
+"""The admin port: /healthz /readyz /metrics, and /replay, which takes dead letters again."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
 
+import msgspec
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from collector.publisher import OverloadedError
+from collector.replays import LETTERS_MAX, Letter
+
+# Dead letters are at most 2 MiB in Kafka; base64 makes them a third longer.
+_BODY_BYTES_MAX: Final = 64 * 2**20
+_decode_letters: Final = msgspec.json.Decoder(list[Letter]).decode
+
+TakeAgain = Callable[[Sequence[Letter]], tuple["asyncio.Future[bool] | None", list[str]]]
+
 
 def create_admin(
-    registry: CollectorRegistry, refresh: Callable[[], None], why_not_ready: Callable[[], str]
+    registry: CollectorRegistry,
+    refresh: Callable[[], None],
+    why_not_ready: Callable[[], str],
+    take_again: TakeAgain,
 ) -> web.Application:
     """`refresh` brings the metrics up to date; `why_not_ready` is '' when requests may come."""
 
@@ -22,8 +37,27 @@ def create_admin(
         refresh()
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    admin = web.Application()
+    async def replay(request: web.Request) -> web.Response:
+        """A JSON list of `Letter`; the answer is a list of outcomes, "" for what Kafka has acknowledged."""
+        if reason := why_not_ready():
+            return web.Response(text=f"{reason}\n", status=503)
+        try:
+            letters = _decode_letters(await request.read())
+        except (msgspec.MsgspecError, ValueError) as error:
+            return web.Response(text=f"not a list of dead letters: {error}\n", status=400)
+        if len(letters) > LETTERS_MAX:
+            return web.Response(text=f"{len(letters)} dead letters, at most {LETTERS_MAX}\n", status=400)
+        try:
+            durable, outcomes = take_again(letters)
+        except OverloadedError:
+            return web.Response(text="overloaded, try again\n", status=503)
+        if durable is not None and not await durable:
+            return web.Response(text="not acknowledged by Kafka, try again\n", status=503)
+        return web.json_response(outcomes)
+
+    admin = web.Application(client_max_size=_BODY_BYTES_MAX)
     admin.router.add_get("/healthz", healthz)
     admin.router.add_get("/readyz", readyz)
     admin.router.add_get("/metrics", metrics)
+    admin.router.add_post("/replay", replay)
     return admin

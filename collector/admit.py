@@ -46,7 +46,8 @@ class Arrival(msgspec.Struct, gc=False):
     """What is known of a request besides its body.
 
     received_at: ms. event_type: the route's, None for a batch. ip_policy: the header X-IP-Policy. is_import: old times
-    are meant.
+    are meant. replay_of: the id of the dead letter that is sent through again; message_id: what its event has for an id
+    when it brought none, the same each time.
     """
 
     project: Project
@@ -56,6 +57,8 @@ class Arrival(msgspec.Struct, gc=False):
     event_type: str | None = None
     ip_policy: str | None = None
     is_import: bool = False
+    replay_of: str | None = None
+    message_id: str | None = None
 
 
 class RawEvent(msgspec.Struct, gc=False):
@@ -82,7 +85,7 @@ class RawEvent(msgspec.Struct, gc=False):
 
 
 class RefusedEvent(msgspec.Struct, gc=False):
-    """One event that goes to dead_letters, with its bytes."""
+    """One event that goes to dead_letters, with its bytes, and what it came with (see `came_with`)."""
 
     dead_letter_id: str
     reason: DeadReason
@@ -90,6 +93,7 @@ class RefusedEvent(msgspec.Struct, gc=False):
     payload: bytes
     client_message_id: str
     first_seen_at: int
+    came_with: bytes
 
 
 class Admission(msgspec.Struct, gc=False):
@@ -111,6 +115,7 @@ def admit(batch: Batch, arrival: Arrival, limits: Limits, ids: EventIds) -> Admi
         return _refuse_all(batch, arrival, Refused(DeadReason.EVENT_TOO_LARGE, detail))
     admitted: list[RawEvent] = []
     refused: list[RefusedEvent] = []
+    came_with_it = b""
     event_ids = iter(ids.take(arrival.received_at, count))
     for raw in batch.events:
         event_id = next(event_ids)
@@ -123,7 +128,8 @@ def admit(batch: Batch, arrival: Arrival, limits: Limits, ids: EventIds) -> Admi
                 and not is_json_but_for_numbers(bytes(raw))
             ):
                 raise MalformedError(f"malformed JSON: {refusal.detail}") from None
-            refused.append(_refused(raw, arrival, refusal))
+            came_with_it = came_with_it or came_with(batch, arrival)
+            refused.append(_refused(raw, arrival, refusal, came_with_it))
     if refused:
         _name(refused, arrival.project)
     return Admission(admitted, refused)
@@ -162,6 +168,8 @@ def _admit_event(raw: Raw | bytes, event_id: str, batch: Batch, arrival: Arrival
     properties = properties_of(event, event_type, context)
     bounds = limits.import_times if arrival.is_import else limits.times
     timestamp, notes = timestamp_of(event, batch, received_at, bounds, limits.way_ms_max)
+    if arrival.replay_of is not None:
+        notes = notes | {"replay_of": arrival.replay_of}
     if repaired:
         notes = notes | {"repaired": "lone_surrogates"}
     if event_type in _NAMED:
@@ -175,7 +183,7 @@ def _admit_event(raw: Raw | bytes, event_id: str, batch: Batch, arrival: Arrival
         notes = notes if is_new else notes | {"group_id": event.group_id}
     return RawEvent(
         event_id,
-        project.message_ids(client_message_id) if client_message_id else event_id,
+        project.message_ids(client_message_id) if client_message_id else arrival.message_id or event_id,
         client_message_id,
         project.tenant_id,
         project.project_id,
@@ -218,13 +226,15 @@ def refuse_batch(batch: Batch, body: bytes, arrival: Arrival, limits: Limits) ->
     if sum(map(len, batch.events)) < count * (_EVENT_BYTES_MIN - 1):
         raise MalformedError(f"malformed batch: {count} elements are too short to be events")
     detail = f"{count} events in one batch, at most {limits.batch_events_max}"
-    refused = [_refused(body, arrival, Refused(DeadReason.BATCH_TOO_LONG, detail))]
+    # What the events came with stands in the body itself.
+    refused = [_refused(body, arrival, Refused(DeadReason.BATCH_TOO_LONG, detail), came_with(Batch([], True), arrival))]
     _name(refused, arrival.project)
     return Admission([], refused)
 
 
 def _refuse_all(batch: Batch, arrival: Arrival, refusal: Refused) -> Admission:
-    refused = [_refused(raw, arrival, refusal) for raw in batch.events]
+    came_with_it = came_with(batch, arrival)
+    refused = [_refused(raw, arrival, refusal, came_with_it) for raw in batch.events]
     _name(refused, arrival.project)
     return Admission([], refused)
 
@@ -238,7 +248,44 @@ def _name(refused: list[RefusedEvent], project: Project) -> None:
         seen[what] += 1
 
 
-def _refused(raw: Raw | bytes, arrival: Arrival, refusal: Refused) -> RefusedEvent:
+class CameWith(msgspec.Struct, gc=False, rename="camel", omit_defaults=True):
+    """What an event came with besides its own bytes: without it, a replay would give it other times and another place.
+
+    times: ms. sent_at: of its batch. unread_sent_at: as sent, when it is no time. context: of its batch, unless it is
+    too large to stand beneath every event; context_bytes says so then.
+    """
+
+    received_at: int
+    type: str | None = None
+    is_import: bool = False
+    sent_at: int | None = None
+    unread_sent_at: str = ""
+    ip: str = ""
+    ip_policy: str | None = None
+    user_agent: str = ""
+    context: Raw = Raw(b"{}")
+    context_bytes: int = 0
+
+
+def came_with(batch: Batch, arrival: Arrival) -> bytes:
+    """`CameWith` as JSON, one for all the events of a request."""
+    fits = len(batch.context) * len(batch.events) <= _CONTEXTS_BYTES_MAX
+    kept = CameWith(
+        arrival.received_at,
+        arrival.event_type,
+        arrival.is_import,
+        batch.sent_at,
+        batch.unread_sent_at,
+        arrival.ip_address,
+        arrival.ip_policy,
+        arrival.user_agent,
+        Raw(batch.context if batch.context and fits else b"{}"),
+        0 if fits else len(batch.context),
+    )
+    return msgspec.json.encode(kept)
+
+
+def _refused(raw: Raw | bytes, arrival: Arrival, refusal: Refused, came_with_it: bytes) -> RefusedEvent:
     payload = bytes(raw)
     return RefusedEvent(
         "",
@@ -247,6 +294,7 @@ def _refused(raw: Raw | bytes, arrival: Arrival, refusal: Refused) -> RefusedEve
         payload,
         _client_message_id(payload),
         arrival.received_at,
+        came_with_it,
     )
 
 

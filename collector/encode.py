@@ -49,6 +49,7 @@ _DEAD_LETTER: Final = (
     ("source_offset", "long"),
     ("first_seen_at", _MILLIS),
     ("source_key", _STRING),
+    ("arrival", _STRING),
 )
 _SCOPES_MAX: Final = 10_000
 
@@ -227,6 +228,7 @@ class DeadLetterEncoder:
                 self._source,
                 _zigzag(refused.first_seen_at),
                 _string(""),
+                _bytes(refused.came_with),
             )
         )
 

@@ -4,7 +4,7 @@ the acknowledgement it waits for.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -17,6 +17,7 @@ from collector.parse import MalformedError, parse_batch, parse_single
 from collector.projects import Project, ProjectDirectory
 from collector.publisher import OverloadedError, Publisher, Record
 from collector.refusals import Refusal, RefusedRequest
+from collector.replays import Letter, readmit
 from collector.routes import Route, Takes
 from collector.session_key import session_key, visitor_of
 from collector.times import Bounds
@@ -122,11 +123,30 @@ class Intake:
         refused: Counter[str] = Counter(event.reason for event in admission.refused) if admission.refused else _NONE
         try:
             count = len(admission.admitted)
-            size = len(body) + _OWN_BYTES * (count + len(admission.refused)) + len(batch.context) * count
+            size = len(body) + _OWN_BYTES * (count + len(admission.refused)) + len(batch.context) * len(batch.events)
             future = self._publisher.publish(records, size) if records else None
         except OverloadedError:
             raise RefusedRequest(Refusal.OVERLOADED) from None
         return Pending(future, len(admission.admitted), refused, len(body))
+
+    def take_again(self, letters: Sequence[Letter]) -> tuple["asyncio.Future[bool] | None", list[str]]:
+        """Dead letters, judged again: the acknowledgement to wait for, and of each "" or why it is refused.
+
+        What is refused again is the dead letter that it was. Raises OverloadedError.
+        """
+        batches: dict[str, list[Record]] = {}
+        outcomes = []
+        for letter in letters:
+            project = self._directory.by_key(letter.write_key)
+            if project is None or project.is_disabled:
+                outcomes.append("project_unknown_or_disabled")
+                continue
+            admission, outcome = readmit(letter, project, self._limits, self._ids)
+            outcomes.append(outcome)
+            for topic, records in self._records(admission, project):
+                batches.setdefault(topic, []).extend(records)
+        size = sum(len(record["key"]) + len(record["value"]) for records in batches.values() for record in records)
+        return (self._publisher.publish(list(batches.items()), size) if batches else None), outcomes
 
     def _records(self, admission: Admission, project: Project) -> list[tuple[str, list[Record]]]:
         batches: list[tuple[str, list[Record]]] = []

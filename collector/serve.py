@@ -14,6 +14,7 @@ from collector.admin import create_admin
 from collector.app import Collector
 from collector.connections import Server
 from collector.counts import Counts
+from collector.intake import Intake
 from collector.listeners import let_nobody_in
 from collector.projects import ProjectDirectory
 from collector.publisher import KafkaPublisher
@@ -38,6 +39,7 @@ class Parts(NamedTuple):
 
     settings: Settings
     collector: Collector
+    intake: Intake
     publisher: KafkaPublisher
     follower: ProjectsFollower
     directory: ProjectDirectory
@@ -107,7 +109,9 @@ async def _start_admin(
         parts.metrics.connections.set(server.open_connections)
         parts.metrics.projects.set(len(parts.directory))
 
-    runner = web.AppRunner(create_admin(parts.registry, refresh, why_not_ready), access_log=None)
+    runner = web.AppRunner(
+        create_admin(parts.registry, refresh, why_not_ready, parts.intake.take_again), access_log=None
+    )
     await runner.setup()
     await web.SockSite(runner, listener).start()
     return runner

@@ -19,12 +19,13 @@ from schemas.settings import Settings
 from schemas.table_shape import Differences, compare, exists, read_shape, read_view
 
 _DDL: Final = resources.files("schemas") / "ddl" / "clickhouse"
-TABLES: Final = ("events", "sessions", "identities", "projects", "conversations", "dead_letters")
+TABLES: Final = ("events", "sessions", "identities", "projects", "conversations", "dead_letters", "dead_letter_replays")
 VIEWS: Final = ("sessions_current", "events_resolved")
 _RETENTION: Final = {
     "events": "table_events_days",
     "sessions": "table_events_days",
     "dead_letters": "table_dead_letters_days",
+    "dead_letter_replays": "table_dead_letters_days",
 }
 _KEPT: Final = "INTERVAL 2 YEAR"
 _SCRATCH: Final = "^_contract_[a-z_]+_[0-9a-f]{12}$"

@@ -193,6 +193,12 @@ class Settings(BaseModel):
     )
     sinks_retry_ms_max: Positive = Field(30_000, description="longest pause between tries while the database is away")
     sinks_stop_ms_max: Positive = Field(20_000, description="longest graceful stop")
+    sinks_collector_admin_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^/]+$",
+        description="admin port of a collector, where `replay` posts what collectors refused; "
+        "unset: TALLY_ADMIN_HOST and TALLY_COLLECTOR_ADMIN_PORT",
+    )
     sinks_ledger_interval_s: Annotated[int, Field(ge=0)] = Field(
         60, description="how often the ledger is brought up to date for the metrics; 0: never"
     )

@@ -18,10 +18,16 @@ _IDS_MAX: Final = 5_000  # message ids asked for at once
 _SPAN: Final = "source_offset >= %(start)s AND source_offset < %(end)s"
 _ROWS: Final = f"FROM events WHERE {_SPAN} AND source_partition = %(partition)s AND source_generation = %(generation)s"
 _SHOWN: Final = "project_id, stage, reason, detail, toString(dead_letter_id), raw_offset"
+# The places of raw_events whose event became a dead letter: those that stand there now, and those that were sent
+# through again from there, of which the dead letter may stand at another place since.
 _DEAD: Final = (
-    "FROM dead_letters WHERE source_partition = %(partition)s AND raw_offset >= %(start)s AND raw_offset < %(end)s "
+    "FROM (SELECT project_id, stage, reason, detail, dead_letter_id, raw_offset FROM dead_letters "
+    "WHERE source_partition = %(partition)s AND raw_offset >= %(start)s AND raw_offset < %(end)s "
     "AND ((stage = 'streams' AND source_topic = %(raw)s) "
-    "OR (stage = 'sinks' AND source_topic = %(enriched)s AND raw_generation = %(generation)s))"
+    "OR (stage = 'sinks' AND source_topic = %(enriched)s AND raw_generation = %(generation)s)) UNION ALL "
+    "SELECT project_id, stage, reason, 'sent through again since', dead_letter_id, source_offset "
+    "FROM dead_letter_replays WHERE stage = 'streams' AND source_topic = %(raw)s "
+    "AND source_partition = %(partition)s AND source_offset >= %(start)s AND source_offset < %(end)s)"
 )
 # By default ClickHouse looks positions up only in tables of a million rows and more.
 _BY_INDEX: Final = {"min_table_rows_to_use_projection_index": 0}
@@ -83,7 +89,7 @@ class Tables:
             f"SELECT 'stored', project_id, uniqExact(source_offset) {_ROWS} GROUP BY project_id UNION ALL "
             f"SELECT 'dead', project_id, uniqExact(raw_offset) {_DEAD} "
             # One that was sent through again is a row by now.
-            f"AND raw_offset NOT IN (SELECT toInt64(source_offset) {_ROWS}) GROUP BY project_id",
+            f"WHERE raw_offset NOT IN (SELECT toInt64(source_offset) {_ROWS}) GROUP BY project_id",
             self._span(partition, start, end),
         )
         return rows
@@ -94,7 +100,7 @@ class Tables:
             return
         where = self._span(partition, min(offsets), max(offsets) + 1) | {"offsets": tuple(offsets)}
         rows = self._client.execute(
-            f"SELECT {_SHOWN} {_DEAD} AND raw_offset IN %(offsets)s ORDER BY raw_offset LIMIT 1 BY dead_letter_id",
+            f"SELECT {_SHOWN} {_DEAD} WHERE raw_offset IN %(offsets)s ORDER BY raw_offset LIMIT 1 BY dead_letter_id",
             where,
             settings=_BY_INDEX,
         )

@@ -15,14 +15,16 @@ from schemas.codec import Codec
 from schemas.kafka import producer_config
 from schemas.registry import SchemaIds, open_ids
 from schemas.settings import Settings
+from schemas.topics import TOPICS
 from sinks.clickhouse import ClickHouseWriter
 from sinks.delivery import Delivery
 from sinks.healing import Healing
 from sinks.http_connection import Connection, clickhouse_server
 from sinks.inspect import console, moment_ms, plain, sources
-from sinks.letters import Filter, Letters, Replayer, ReplayError, age
-from sinks.letters_redelivery import Letter, Patience, Redelivery, Refusals, Way
+from sinks.letters import Filter, Letters, age, until
+from sinks.letters_redelivery import Patience, Redelivery, Refusals, Way
 from sinks.records import version_reader
+from sinks.replay import CollectorAdmin, Replayed, Replayer
 from sinks.routes import ROUTES
 from sinks.schema_texts import SchemaTexts
 
@@ -34,13 +36,20 @@ app = typer.Typer(no_args_is_help=True, help="Events that could not go on: list 
 Reason = Annotated[str | None, typer.Option(help="only this reason")]
 Stage = Annotated[str | None, typer.Option(help="only this stage: collector, streams, sinks")]
 Project = Annotated[str | None, typer.Option(help="only this project id")]
+AlsoReplayed = Annotated[bool, typer.Option("--replayed", help="also those that were sent through again already")]
 Since = Annotated[str | None, typer.Option(help="only what was first seen since: 30m, 6h, 2d, or an ISO time")]
 
 
 @app.command("list")
-def list_letters(reason: Reason = None, stage: Stage = None, project: Project = None, since: Since = None) -> None:
-    """Numbers by stage, reason and project, and the latest few."""
-    wanted = _filter(reason, stage, project, since)
+def list_letters(
+    reason: Reason = None,
+    stage: Stage = None,
+    project: Project = None,
+    since: Since = None,
+    replayed: AlsoReplayed = False,
+) -> None:
+    """Numbers by stage, reason and project, and the latest few, of those that were not sent through again."""
+    wanted = _filter(reason, stage, project, since, replayed=replayed)
     with sources() as (_, client, _topics):
         letters = Letters(client)
         summary = letters.summary(wanted)
@@ -57,7 +66,7 @@ def list_letters(reason: Reason = None, stage: Stage = None, project: Project = 
 def show_letter(dead_letter_id: Annotated[str, typer.Argument(help="as `list` prints it")]) -> None:
     """One dead letter whole: why, where from, and its bytes."""
     with sources() as (_, client, _topics):
-        found = list(Letters(client).read(Filter(dead_letter_id=dead_letter_id)))
+        found = next(Letters(client).pages(Filter(dead_letter_id=dead_letter_id, replayed=True)), [])
     if not found:
         typer.echo(f"no dead letter has the id {dead_letter_id}", err=True)
         raise typer.Exit(EXIT_INCOMPLETE)
@@ -72,15 +81,16 @@ def replay(
     project: Project = None,
     since: Since = None,
     dead_letter_id: Annotated[str | None, typer.Option("--id", help="only this dead letter")] = None,
+    replayed: AlsoReplayed = False,
     dry_run: Annotated[bool, typer.Option(help="say what would be sent, send nothing")] = False,
     rate: Annotated[float, typer.Option(help="events a second; 0: as fast as it goes")] = 500.0,
 ) -> None:
     """Send dead letters through again, once their cause is mended. Repeating it changes nothing.
 
-    What has been stored meanwhile is recognised by its id; what fails again is the same dead letter. Exits 1 when some
-    could not be sent.
+    What has been stored meanwhile, however long ago, is recognised by its id and not sent; what was sent before is left
+    out unless it is named or asked for; what fails again is the same dead letter. Exits 1 when some could not be sent.
     """
-    wanted = _filter(reason, stage, project, since, dead_letter_id)
+    wanted = _filter(reason, stage, project, since, dead_letter_id, replayed or dead_letter_id is not None)
     with sources() as (settings, client, _topics):
         letters = Letters(client)
         summary = letters.summary(wanted)
@@ -90,35 +100,35 @@ def replay(
         if dry_run or not total:
             console.print("nothing sent" if dry_run else "no dead letters fit")
             return
-        failed = _send(settings, letters, wanted, total, rate)
-    console.print(f"{total - len(failed)} sent, {len(failed)} not")
-    for problem in failed[:10]:
+        result = _send(settings, letters, until(wanted, int(time() * 1000)), total, rate)
+    there = f", {result.stored} stored already" if result.stored else ""
+    console.print(f"{result.sent} sent, {result.failed} not{there}")
+    for problem in result.problems[:10]:
         console.print(plain(problem), style="red")
-    if failed:
+    if result.failed:
         raise typer.Exit(EXIT_INCOMPLETE)
 
 
-def _send(settings: Settings, letters: Letters, wanted: Filter, total: int, rate: float) -> list[str]:
-    """Send them all; the problems of those that could not be."""
-    failed: list[str] = []
+def _send(settings: Settings, letters: Letters, wanted: Filter, total: int, rate: float) -> Replayed:
+    """Send them all, a page in memory at a time; what became of them."""
+    ids = open_ids(settings.schema_registry_url, settings.topic_prefix)
+    admin = f"http://{settings.admin_host}:{settings.collector_admin_port}"
     replayer = Replayer(
-        f"http://{settings.collector_host}:{settings.collector_port}",
-        letters.write_keys(),
+        letters,
+        CollectorAdmin(settings.sinks_collector_admin_url or admin),
         Producer(producer_config(settings)),
-        Redelivery(partial(_way, settings, open_ids(settings.schema_registry_url, settings.topic_prefix)), monotonic),
+        Codec("raw_events", ids),
+        [settings.topic(name) for name, topic in TOPICS.items() if "streams" in topic.consumers],
+        Redelivery(partial(_way, settings, ids), monotonic),
         rate,
     )
-    # Read whole first: replaying may write to the table that is being read.
-    chosen: list[Letter] = list(letters.read(wanted))
+    result = Replayed()
     with Progress(console=console, disable=not sys.stdout.isatty()) as progress:
         task = progress.add_task("replaying", total=total)
-        for letter in chosen:
-            try:
-                replayer.replay(letter)
-            except ReplayError as error:
-                failed.append(str(error))
-            progress.advance(task)
-    return failed + replayer.finish()
+        for page in letters.pages(wanted):
+            result.add(replayer.replay(page))
+            progress.advance(task, len(page))
+    return result
 
 
 def _way(settings: Settings, ids: SchemaIds, topic_name: str) -> Way | None:
@@ -146,6 +156,12 @@ def _way(settings: Settings, ids: SchemaIds, topic_name: str) -> Way | None:
 
 
 def _filter(
-    reason: str | None, stage: str | None, project: str | None, since: str | None, dead_letter_id: str | None = None
+    reason: str | None,
+    stage: str | None,
+    project: str | None,
+    since: str | None,
+    dead_letter_id: str | None = None,
+    replayed: bool = False,
 ) -> Filter:
-    return Filter(reason, stage, project, None if since is None else moment_ms(since), dead_letter_id)
+    since_ms = None if since is None else moment_ms(since)
+    return Filter(reason, stage, project, since_ms, dead_letter_id, replayed=replayed)

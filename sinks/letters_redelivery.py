@@ -5,10 +5,10 @@ row that is refused again stays the dead letter that it is.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from threading import Event
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from sinks import watermark
 from sinks.batch import NO_SOURCES, Bad, Batch, Rows
 from sinks.delivery import AbandonedError, Delivery
 from sinks.heads import read_heads, read_lineage
+from sinks.letters import Letter
 from sinks.routes import Route
 from sinks.sieve import SchemaVerdict
 from sinks.writer import LaneStoppedError
@@ -23,8 +24,6 @@ from sinks.writer import LaneStoppedError
 _ROWS_MAX: Final = 1_000
 _SPAN_MAX: Final = 1_000_000  # between first and last source of a batch: all sources there are asked of the table
 _TRIES_MAX: Final = 5
-
-Letter = Mapping[str, Any]
 
 
 class NoRowError(ValueError):
@@ -108,12 +107,12 @@ class Redelivery:
         # Of repeats of one source, one: nothing but this keeps rows of the same batch apart.
         self._waiting.setdefault(place, {}).setdefault(source, letter)
 
-    def finish(self) -> list[str]:
-        """Send what was added; what is wrong with those that did not become rows, one line each."""
-        problems = []
+    def finish(self) -> dict[str, str]:
+        """Send what was added; what is wrong with those that did not become rows, by their ids."""
+        problems: dict[str, str] = {}
         for place, letters in self._waiting.items():
             for sources in _batches(sorted(letters), by_source=self._ways[place.topic].route.exactly_once):
-                problems += self._send(place, sources, [letters[source] for source in sources])
+                problems |= self._send(place, sources, [letters[source] for source in sources])
         self._waiting = {}
         return problems
 
@@ -121,7 +120,7 @@ class Redelivery:
         topic, partition, value = letter["source_topic"], letter["source_partition"], letter["payload"]
         way = self._ways.get(topic) or self._open_way(topic)
         if way is None:
-            raise NoRowError(f"dead letter {letter['dead_letter_id']}: {topic!r} is no topic that sinks write")
+            raise NoRowError(f"came from {topic!r}, which is no topic that sinks write")
         self._ways[topic] = way
         heads = read_lineage([value], partition) if way.route.exactly_once else read_heads([value])
         schema_id = int(heads.schema_ids[0])
@@ -130,24 +129,25 @@ class Redelivery:
         except LaneStoppedError as error:
             raise NoRowError(f"dead letter {letter['dead_letter_id']}: {error.detail}") from None
         if problem is not None:
-            raise NoRowError(f"dead letter {letter['dead_letter_id']}: {problem[1]}")
+            raise NoRowError(f"is no row: {problem[1]}")
         if heads.sources is None or heads.plausible is None:
             return _Place(topic, partition, schema_id, 0), letter["source_offset"]
         if not heads.plausible[0]:
-            raise NoRowError(f"dead letter {letter['dead_letter_id']} does not begin with its place in raw_events")
+            raise NoRowError("does not begin with its place in raw_events")
         source = int(heads.sources[0])
         return _Place(topic, partition, schema_id, watermark.generation_of(source)), source
 
-    def _send(self, place: _Place, sources: Sequence[int], letters: Sequence[Letter]) -> list[str]:
+    def _send(self, place: _Place, sources: Sequence[int], letters: Sequence[Letter]) -> dict[str, str]:
         way = self._ways[place.topic]
         way.refusals.bad.clear()
         batch = _batch(place, sources if way.route.exactly_once else (), letters)
         try:
             way.delivery.deliver(batch, self._clock(), way.patience.abandoned)
         except AbandonedError:
-            return [f"dead letter {letter['dead_letter_id']}: the database does not take it" for letter in letters]
-        ids = {letter["source_offset"]: letter["dead_letter_id"] for letter in letters}
-        return [f"dead letter {ids[bad.offset]} is refused again: {bad.detail}" for bad in way.refusals.bad]
+            ids = [str(letter["dead_letter_id"]) for letter in letters]
+            return dict.fromkeys(ids, "is not taken by the database")
+        of = {letter["source_offset"]: str(letter["dead_letter_id"]) for letter in letters}
+        return {of[bad.offset]: f"is refused again: {bad.detail}" for bad in way.refusals.bad}
 
 
 def _batches(sources: Sequence[int], by_source: bool) -> Iterator[Sequence[int]]:

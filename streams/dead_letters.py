@@ -16,11 +16,16 @@ def owner(key: bytes | None) -> tuple[str, str]:
 
 
 def dead_letter(records: Records, bad: Invalid, topic: str, generation: int, now_ms: int) -> dict[str, Any]:
-    """The record of `dead_letters`. Its id is that of the place it stood in, so a repetition is the same row."""
+    """The record of `dead_letters`.
+
+    Its id is that of the place it stood in, so a repetition is the same row; or that of the dead letter it is a replay
+    of: one that fails again, at another place then, stays the one it was.
+    """
     tenant_id, project_id = owner(records.keys[bad.index])
     partition, offset = records.partitions[bad.index], records.offsets[bad.index]
     return {
-        "dead_letter_id": named_uuid(f"{generation}/{topic}/{partition}/{offset}"),
+        "dead_letter_id": records.replays.get((partition, offset))
+        or named_uuid(f"{generation}/{topic}/{partition}/{offset}"),
         "tenant_id": tenant_id,
         "project_id": project_id,
         "stage": "streams",

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 import structlog
 from faust.types import TP, EventT
 
+from schemas.dead_letters import replay_of
 from schemas.metrics import StreamsMetrics
 from schemas.registry import RegistryUnavailableError
 from streams.pipeline import Outgoing, Outputs
@@ -273,10 +274,14 @@ def to_records(chunks: Sequence[EventT]) -> Records:
     offsets: list[int] = []
     keys: list[bytes] = []
     values: list[bytes | None] = []
+    replays: dict[tuple[int, int], str] = {}
     for event in chunks:
         fetched = event.value
         partitions += [event.message.partition] * len(fetched)
         offsets += [record.offset for record in fetched]
         keys += [record.key for record in fetched]
         values += [record.value for record in fetched]
-    return Records(partitions, offsets, keys, values)
+        for record in fetched:
+            if record.headers and (dead_letter_id := replay_of(record.headers)) is not None:
+                replays[event.message.partition, record.offset] = dead_letter_id
+    return Records(partitions, offsets, keys, values, replays)

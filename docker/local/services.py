@@ -190,7 +190,8 @@ class Pipeline:
         """Add a project of this pipeline's tenant; `project_id` and `write_key` are from now on its.
 
         As `python -m collector projects add` does, without a process for it; a known write key's project is changed.
-        Raises `ValueError`, `ProjectsUnavailableError`.
+        Returns once a collector that runs knows it, which would answer 401 before. Raises `ValueError`,
+        `ProjectsUnavailableError`, `TimeoutError`.
         """
         codec = Codec("projects", open_ids(self.settings.schema_registry_url, self.settings.topic_prefix))
         existing = read_projects(self.settings, codec).by_key(write_key) if write_key else None
@@ -204,6 +205,9 @@ class Pipeline:
         )
         write_project(self.settings, codec, record)
         self.write_key, self.project_id = record["write_key"], record["project_id"]
+        if existing is None and self.collector.running and self.collector.is_ready():
+            page = urllib.request.Request(f"{self.url}/v1/projects/{self.write_key}/settings")
+            self.wait_until(lambda: _exchange(page)[0] == 200, f"the collector knows the project {name}")
 
     def post(
         self, path: str, body: Any, *, write_key: str | None = None, headers: Mapping[str, str] | None = None

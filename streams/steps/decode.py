@@ -1,7 +1,7 @@
 """Bytes → frame. A record that cannot be decoded, or whose fields would poison what comes after, leaves alone. Pure."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 import polars as pl
@@ -36,12 +36,16 @@ _CHECKS: Final[tuple[tuple[str, pl.Expr], ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """What fetches brought: equally long columns, in offset order within each partition."""
+    """What fetches brought: equally long columns, in offset order within each partition.
+
+    replays: by partition and offset, the dead letter that a record is the replay of; most are none.
+    """
 
     partitions: Sequence[int]
     offsets: Sequence[int]
     keys: Sequence[bytes | None]
     values: Sequence[bytes | None]
+    replays: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -49,7 +53,11 @@ class Records:
     def part(self, start: int, end: int) -> "Records":
         """The records from start to before end."""
         return Records(
-            self.partitions[start:end], self.offsets[start:end], self.keys[start:end], self.values[start:end]
+            self.partitions[start:end],
+            self.offsets[start:end],
+            self.keys[start:end],
+            self.values[start:end],
+            self.replays,
         )
 
 

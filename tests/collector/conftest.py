@@ -42,7 +42,7 @@ class Served:
         self.publisher = MemoryPublisher()
         self.directory = directory
         self.counts = Counts(CollectorMetrics(self.registry))
-        intake = Intake(
+        self.intake = Intake(
             settings,
             directory=directory,
             publisher=self.publisher,
@@ -56,7 +56,7 @@ class Served:
             settings,
             directory=directory,
             publisher=self.publisher,
-            intake=intake,
+            intake=self.intake,
             counts=self.counts,
             pages=Pages(directory, finder, BrowserSdks(settings.collector_browser_sdks_path)),
             proxies=proxies,

@@ -48,6 +48,7 @@ refusals = st.builds(
     payload=st.binary(max_size=9000),
     client_message_id=text,
     first_seen_at=moments,
+    came_with=long_text.map(str.encode),
 )
 
 
@@ -77,6 +78,8 @@ def test_dead_letters_equal_fastavro(refused: RefusedEvent) -> None:
         "source_partition": -1,
         "source_offset": -1,
         "first_seen_at": refused.first_seen_at,
+        "source_key": "",
+        "arrival": refused.came_with.decode(),
     }
     assert DeadLetterEncoder(reference).encode(refused, PROJECT) == reference.encode(record)
 

@@ -58,6 +58,7 @@ TWO_YEARS = {
     "events": "toDateTime(timestamp) + INTERVAL 2 YEAR",
     "sessions": "toDateTime(started_at) + INTERVAL 2 YEAR",
     "dead_letters": "toDateTime(first_seen_at) + INTERVAL 2 YEAR",
+    "dead_letter_replays": "toDateTime(replayed_at) + INTERVAL 2 YEAR",
 }
 ENGINES = {
     "events": "MergeTree",
@@ -66,6 +67,7 @@ ENGINES = {
     "projects": "ReplacingMergeTree(updated_at)",
     "conversations": "ReplacingMergeTree(version)",
     "dead_letters": "ReplacingMergeTree",
+    "dead_letter_replays": "ReplacingMergeTree(replayed_at)",
 }
 
 

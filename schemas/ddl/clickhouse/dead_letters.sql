@@ -14,6 +14,7 @@ CREATE TABLE IF NOT EXISTS dead_letters
     source_offset     Int64,
     first_seen_at     DateTime64(3),
     source_key        String,
+    arrival           String CODEC(ZSTD(1)),
 
     -- The raw event that it is of, which the ledger asks for. Of the sink's, the payload is an enriched event, whose first
     -- three fields are offset, partition and generation: varints after 5 bytes of framing, doubled by Avro's zig-zag.

@@ -1,0 +1,48 @@
+"""Dead letters as their table has them, and the ways into tables in memory."""
+
+import time
+from typing import Any
+
+from schemas.registry import open_ids
+from sinks.delivery import Delivery
+from sinks.healing import Healing
+from sinks.letters_redelivery import Patience, Refusals, Way
+from sinks.routes import ROUTES
+from sinks.schema_texts import SchemaTexts
+from tests.sinks.memory import MemoryWriter
+from tests.sinks.records import framed
+
+TOPIC = "prefix_enriched_events"
+
+
+def letter(offset: int, raw: int, stage: str = "sinks", topic: str = TOPIC, **fields: Any) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "dead_letter_id": f"id-{offset}",
+        "project_id": "project",
+        "stage": stage,
+        "payload": framed(raw),
+        "source_topic": topic,
+        "source_partition": 0,
+        "source_offset": offset,
+        "source_key": "key",
+    }
+    return made | fields
+
+
+class Ways:
+    """The ways into tables in memory, with all that was opened."""
+
+    def __init__(self, writer: MemoryWriter) -> None:
+        self.writer = writer
+        self.patience = Patience()
+
+    def __call__(self, topic: str) -> Way | None:
+        route = ROUTES.get(topic.removeprefix("prefix_"))
+        if route is None:
+            return None
+        refusals = Refusals()
+        healing = Healing(self.writer, self.patience, 1 << 20, 5.0, time.monotonic)
+        delivery = Delivery(
+            route, self.writer, refusals, healing, lambda _values: [1], 0.001, 60, time.monotonic, self.patience
+        )
+        return Way(route, SchemaTexts(route.topic, open_ids(None)).verdict, delivery, refusals, self.patience)
