@@ -222,6 +222,8 @@ def add(
         raise typer.Exit(2) from None
     _write(settings, codec, record)
     typer.echo(record["write_key"])
+    if record["is_disabled"]:
+        typer.echo(f"it is still disabled: `projects disable {record['write_key']} --undo` enables it", err=True)
 
 
 @projects.command("list")
@@ -233,7 +235,8 @@ def list_projects() -> None:
         state = "disabled" if project.is_disabled else "enabled"
         origins = ", ".join(project.allowed_origins) or "any"
         table.add_row(project.name, project.write_key, project.project_id, project.tenant_id, origins, state)
-    Console().print(table)
+    # Names and origins are shown as they are: nothing in them is markup.
+    Console(markup=False, emoji=False, highlight=False).print(table)
 
 
 @projects.command()

@@ -77,9 +77,12 @@ def project_record(
     tenant_id: str | None = None,
     allowed_origins: Sequence[str] | None = None,
     settings: str | None = None,
-    is_disabled: bool = False,
+    is_disabled: bool | None = None,
 ) -> dict[str, Any]:
-    """The record of a new project, or of `existing` with what is given changed. Raises ValueError naming the option."""
+    """The record of a new project, or of `existing` with what is given changed. Raises ValueError naming the option.
+
+    What is disabled stays so unless `is_disabled` says otherwise: a new name must not let its events in again.
+    """
     before = project_record_of(existing) if existing is not None else _new_record(now_ms)
     given = {
         "name": name,
@@ -90,7 +93,9 @@ def project_record(
     }
     record = before | {field: value for field, value in given.items() if value is not None}
     # Never behind the record it replaces, whatever the clock of this machine says: the largest updated_at wins.
-    record |= {"updated_at": max(now_ms, before["updated_at"] + 1), "is_disabled": is_disabled}
+    record["updated_at"] = max(now_ms, before["updated_at"] + 1)
+    if is_disabled is not None:
+        record["is_disabled"] = is_disabled
     _check(record)
     return record
 

@@ -54,6 +54,10 @@ def test_a_project_added_can_be_shown_listed_changed_and_disabled(commands: Runn
 
     commands.command("projects", "disable", key)
     assert json.loads(commands.command("projects", "show", key))["is_disabled"]
+    commands.command("projects", "add", "--name", "[/red] Shop :smile:", "--write-key", key)
+    renamed = json.loads(commands.command("projects", "show", key))
+    assert (renamed["name"], renamed["is_disabled"]) == ("[/red] Shop :smile:", True)
+    assert "[/red] Shop :smile:" in commands.command("projects", "list")
     assert "disabled" in commands.command("projects", "list")
     assert {stored.key for stored in read_topic(commands.settings, "projects")} == {
         key.encode(),
