@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from schemas.registry import open_ids
+from schemas.registry import RegistryUnavailableError, open_ids
 from schemas.settings import Settings, SettingsError, load
 from sinks import trace as tracing
 from sinks.audit import Auditor, Ledger
@@ -50,23 +50,35 @@ def open_client(settings: Settings, /, **options: Any) -> Client:
 
 
 @contextmanager
-def sources() -> Iterator[tuple[Settings, Client, Topics]]:
-    """Settings, tables and topics; what cannot be reached ends the command with its name."""
+def database() -> Iterator[tuple[Settings, Client]]:
+    """Settings and tables; what cannot be reached ends the command with its name."""
     try:
         settings = load()
     except SettingsError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(EXIT_SETTINGS) from None
     client = open_client(settings)
-    topics = Topics(settings, open_ids(settings.schema_registry_url, settings.topic_prefix))
     try:
-        yield settings, client, topics
+        yield settings, client
+    except RegistryUnavailableError as error:
+        typer.echo(f"{error}; try again when it is back", err=True)
+        raise typer.Exit(EXIT_UNREACHABLE) from None
     except (LedgerError, KafkaException, ClickHouseError, EOFError, OSError) as error:
         typer.echo(f"cannot be read: {error}", err=True)
         raise typer.Exit(EXIT_UNREACHABLE) from None
     finally:
-        topics.close()
         client.disconnect()
+
+
+@contextmanager
+def sources() -> Iterator[tuple[Settings, Client, Topics]]:
+    """The same, and topics."""
+    with database() as (settings, client):
+        topics = Topics(settings, open_ids(settings.schema_registry_url, settings.topic_prefix))
+        try:
+            yield settings, client, topics
+        finally:
+            topics.close()
 
 
 def ledger(

@@ -20,7 +20,7 @@ from sinks.clickhouse import ClickHouseWriter
 from sinks.delivery import Delivery
 from sinks.healing import Healing
 from sinks.http_connection import Connection, clickhouse_server
-from sinks.inspect import console, moment_ms, plain, sources
+from sinks.inspect import console, database, moment_ms, plain
 from sinks.letters import Filter, Letters, age, until
 from sinks.letters_redelivery import Patience, Redelivery, Refusals, Way
 from sinks.records import version_reader
@@ -50,7 +50,7 @@ def list_letters(
 ) -> None:
     """Numbers by stage, reason and project, and the latest few, of those that were not sent through again."""
     wanted = _filter(reason, stage, project, since, replayed=replayed)
-    with sources() as (_, client, _topics):
+    with database() as (_, client):
         letters = Letters(client)
         summary = letters.summary(wanted)
         latest = letters.latest(wanted, _LATEST)
@@ -65,7 +65,7 @@ def list_letters(
 @app.command("show")
 def show_letter(dead_letter_id: Annotated[str, typer.Argument(help="as `list` prints it")]) -> None:
     """One dead letter whole: why, where from, and its bytes."""
-    with sources() as (_, client, _topics):
+    with database() as (_, client):
         found = next(Letters(client).pages(Filter(dead_letter_id=dead_letter_id, replayed=True)), [])
     if not found:
         typer.echo(f"no dead letter has the id {dead_letter_id}", err=True)
@@ -91,7 +91,7 @@ def replay(
     out unless it is named or asked for; what fails again is the same dead letter. Exits 1 when some could not be sent.
     """
     wanted = _filter(reason, stage, project, since, dead_letter_id, replayed or dead_letter_id is not None)
-    with sources() as (settings, client, _topics):
+    with database() as (settings, client):
         letters = Letters(client)
         summary = letters.summary(wanted)
         total = sum(row[3] for row in summary)
