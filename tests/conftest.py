@@ -34,7 +34,7 @@ KAFKA_HEAP_MB = 384  # a worker of the parallel run may have two at once
 @pytest.fixture(scope="session")
 def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
     """A running Kafka; clients connect to `.bootstrap`."""
-    with KafkaServer(_home(tmp_path_factory, "kafka"), heap_mb=KAFKA_HEAP_MB) as server:
+    with KafkaServer(_home(tmp_path_factory, "kafka"), heap_mb=KAFKA_HEAP_MB, lives_minutes=True) as server:
         yield server
 
 
@@ -48,7 +48,7 @@ def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clic
 @pytest.fixture(scope="module")
 def module_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
     """The Kafka behind `own_kafka`: a test asks for that."""
-    with KafkaServer(tmp_path_factory.mktemp("own-kafka"), heap_mb=KAFKA_HEAP_MB) as server:
+    with KafkaServer(tmp_path_factory.mktemp("own-kafka"), heap_mb=KAFKA_HEAP_MB, lives_minutes=True) as server:
         yield server
 
 

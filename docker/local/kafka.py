@@ -1,6 +1,7 @@
 """One Kafka broker in KRaft mode: its own controller, data in `home/data`."""
 
 import base64
+import shutil
 import subprocess
 import uuid
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from docker.local.locking import exclusive
 from docker.local.packages import fetch
 from docker.local.process import HOST, ServerFailedError, ServerProcess, accepts_connections, free_port
 from docker.local.tools import java
@@ -20,7 +22,7 @@ class KafkaServer(ServerProcess):
     """A broker for one machine: every replication factor is 1, topics are never created by a stray client.
 
     `port` and `controller_port` 0 mean: choose free ones, and keep them over restarts. `properties` are added to, or
-    replace, lines of server.properties.
+    replace, lines of server.properties. `lives_minutes`: compile little, which costs a short life less than it gives.
     """
 
     def __init__(
@@ -32,8 +34,10 @@ class KafkaServer(ServerProcess):
         heap_mb: int = 768,
         properties: Mapping[str, str] | None = None,
         ends_with_parent: bool = True,
+        lives_minutes: bool = False,
     ) -> None:
         super().__init__("kafka", home, ends_with_parent=ends_with_parent)
+        self._jvm_flags = [*_JVM_FLAGS, "-XX:TieredStopAtLevel=1"] if lives_minutes else _JVM_FLAGS
         self.port = port or free_port()
         self.controller_port = controller_port or free_port()
         self._heap_mb = heap_mb
@@ -56,7 +60,7 @@ class KafkaServer(ServerProcess):
             str(java()),
             f"-Xms{heap}",
             f"-Xmx{heap}",
-            *_JVM_FLAGS,
+            *self._jvm_flags,
             "-cp",
             _class_path(),
             "kafka.Kafka",
@@ -104,14 +108,35 @@ class KafkaServer(ServerProcess):
         }
 
     def _format(self) -> None:
+        """Storage as StorageTool makes it, copied: a JVM for each new broker would cost a second of CPU.
+
+        Its cluster id is every copy's, which harms nothing: each is a cluster of its own, and no two share a port.
+        """
+        formatted = fetch("kafka") / "formatted"  # goes with the package: another version makes its own
+        with exclusive(formatted.with_suffix(".lock")):
+            if not formatted.exists():
+                self._make_formatted(formatted)
+        incoming = self.home / "data.incoming"
+        shutil.rmtree(incoming, ignore_errors=True)
+        shutil.copytree(formatted / "data", incoming)
+        shutil.rmtree(self.home / "data", ignore_errors=True)
+        incoming.rename(self.home / "data")
+
+    def _make_formatted(self, formatted: Path) -> None:
+        making = formatted.with_suffix(".making")
+        shutil.rmtree(making, ignore_errors=True)
+        making.mkdir(parents=True)
+        own = self._own_properties() | self._properties | {"log.dirs": str(making / "data")}
+        config = making / "server.properties"
+        config.write_text("".join(f"{name}={value}\n" for name, value in own.items()))
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # One word: an id may begin with a dash, which would be taken for an option.
-        arguments = ["format", f"--cluster-id={cluster_id}", "-c", str(self._config_path)]
-        # C1 only: this JVM lives for a second.
+        arguments = ["format", f"--cluster-id={cluster_id}", "-c", str(config)]
         command = [str(java()), "-XX:TieredStopAtLevel=1", "-cp", _class_path(), "kafka.tools.StorageTool", *arguments]
-        done = subprocess.run(command, cwd=self.home, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=making, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise ServerFailedError(self.name, "could not format its storage", (done.stdout + done.stderr)[-4000:])
+        making.rename(formatted)
 
 
 def _class_path() -> str:
