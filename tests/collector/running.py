@@ -18,6 +18,7 @@ from collector.projects_admin import project_record, write_project
 from docker.local import PROJECT_ROOT
 from docker.local.process import HOST, free_port
 from docker.local.services import Service, python
+from docker.local.tools import bare_environ
 from schemas.apply_topics import apply_topics
 from schemas.kafka import consumer_config
 from schemas.settings import Settings, to_environ
@@ -81,7 +82,7 @@ class Running:
         """Run `python -m collector …` to its end and return what it printed; it must exit with `code`."""
         done = subprocess.run(
             [*python("collector"), *arguments],
-            env=to_environ(self.settings) | {"PATH": "/usr/bin:/bin", "COLUMNS": "200"},
+            env=bare_environ(COLUMNS="200") | to_environ(self.settings),
             cwd=PROJECT_ROOT,
             capture_output=True,
             text=True,

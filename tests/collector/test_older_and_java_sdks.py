@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from docker.local.packages import fetch
-from docker.local.tools import java, require_tool
+from docker.local.tools import bare_environ, java, require_tool
 from tests.collector.running import Running
 
 _SCRIPTS = Path(__file__).parent / "sdks"
@@ -21,7 +21,7 @@ def run(command: list[str], **environment: str) -> None:
     """Run a program to its end; it must end with 0."""
     done = subprocess.run(
         command,
-        env={"PATH": "/usr/bin:/bin", **environment},
+        env=bare_environ(**environment),
         capture_output=True,
         text=True,
         timeout=90,

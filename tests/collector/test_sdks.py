@@ -11,7 +11,7 @@ import rudderstack.analytics as rudder
 from segment.analytics.client import Client as SegmentClient
 
 from docker.local.packages import fetch
-from docker.local.tools import require_tool
+from docker.local.tools import bare_environ, require_tool
 from tests.collector.running import Running
 
 _SCRIPTS = Path(__file__).parent / "sdks"
@@ -22,7 +22,7 @@ def run_node(script: str, running: Running, *more: str) -> None:
     modules = fetch("sdks") / "node_modules"
     done = subprocess.run(
         [require_tool("node"), str(_SCRIPTS / script), running.url, running.write_key, *more],
-        env={"NODE_PATH": str(modules), "PATH": "/usr/bin:/bin"},
+        env=bare_environ(NODE_PATH=str(modules)),
         capture_output=True,
         text=True,
         timeout=60,

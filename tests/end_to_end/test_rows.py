@@ -10,7 +10,7 @@ from segment.analytics.client import Client
 from docker.local.demo.senders import send_node
 from docker.local.packages import fetch
 from docker.local.services import Pipeline
-from docker.local.tools import require_tool
+from docker.local.tools import bare_environ, require_tool
 from tests.end_to_end.asking import ask, lands, rows
 
 IPHONE = (
@@ -124,7 +124,7 @@ def test_other_sdks_land_unmodified(shop: Pipeline) -> None:
     script = Path(__file__).parent / "send_others.cjs"
     done = subprocess.run(
         [str(require_tool("node")), str(script), shop.url, shop.write_key],
-        env={"NODE_PATH": str(modules), "PATH": "/usr/bin:/bin"},
+        env=bare_environ(NODE_PATH=str(modules)),
         capture_output=True,
         text=True,
         timeout=60,

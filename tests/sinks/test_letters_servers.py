@@ -6,6 +6,7 @@ import pytest
 
 from docker.local import PROJECT_ROOT
 from docker.local.services import python
+from docker.local.tools import bare_environ
 from schemas.settings import to_environ
 from tests.sinks.accounts import Accounts
 from tests.sinks.records import PROJECT, framed_all, session
@@ -23,7 +24,7 @@ def accounts(rig: SinkRig) -> Accounts:
 
 
 def command(rig: SinkRig, *arguments: str) -> tuple[int, str]:
-    environ = to_environ(rig.settings) | {"PYTHONPATH": str(PROJECT_ROOT), "PATH": ""}
+    environ = bare_environ(PYTHONPATH=str(PROJECT_ROOT), PATH="") | to_environ(rig.settings)
     done = subprocess.run(
         [*python("sinks"), *arguments], env=environ, capture_output=True, text=True, timeout=60, check=False
     )

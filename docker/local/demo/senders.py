@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from docker.local.packages import fetch
-from docker.local.tools import require_tool
+from docker.local.tools import bare_environ, require_tool
 
 _SCRIPT = Path(__file__).parent / "send_node.cjs"
 _USER_AGENT = (
@@ -59,7 +59,7 @@ def send_node(url: str, write_key: str, run: str, visitors: int) -> Sent:
     modules = fetch("sdks") / "node_modules"
     done = subprocess.run(
         [str(require_tool("node")), str(_SCRIPT), url, write_key, run, str(visitors)],
-        env={"NODE_PATH": str(modules), "PATH": "/usr/bin:/bin"},
+        env=bare_environ(NODE_PATH=str(modules)),
         capture_output=True,
         text=True,
         timeout=120,
