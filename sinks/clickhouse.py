@@ -1,6 +1,5 @@
 """Rows into ClickHouse over HTTP, as Avro, without decoding them."""
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -14,9 +13,18 @@ from sinks.failpoints import QUESTION, Failpoint, nothing
 from sinks.http_connection import Connection
 from sinks.routes import Route
 from sinks.schema_texts import SchemaTexts
-from sinks.tables import check_types, engine_of, is_replicated, verify
+from sinks.tables import Types, engine_of, is_replicated, types_of, verify
 from sinks.views import standing
-from sinks.writer import Position, Standing, TableUnfitError, WriteFailedError
+from sinks.writer import (
+    LaneStoppedError,
+    Position,
+    RowsRefusedError,
+    SinkError,
+    Standing,
+    TableUnfitError,
+    ViewFailedError,
+    WriteFailedError,
+)
 
 # An INSERT is atomic only when it is one block: with the server's own limits a large one would be several, of which
 # the first could stand without the others, each under a token of its own.
@@ -37,6 +45,7 @@ _INSERT: Final[dict[str, Any]] = {
     "wait_end_of_query": 1,  # else errors can follow a status of 200
 }
 _SYNC_S: Final = 10.0
+_INCOMPATIBLE: Final = 44  # ILLEGAL_COLUMN: a column's type can hold no value of its Avro type
 
 
 class ClickHouseWriter:
@@ -70,12 +79,24 @@ class ClickHouseWriter:
         settings = {"insert_deduplication_token": token, **self._replication()}
         if despite_views:
             settings["materialized_views_ignore_errors"] = 1
-        self._send(f"INSERT INTO {self._table} FORMAT Avro", rows, settings)
+        try:
+            self._send(f"INSERT INTO {self._table} FORMAT Avro", rows, settings)
+        except WriteFailedError as error:
+            if error.code == _INCOMPATIBLE and not isinstance(error, ViewFailedError):
+                self._stop_if_drifted(types_of(self._connection, self._table), error)
+            raise
 
     def trial(self) -> Callable[[Rows], None]:
-        structure = self._structure().replace("\\", "\\\\").replace("'", "\\'")
-        query = f"INSERT INTO FUNCTION null('{structure}') FORMAT Avro"
-        return lambda rows: self._send(query, rows, {})
+        types = types_of(self._connection, self._table)
+
+        def attempt(rows: Rows) -> None:
+            try:
+                self._read(rows, types.wanted)
+            except RowsRefusedError:
+                if not types.drift or self._refusal(rows, types) is not None:
+                    raise
+
+        return attempt
 
     def present(self, partition: int, rows: Rows) -> set[int]:
         generation = watermark.generation_of(int(rows.sources[0]))
@@ -106,8 +127,13 @@ class ClickHouseWriter:
     def standing(self, partition: int, rows: Rows, position: Position | None = None) -> Standing:
         return standing(self._connection, self._table, partition, rows, position)
 
-    def check_types(self) -> None:
-        check_types(self._connection, self._table)
+    def drift(self) -> str:
+        return types_of(self._connection, self._table).drift
+
+    def check_types(self, rows: Rows) -> None:
+        types = types_of(self._connection, self._table)
+        if types.drift and (error := self._refusal(rows, types)) is not None:
+            self._stop_if_drifted(types, error)
 
     def close(self) -> None:
         self._connection.close()
@@ -132,10 +158,24 @@ class ClickHouseWriter:
                 raise WriteFailedError(error.detail, error.code) from None
         return self._engine
 
-    def _structure(self) -> str:
-        answer = self._connection.ask(
-            "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = {table:String} "
-            "ORDER BY position FORMAT JSONCompactEachRow",
-            {"table": self._table},
-        )
-        return ", ".join(f"`{name}` {kind}" for name, kind in map(json.loads, answer.splitlines()))
+    def _stop_if_drifted(self, types: Types, error: SinkError) -> None:
+        if types.drift:
+            cure = "change it back, or take the rows that it refuses out of the way"
+            detail = f"table {self._table} refuses rows: {types.drift}: {cure}: {error.detail}"
+            raise LaneStoppedError("type_changed", detail, types.drift) from None
+
+    def _refusal(self, rows: Rows, types: Types) -> SinkError | None:
+        """What the table's own types say of the rows; None when they read them. Raises WriteFailedError."""
+        try:
+            self._read(rows, types.found)
+        except SinkError as error:
+            if not isinstance(error, RowsRefusedError) and error.code != _INCOMPATIBLE:
+                raise
+            return error
+        return None
+
+    def _read(self, rows: Rows, types: Mapping[str, str]) -> None:
+        """Have the server read rows for columns of these types, and store nothing. Raises SinkError."""
+        structure = ", ".join(f"`{name}` {kind}" for name, kind in types.items())
+        quoted = structure.replace("\\", "\\\\").replace("'", "\\'")
+        self._send(f"INSERT INTO FUNCTION null('{quoted}') FORMAT Avro", rows, {})

@@ -31,7 +31,7 @@ from sinks.writer import (
 log = structlog.get_logger()
 
 _FIRST_PAUSE_S: Final = 0.1
-_ALL_REFUSED: Final = 20  # so many in a row, and no other: it may be the table that is wrong, not the rows
+_STOPPED_PAUSE_S_MAX: Final = 5.0  # until it is seen that somebody has acted
 
 
 class AbandonedError(Exception):
@@ -112,7 +112,7 @@ class Delivery:
                 self._tell(error)
                 log.warning("a batch waits", token=batch.token, tries=tries, pause_s=pause_s, error=str(error))
                 doubtful, tries = True, tries + 1
-                abandoned.wait(pause_s)
+                self._wait(error, pause_s, abandoned)
                 pause_s = min(pause_s * 2, self._pause_s_max)
             else:
                 self._tell(None)
@@ -127,6 +127,21 @@ class Delivery:
     def close(self) -> None:
         """Nothing more will be delivered."""
         self._healing.close()
+
+    def _wait(self, error: WriteFailedError, pause_s: float, abandoned: Event) -> None:
+        """At most `pause_s`; shorter when somebody seems to have undone what stops the topic."""
+        if not isinstance(error, LaneStoppedError):
+            abandoned.wait(pause_s)
+            return
+        while pause_s > 0 and not abandoned.wait(min(pause_s, _STOPPED_PAUSE_S_MAX)) and self._is_as_it_was(error):
+            pause_s -= _STOPPED_PAUSE_S_MAX
+
+    def _is_as_it_was(self, error: LaneStoppedError) -> bool:
+        """Whether the types are those that stop the topic: that costs one query. False where only a try can tell."""
+        try:
+            return error.drift != "" and self._writer.drift() == error.drift
+        except WriteFailedError:
+            return True
 
     def _tell(self, error: WriteFailedError | None) -> None:
         stopped = error if isinstance(error, LaneStoppedError) else None
@@ -184,6 +199,7 @@ class Delivery:
         except RowsRefusedError as error:
             # Each row can be read, and yet the table refuses them, as for a constraint. Then only it can say which.
             log.warning("the table refuses readable rows", token=batch.token, error=str(error))
+            self._writer.check_types(rest)
             refused += self._store_by_parts(batch, self._missing(batch, rest))
         return refused
 
@@ -208,13 +224,10 @@ class Delivery:
             self._healing.found(batch.partition, rows, token)
 
     def _refused(self, rows: Rows) -> list[Bad]:
-        """The rows that cannot be read, each tried alone. Raises LaneStoppedError when it is the table's fault."""
+        """The rows that cannot be read, each tried alone; not those that only changed types refuse."""
         attempt = self._writer.trial()
-        refused = []
-        for index, error in refused_rows(len(rows), lambda start, stop: attempt(rows.part(start, stop))):
-            refused.append(_bad(rows, index, error))
-            if len(refused) == index + 1 and len(refused) == min(_ALL_REFUSED, len(rows)):
-                self._writer.check_types()
+        tried = refused_rows(len(rows), lambda start, stop: attempt(rows.part(start, stop)))
+        refused = [_bad(rows, index, error) for index, error in tried]
         self._keep_from_feeding_itself(refused)
         return refused
 
@@ -230,7 +243,14 @@ class Delivery:
             if len(part):
                 self._insert(batch, part, f"{batch.token}/part-{_digest(part.offsets)}")
 
-        refused = [_bad(rows, index, error) for index, error in refused_rows(len(rows), insert, every=True)]
+        refused = []
+        for index, first in refused_rows(len(rows), insert, every=True):
+            try:
+                # The types may have been changed, and even changed back, since the look before: that sets no row aside.
+                self._writer.check_types(rows.part(index, index + 1))
+                insert(index, index + 1)
+            except RowsRefusedError:
+                refused.append(_bad(rows, index, first))
         self._keep_from_feeding_itself(refused)
         self._bury(batch, refused)
         return refused
@@ -240,7 +260,10 @@ class Delivery:
         missing = self._missing(batch, rows.without_offsets({bad.offset for bad in refused}))
         if len(missing):
             log.warning("rows were swallowed as repeats", token=batch.token, rows=len(missing))
-            self._insert(batch, missing, f"{batch.token}/again-{_digest(missing.offsets)}")
+            try:
+                self._insert(batch, missing, f"{batch.token}/again-{_digest(missing.offsets)}")
+            except RowsRefusedError as error:  # the table has changed since it read them
+                raise WriteFailedError(error.detail, error.code) from None
 
     def _bury(self, batch: Batch, bad: Sequence[Bad]) -> None:
         """Once, however often the batch is tried."""

@@ -29,6 +29,7 @@ class Holding:
         self.gap_end = 0  # up to here, records that lack are counted
         self.pending: PendingError | None = None  # why the record at the position cannot be taken in yet
         self.pending_until: float | None = None  # when it is tried again; None: it was not put off yet
+        self.stopped_by: PendingError | None = None  # the same, and kept while it is tried again: for the metrics
         self._mark = resumption.plan.watermark
         self._doubt_end = resumption.plan.doubt_end
 
@@ -43,7 +44,7 @@ class Holding:
         for batch in (self.flight.batch if self.flight else None, self.ready):
             if batch is not None and batch.timestamp:
                 return batch.timestamp
-        return self.intake.oldest_timestamp or (self.pending.timestamp if self.pending else 0)
+        return self.intake.oldest_timestamp or (self.stopped_by.timestamp if self.stopped_by else 0)
 
     def prepare(self, now: float, on_void: Callable[[Batch], None]) -> Batch | None:
         """The batch to be planned now, if one is due and none is under way. Void ones are settled on the way."""

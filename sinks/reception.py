@@ -73,8 +73,10 @@ class Reception:
             try:
                 holding.intake.add(offsets, values, keys, now, timestamps)
             except PendingError as error:
-                holding.pending = error
+                holding.pending = holding.stopped_by = error
                 sought.add(partition)  # the rest of the fetch comes again
+            else:
+                holding.stopped_by = None
 
     def _looks_again(self, holding: Holding, offset: int, sought: set[int]) -> bool:
         """Whether it seeks back, since records before `offset` lack for the first time."""
@@ -105,6 +107,7 @@ class Reception:
             if not self._looks_again(holding, message.offset(), sought):
                 self._expire(holding, message.offset())
                 holding.intake.reached(message.offset(), now)
+                holding.stopped_by = None
         elif error.fatal() or error.code() == KafkaError._FATAL:
             # Such as a static member that the broker has replaced: this consumer will never read again.
             raise KafkaException(error)

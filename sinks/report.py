@@ -135,7 +135,7 @@ class Report:
         ages = [self._age(holding, now) for holding in holdings.values()]
         self._metrics.lag_seconds.labels(self._topic).set(max(ages, default=0.0))
         self._stops.set(
-            READING_CAUSES, [held.pending.stopped for held in holdings.values() if held.pending is not None]
+            READING_CAUSES, [held.stopped_by.stopped for held in holdings.values() if held.stopped_by is not None]
         )
         for partition in self._lag_of - holdings.keys():
             self._metrics.lag_records.remove(self._topic, partition)

@@ -1,14 +1,15 @@
-"""Whether a table is fit for its topic, looked at once at start, and again when it refuses everything."""
+"""Whether a table is fit for its topic, looked at once at start, and its types again when it refuses rows."""
 
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Final
 
 from sinks.http_connection import Connection
 from sinks.routes import Route
-from sinks.writer import LaneStoppedError, SinkError, TableUnfitError
+from sinks.writer import SinkError, TableUnfitError
 
 _UNKNOWN_DATABASE: Final = 81
 _CURE: Final = "run `python -m schemas apply`"
@@ -53,17 +54,28 @@ def verify(connection: Connection, route: Route, schema: Mapping[str, Any]) -> N
         raise TableUnfitError(f"table {route.table} is a {engine}, which keeps every repeat of a row: {_CURE}")
 
 
-def check_types(connection: Connection, table: str) -> None:
-    """Raises LaneStoppedError when a column has another type than the contract says."""
+@dataclass(frozen=True, slots=True)
+class Types:
+    """The columns of a table at one moment: their types there, and those that the contract wants, in one order."""
+
+    found: Mapping[str, str]
+    wanted: Mapping[str, str]
+
+    @property
+    def drift(self) -> str:
+        """Where they differ, for people; "" when they do not."""
+        return "; ".join(
+            f"column {name} is {kind}, the contract says {self.wanted[name]}"
+            for name, kind in self.found.items()
+            if kind != self.wanted[name]
+        )
+
+
+def types_of(connection: Connection, table: str) -> Types:
+    """Of columns that the contract does not name, the table's own type is wanted."""
     found = _types(connection, table)
-    drifted = [
-        f"column {name} is {found[name]}, the contract says {wanted}"
-        for name, wanted in contract_types(table).items()
-        if name in found and found[name] != wanted
-    ]
-    if drifted:
-        cure = "change it back, or take the rows that it refuses out of the way"
-        raise LaneStoppedError("type_changed", f"table {table} refuses every row: {'; '.join(drifted)}: {cure}")
+    contract = contract_types(table)
+    return Types(found, {name: contract.get(name, kind) for name, kind in found.items()})
 
 
 def contract_types(table: str) -> dict[str, str]:

@@ -51,10 +51,14 @@ class ViewFailedError(WriteFailedError):
 
 
 class LaneStoppedError(WriteFailedError):
-    """Every further try would do harm until somebody acts. `cause`: from a bounded set, for the metric."""
+    """Every further try would do harm until somebody acts. `cause`: from a bounded set, for the metric.
 
-    def __init__(self, cause: str, detail: str) -> None:
+    `drift`: as the writer told it, when that is the cause; else "".
+    """
+
+    def __init__(self, cause: str, detail: str, drift: str = "") -> None:
         self.cause = cause
+        self.drift = drift
         super().__init__(detail)
 
 
@@ -94,7 +98,11 @@ class Writer(Protocol):
         """
 
     def trial(self) -> Callable[[Rows], None]:
-        """What reads rows as `insert` would, at this moment, and stores nothing. Raises RowsRefusedError."""
+        """What reads rows and stores nothing. Raises RowsRefusedError.
+
+        A row that it refuses alone can be read neither with the contract's types nor with those of the table at this
+        moment.
+        """
 
     def present(self, partition: int, rows: Rows) -> set[int]:
         """The sources that stand in the table, of this partition, from the rows' first to their last.
@@ -106,8 +114,11 @@ class Writer(Protocol):
     def standing(self, partition: int, rows: Rows, position: Position | None = None) -> Standing:
         """What is known of rows that stand there. `position`: as told before, or JUST_NOW; None: nobody knows when."""
 
-    def check_types(self) -> None:
-        """Raises LaneStoppedError when a column's type is not the contract's, so that no row can ever be right."""
+    def drift(self) -> str:
+        """Which columns have another type than the contract says, for people; "" when none has."""
+
+    def check_types(self, rows: Rows) -> None:
+        """Raises LaneStoppedError when types that are not the contract's refuse some of these rows."""
 
     def close(self) -> None:
         """Let go of the connection."""

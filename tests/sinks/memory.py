@@ -92,7 +92,9 @@ class MemoryWriter:
         self.inserts: list[tuple[str, list[bytes]]] = []
         self.trials = 0
         self.asked = 0
-        self.drifted: str | None = None
+        self.drifted = ""
+        self.drift_refuses: Callable[[bytes], bool] = lambda _value: False
+        self.looks = 0
         self._refuses = refuses
         self._forbids = forbids
         self._names_rows = names_rows
@@ -105,6 +107,8 @@ class MemoryWriter:
     def insert(self, rows: Rows, token: str, despite_views: bool = False) -> None:
         self.inserts.append((token, list(rows.values)))
         self._read(rows)
+        if self._unfit(rows):
+            raise RowsRefusedError("cannot parse as what it was changed to", 376, 0)
         if any(map(self._forbids, rows.values)):
             raise RowsRefusedError("a constraint is violated", 469)
         trouble, stored = self.troubles.pop(0) if self.troubles else (None, True)
@@ -144,12 +148,19 @@ class MemoryWriter:
             obstacle = "the token may be forgotten" if position or self.table.forgotten else None
         return Standing(names, obstacle, place, ["INSERT INTO view SELECT * FROM table"])
 
-    def check_types(self) -> None:
-        if self.drifted is not None:
-            raise LaneStoppedError("type_changed", self.drifted)
+    def drift(self) -> str:
+        self.looks += 1
+        return self.drifted
+
+    def check_types(self, rows: Rows) -> None:
+        if self._unfit(rows):
+            raise LaneStoppedError("type_changed", self.drifted, self.drifted)
 
     def close(self) -> None:
         """There is no connection."""
+
+    def _unfit(self, rows: Rows) -> bool:
+        return bool(self.drifted) and any(map(self.drift_refuses, rows.values))
 
     def _store(self, rows: Rows, token: str) -> None:
         if token not in self.table.tokens:

@@ -11,7 +11,8 @@ from sinks.intake import Intake, Limits, Resumption
 from sinks.plan import Plan
 from sinks.reception import Reception
 from sinks.report import Report
-from sinks.sieve import Sieve
+from sinks.sieve import SchemaVerdict, Sieve
+from sinks.writer import LaneStoppedError
 from tests.sinks.records import framed
 from tests.sinks.rig import SinkRig
 
@@ -22,10 +23,8 @@ HOUR_S = 3_600
 class Reading:
     """A reception of one partition, from offset 0, with what it told."""
 
-    def __init__(self, gapless: bool = True) -> None:
-        intake = Intake(
-            TOPIC, 0, Sieve(0, True, lambda _id: None), Limits(1_000, 1 << 20, 1.0), Resumption(0, Plan(None))
-        )
+    def __init__(self, gapless: bool = True, verdict: SchemaVerdict = lambda _id: None) -> None:
+        intake = Intake(TOPIC, 0, Sieve(0, True, verdict), Limits(1_000, 1 << 20, 1.0), Resumption(0, Plan(None)))
         self.holding = Holding(0, intake, Resumption(0, Plan(None)), 0.0)
         self.seeks: list[int] = []
         self.expired: list[int] = []
@@ -52,6 +51,13 @@ def lag(reading: Reading, wall_clock_s: float) -> float:
     return value
 
 
+def stopped(reading: Reading) -> bool:
+    registry = CollectorRegistry()
+    none: Any = lambda _: None  # noqa: E731
+    Report(TOPIC, SinksMetrics(registry), none, none, lambda: 0.0).stepped({0: reading.holding}, 100.0)
+    return registry.get_sample_value("tally_sinks_stopped", {"topic": TOPIC, "cause": "registry_away"}) == 1
+
+
 def test_a_record_that_kafka_took_an_hour_ago_lags_an_hour_the_moment_it_is_read() -> None:
     reading = Reading()
     reading.take(0, 1, 2, timestamp_ms=1_000_000)
@@ -69,6 +75,25 @@ def test_the_oldest_record_counts_also_when_its_batch_is_full_or_ready() -> None
     assert batch is not None
     reading.take(2, 3, timestamp_ms=2_000_000)
     assert lag(reading, 1_000 + HOUR_S) == HOUR_S
+
+
+def test_a_partition_that_waits_lags_and_is_stopped_also_while_its_record_is_tried_again() -> None:
+    away = True
+
+    def verdict(_id: int) -> None:
+        if away:
+            raise LaneStoppedError("registry_away", "cannot be reached")
+
+    reading = Reading(verdict=verdict)
+    for _ in range(3):
+        reading.take(0, 1, timestamp_ms=1_000_000)
+        assert reading.holding.pending is not None
+        reading.holding.pending = None  # as when the time has come to try again, and its record is on its way
+        assert lag(reading, 1_000 + HOUR_S) == HOUR_S
+        assert stopped(reading)
+    away = False
+    reading.take(0, 1, timestamp_ms=1_000_000)
+    assert not stopped(reading)
 
 
 def test_records_deleted_before_they_were_read_are_counted_once_after_a_second_look() -> None:
@@ -104,5 +129,5 @@ def test_what_retention_deleted_on_a_real_broker_is_counted(rig: SinkRig) -> Non
     sink = rig.sink()
     sink.start()
     rig.wait_for_settlement([30, 0])
-    assert sink.sample('tally_sinks_expired_records_total{topic="enriched_events"}') == 20
+    assert sink.metric('tally_sinks_expired_records_total{topic="enriched_events"}') == 20
     assert rig.sources() == [(1, 0, offset) for offset in range(20, 30)]

@@ -132,7 +132,7 @@ def test_old_sinks_under_new_streams_wait_loudly_and_the_upgraded_one_loses_noth
     assert status == 503
     assert "upgrade the sinks first" in text
     assert "upgrade the sinks first" in old.log()
-    assert old.sample('tally_sinks_lag_seconds{topic="enriched_events"}') > 0
+    assert old.metric('tally_sinks_lag_seconds{topic="enriched_events"}') > 0
     assert rig.consume("dead_letters") == []
     assert old.terminate() == 0
     new = rig.sink(program="tests.sinks.upgraded")

@@ -3,7 +3,6 @@
 import signal
 import time
 from collections.abc import Callable
-from threading import Event
 from typing import Any
 
 import numpy as np
@@ -11,16 +10,11 @@ import pytest
 
 from sinks import watermark
 from sinks.batch import Batch, Rows
-from sinks.clickhouse import ClickHouseWriter
-from sinks.delivery import Delivery, Receipt
 from sinks.failpoints import VARIABLE
-from sinks.healing import Healing
-from sinks.http_connection import Connection, clickhouse_server
-from sinks.routes import ROUTES, Route
-from sinks.schema_texts import SchemaTexts
-from tests.sinks.memory import MemoryGraveyard, MemoryReport
+from sinks.routes import ROUTES
 from tests.sinks.records import NOT_A_UUID, codec, framed, framed_all, session
 from tests.sinks.rig import SinkRig
+from tests.sinks.sender import Sender
 from tests.sinks.views import BrokenView
 
 ROWS = 300
@@ -40,39 +34,6 @@ def rows(count: int = ROWS, **fields: Any) -> Rows:
 def batch(given: Rows, doubtful: bool = False, repeatable: bool = True, topic: str = "enriched_events") -> Batch:
     last = int(given.sources[-1]) if len(given.sources) else -1
     return Batch(topic, 0, 0, len(given), -1, last, given, (), 0, 0, 1, 0.0, doubtful, repeatable)
-
-
-class Sender:
-    """A Delivery into the real table, with what it told; `now` is the clock of its healing."""
-
-    def __init__(self, rig: SinkRig, route: Route = ROUTES["enriched_events"]) -> None:
-        self.now = 0.0
-        self.report = MemoryReport()
-        self.graveyard = MemoryGraveyard()
-        schemas = SchemaTexts(route.topic, codec(route.topic)._ids)
-        assert schemas.verdict(codec(route.topic).schema_id) is None
-        self.connection = Connection(clickhouse_server(rig.settings))
-        self.writer = ClickHouseWriter(self.connection, route, schemas)
-        healing = Healing(self.writer, self.report, 1 << 24, 5.0, lambda: self.now)
-        self.delivery = Delivery(
-            route,
-            self.writer,
-            self.graveyard,
-            healing,
-            lambda values: [None] * len(values),
-            0.01,
-            1e9,
-            time.monotonic,
-            self.report,
-        )
-
-    def send(self, given: Batch) -> Receipt:
-        return self.delivery.deliver(given, time.monotonic(), Event())
-
-    def heal(self) -> None:
-        """Time passes, and nothing comes."""
-        self.now += 60.0
-        self.delivery.idle()
 
 
 Seen = Callable[[], tuple[int, int]]
@@ -203,16 +164,26 @@ def test_a_bad_row_beside_a_failing_view_is_the_only_dead_letter(rig: SinkRig, s
     assert (seen(), view.rows) == ((ROWS - 1, ROWS - 1), ROWS - 1)
 
 
-def test_an_upsert_that_a_view_refuses_stands_and_is_no_dead_letter(rig: SinkRig) -> None:
+@pytest.mark.parametrize("target_is_there", [True, False])
+def test_an_upsert_that_a_view_refuses_stands_and_is_no_dead_letter(rig: SinkRig, target_is_there: bool) -> None:
+    """It is sent twice, then past the views: without a target the first INSERT has written nothing, with one it has.
+
+    So the table may hold two versions of each row until it merges them, and FINAL tells how many rows there are.
+    """
+    rig.query("SYSTEM STOP MERGES {db}.sessions")
     rig.query("CREATE TABLE {db}.target (n UInt32) ENGINE = MergeTree ORDER BY n")
     rig.query("CREATE MATERIALIZED VIEW {db}.v TO {db}.target AS SELECT toUInt32(entry_page) AS n FROM {db}.sessions")
+    if not target_is_there:
+        rig.query("DROP TABLE {db}.target SYNC")
     sender = Sender(rig, ROUTES["sessions"])
     values = framed_all("sessions", [session(n, 5) for n in range(50)])
     given = Rows(codec("sessions").schema_id, list(range(50)), values, [b"%d" % n for n in range(50)])
     receipt = sender.send(batch(given, topic="sessions"))
-    assert (receipt.stored, list(receipt.dead)) == (50, [])
-    assert rig.rows("sessions") == 50
-    assert sender.report.failing == [f"{rig.settings.clickhouse_database}.v"]
+    assert (receipt.stored, list(receipt.dead), receipt.tries) == (50, [], 1)
+    assert sender.graveyard.buried == []
+    assert rig.number("SELECT count() FROM {db}.sessions FINAL") == 50
+    assert rig.rows("sessions") == (100 if target_is_there else 50)
+    assert len(sender.report.failing) == 1
 
 
 @pytest.mark.parametrize("failpoint", ["after_insert:drop:2", "after_insert:kill:2", "during_insert:kill:2"])

@@ -1,0 +1,54 @@
+"""A Delivery into a table of the real ClickHouse, without Kafka."""
+
+import time
+from collections.abc import Callable
+from threading import Event
+
+from sinks.batch import Batch
+from sinks.clickhouse import ClickHouseWriter
+from sinks.delivery import Delivery, Receipt
+from sinks.healing import Healing
+from sinks.http_connection import Connection, Server, clickhouse_server
+from sinks.routes import ROUTES, Route
+from sinks.schema_texts import SchemaTexts
+from tests.sinks.memory import MemoryGraveyard, MemoryReport
+from tests.sinks.records import codec
+from tests.sinks.rig import SinkRig
+
+
+class Sender:
+    """A Delivery with what it told; `now` is the clock of its healing."""
+
+    def __init__(
+        self,
+        rig: SinkRig,
+        route: Route = ROUTES["enriched_events"],
+        connect: Callable[[Server], Connection] = Connection,
+    ) -> None:
+        self.now = 0.0
+        self.report = MemoryReport()
+        self.graveyard = MemoryGraveyard()
+        schemas = SchemaTexts(route.topic, codec(route.topic)._ids)
+        assert schemas.verdict(codec(route.topic).schema_id) is None
+        self.connection = connect(clickhouse_server(rig.settings))
+        self.writer = ClickHouseWriter(self.connection, route, schemas)
+        healing = Healing(self.writer, self.report, 1 << 24, 5.0, lambda: self.now)
+        self.delivery = Delivery(
+            route,
+            self.writer,
+            self.graveyard,
+            healing,
+            lambda values: [None] * len(values),
+            0.01,
+            1e9,
+            time.monotonic,
+            self.report,
+        )
+
+    def send(self, given: Batch) -> Receipt:
+        return self.delivery.deliver(given, time.monotonic(), Event())
+
+    def heal(self) -> None:
+        """Time passes, and nothing comes."""
+        self.now += 60.0
+        self.delivery.idle()
