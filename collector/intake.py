@@ -123,7 +123,9 @@ class Intake:
         refused: Counter[str] = Counter(event.reason for event in admission.refused) if admission.refused else _NONE
         try:
             count = len(admission.admitted)
-            size = len(body) + _OWN_BYTES * (count + len(admission.refused)) + len(batch.context) * len(batch.events)
+            # Of refused events the context is kept with each, unless it is too large for that.
+            came_with = sum(len(event.came_with) for event in admission.refused) if admission.refused else 0
+            size = len(body) + _OWN_BYTES * (count + len(admission.refused)) + len(batch.context) * count + came_with
             future = self._publisher.publish(records, size) if records else None
         except OverloadedError:
             raise RefusedRequest(Refusal.OVERLOADED) from None

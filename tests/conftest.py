@@ -15,7 +15,13 @@ from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
 from docker.local.prometheus import PrometheusServer
 from docker.local.services import Pipeline
-from tests.fast import (  # noqa: F401
+
+# Also of modules that hold no tests: a failed assertion there says what there was.
+pytest.register_assert_rewrite(
+    *(f"tests.{path.stem}" for path in Path(__file__).parent.iterdir() if path.stem[0] != "_")
+)
+
+from tests.fast import (  # noqa: E402, F401
     pytest_make_collect_report,
     pytest_runtest_call,
     pytest_runtest_protocol,

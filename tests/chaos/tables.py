@@ -42,7 +42,16 @@ UNJUDGED: Final = {
     "sessions": frozenset({"version"}),
     "identities": frozenset[str](),
     "dead_letters": frozenset(
-        {"dead_letter_id", "detail", "first_seen_at", "source_key", "lineage", "raw_offset", "raw_generation"}
+        {
+            "dead_letter_id",
+            "detail",
+            "first_seen_at",
+            "source_key",
+            "arrival",
+            "lineage",
+            "raw_offset",
+            "raw_generation",
+        }
     ),
 }
 
