@@ -145,6 +145,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 # A parallel run hands out whole files; one that takes a minute and comes last would run alone.
 _LONGEST_FIRST = (
+    "tests/bench/test_every_line.py",
     "tests/streams/test_killed_workers.py",
     "tests/streams/test_rolling_restarts.py",
     "tests/streams/test_offset_guard.py",

@@ -66,6 +66,8 @@ class Run:
             f"WHERE startsWith(client_message_id, '{self._sender.run}-')"
         )
         expected = self._sent * EVENTS_PER_REQUEST
+        # A sample is the first event of its request; the others may be in batches still to be flushed.
+        wait_until(lambda: int(self._pipeline.query(counted).split()[0]) >= expected, "all events", _LANDED_TIMEOUT_S)
         require_equal("events stored, and distinct ones", self._pipeline.query(counted), f"{expected}\t{expected}\n")
         yield from _lines(found, sizes.steady_events_per_s)
 
