@@ -82,6 +82,8 @@ class Slice(msgspec.Struct, array_like=True, gc=False):
     country_at: int
     country_code: str
     session_id: str = ""  # set on a slice that starts a session whose row was emitted
+    # Bits of the facts that the slice has for certain (`streams.steps.sessionize`): what is not here is looked at anew.
+    had: int = 0
 
     def absorb(self, other: "Slice") -> None:
         """Add the events of `other`; the order of adding does not matter."""

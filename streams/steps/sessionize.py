@@ -12,14 +12,13 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from operator import attrgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from streams.state import (
-    FACTS,
     LATE_CELLS,
     MOMENT_BITS,
     TIMESTAMP_BITS,
@@ -35,17 +34,32 @@ from streams.state import (
 CLIENT_CELL: Final = 0
 LATE_SLICES_MAX: Final = 336  # a week of half hours
 _cell_of: Final = attrgetter("cell")
-# The columns of the facts in `streams.state.FACTS`, and what an event must have to know them. The referrer is that of
-# the first event with a page, empty or not: later pages of a visit that began directly name the site itself.
-_FACT_COLUMNS: Final[Mapping[str, tuple[tuple[str, ...], pl.Expr]]] = {
-    "referrer_at": (("page_referrer",), (pl.col("page_path") != "") | (pl.col("page_referrer") != "")),
-    "campaign_at": (
-        ("utm_source", "utm_medium", "utm_campaign"),
-        pl.any_horizontal(pl.col("utm_source", "utm_medium", "utm_campaign").is_not_null()),
-    ),
-    "device_at": (("device_type",), pl.col("device_type") != ""),
-    "country_at": (("country_code",), pl.col("country_code") != ""),
-}
+
+
+class _Fact(NamedTuple):
+    """What a slice takes from its first event that has it.
+
+    at: the member of `Slice` with that event's moment; columns: by the members that they become; has: which events.
+    """
+
+    at: str
+    columns: Mapping[str, str]
+    has: pl.Expr
+
+
+_UTM: Final = ("utm_source", "utm_medium", "utm_campaign")
+# The place of each is its bit in `Slice.had`, which states hold: new facts come last.
+_FACTS: Final = (
+    _Fact("first_at", {"channel_type": "channel_type"}, pl.lit(value=True)),
+    _Fact("entry_at", {"entry_page": "page_path"}, pl.col("page_path") != ""),
+    # Of the first event with a page, empty or not: later pages of a visit that began directly name the site itself.
+    _Fact("referrer_at", {"referrer": "page_referrer"}, (pl.col("page_path") != "") | (pl.col("page_referrer") != "")),
+    _Fact("campaign_at", {name: name for name in _UTM}, pl.any_horizontal(pl.col(_UTM).is_not_null())),
+    _Fact("device_at", {"device_type": "device_type"}, pl.col("device_type") != ""),
+    _Fact("country_at", {"country_code": "country_code"}, pl.col("country_code") != ""),
+    _Fact("anonymous_at", {"anonymous_id": "anonymous_id"}, pl.col("anonymous_id") != ""),
+    _Fact("conversion_at", {"conversion_event": "event_name"}, pl.col("is_conversion")),
+)
 
 
 def sessionize(
@@ -65,8 +79,6 @@ def sessionize(
     groups = _groups(moments)
     touched = [states[place] for place in groups["touched"].to_list()]
     pieces = _fold(touched, groups, moments)
-    _fold_facts(pieces, groups, moments)
-    _fold_sparse(pieces, groups, moments)
     ids = [
         piece.session_id
         if piece.session_id and len(state.slices) == 1
@@ -126,9 +138,12 @@ def _with_moments(
         "user_id",
         "anonymous_id",
         "page_path",
-        "is_bot",
+        "page_referrer",
+        *_UTM,
+        "device_type",
+        "country_code",
         "channel_type",
-        *(column for columns, _ in _FACT_COLUMNS.values() for column in columns),
+        "is_bot",
         pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
         moment=timestamp * (1 << MOMENT_BITS) + tie,
         cell=cell,
@@ -148,117 +163,100 @@ def _is_conversion(conversions: Mapping[str, frozenset[str]]) -> pl.Expr:
 
 
 def _groups(moments: pl.DataFrame) -> pl.DataFrame:
-    """One row for each key and cell, in order of first appearance; what is taken from one event is its position."""
+    """One row for each key and cell, in order of first appearance; what is taken from one event is its position.
+
+    had: the bits of the facts that an event of the group has.
+    """
     position = pl.int_range(pl.len(), dtype=pl.UInt32)
     with_positions = moments.select(
-        "touched", "cell", "client_session_id", "row", "moment", "is_page", "is_bot",
-        position.alias("position"),
-        pl.when(pl.col("page_path") != "").then(position).alias("page"),
-        pl.when("is_conversion").then(position).alias("conversion"),
+        "touched", "cell", "client_session_id", "row", "is_page", "is_bot",
+        position.alias("last"),
+        pl.when(pl.col("page_path") != "").then(position).alias("exit"),
         pl.when(pl.col("user_id").is_not_null()).then(position).alias("user"),
-        pl.when(pl.col("anonymous_id") != "").then(position).alias("anonymous"),
-        *(pl.when(knows).then(position).alias(at) for at, (_, knows) in _FACT_COLUMNS.items()),
+        *(pl.when(fact.has).then(position).alias(fact.at) for fact in _FACTS),
     )  # fmt: skip
-    return with_positions.group_by("touched", "cell", maintain_order=True).agg(
+    groups = with_positions.group_by("touched", "cell", maintain_order=True).agg(
         pl.col("client_session_id").first(),
         pl.col("row"),
-        pl.col("moment").min().alias("first_at"),
-        pl.col("moment").max().alias("last_at"),
         pl.len().alias("events"),
         pl.col("is_page").sum().alias("pages"),
         pl.col("is_bot").sum().alias("bots"),
-        pl.col("position").min().alias("first"),
-        pl.col("page").min().alias("entry"),
-        pl.col("page").max().alias("exit"),
-        pl.col("conversion").min(),
-        pl.col("user").max(),
-        pl.col("anonymous").min(),
-        pl.col(*_FACT_COLUMNS).min(),
+        pl.col("last", "exit", "user").max(),
+        *(pl.col(fact.at).min() for fact in _FACTS),
     )
+    bits = (pl.col(fact.at).is_not_null().cast(pl.UInt32) * (1 << bit) for bit, fact in enumerate(_FACTS))
+    return groups.with_columns(had=pl.sum_horizontal(*bits))
 
 
 def _fold(states: Sequence[SessionState], groups: pl.DataFrame, moments: pl.DataFrame) -> list[Slice]:
-    """Fold what every event has into the slices, one of each state for each group; returns them.
+    """Fold the groups into the slices, one of each state for each group; returns them.
 
-    The channel, which every event has, is read only where a group holds the first: a session has many groups.
+    This loop is the hot path. Nearly every group comes after all that its slice has, and has no fact that the slice
+    lacks: none of the facts is looked at then, since their moments are integers that lie anywhere in memory. Those of
+    one chunk are taken from one list, so that members with the same moment share it.
     """
+    moment_at = moments["moment"].to_list()
     pieces: list[Slice] = []
-    begun: list[Slice] = []
-    firsts: list[int] = []
-    names = ("cell", "first_at", "last_at", "events", "pages", "bots", "first")
-    columns = (groups[name].to_list() for name in names)
-    for state, cell, first_at, last_at, events, pages, bots, first in zip(states, *columns, strict=True):
+    learning: list[int] = []
+    columns = (
+        groups[name].to_list() for name in ("cell", "first_at", "last", "events", "pages", "bots", "had", "exit")
+    )
+    exit_pages = moments["page_path"].gather(groups["exit"]).to_list()
+    rows = zip(states, *columns, exit_pages, strict=True)
+    for index, (state, cell, first, last, events, pages, bots, had, page, exit_page) in enumerate(rows):
         slices = state.slices
         piece = slices[0] if len(slices) == 1 and slices[0].cell == cell else _slice_of(state, cell)
         pieces.append(piece)
         piece.events += events
-        piece.pages += pages
-        piece.bots += bots
+        if pages:
+            piece.pages += pages
+        if bots:
+            piece.bots += bots
+        if had & ~piece.had or moment_at[first] < piece.last_at:
+            piece.had |= had
+            learning.append(index)
+        last_at = moment_at[last]
         if last_at > piece.last_at:
             piece.last_at = last_at
             if last_at > state.newest_at:
                 state.newest_at = last_at
-        if first_at < piece.first_at:
-            piece.first_at = first_at
-            begun.append(piece)
-            firsts.append(first)
-    for piece, channel_type in zip(begun, moments["channel_type"].gather(firsts).to_list(), strict=True):
-        piece.channel_type = channel_type
+        if page is not None and moment_at[page] > piece.exit_at:
+            piece.exit_at, piece.exit_page = moment_at[page], exit_page
+    if learning:
+        ats = groups.select(pl.col(fact.at for fact in _FACTS).gather(learning))
+        _fold_facts([pieces[index] for index in learning], ats, moments, moment_at)
+    _fold_users(pieces, groups["user"], moments, moment_at)
     return pieces
 
 
-def _fold_facts(pieces: Sequence[Slice], groups: pl.DataFrame, moments: pl.DataFrame) -> None:
-    """Fold the facts of the first event that has them: read only where that event is new, one group of many."""
-    for at, (columns, _) in _FACT_COLUMNS.items():
-        positions = groups[at]
-        known = list(map(attrgetter(at), pieces))
-        found = moments["moment"].gather(positions).to_list()  # null where no event of the group has the fact
-        earlier = [
+def _fold_facts(pieces: Sequence[Slice], ats: pl.DataFrame, moments: pl.DataFrame, moment_at: Sequence[int]) -> None:
+    """Fold the facts of the first event that has them: `ats` are their positions, null where a group has none."""
+    for fact in _FACTS:
+        places = zip(map(attrgetter(fact.at), pieces), ats[fact.at].to_list(), strict=True)
+        new = [
             index
-            for index, (before, now) in enumerate(zip(known, found, strict=True))
-            if now is not None and (not before or now < before)
+            for index, (known, place) in enumerate(places)
+            if place is not None and (not known or moment_at[place] < known)
         ]
-        if not earlier:
+        if not new:
             continue
-        taken = positions.gather(earlier)
-        values = [moments[column].gather(taken).to_list() for column in columns]
-        for name, texts in zip(FACTS[at], values, strict=True):
-            for index, text in zip(earlier, texts, strict=True):
-                setattr(pieces[index], name, text)
-        for index in earlier:
-            setattr(pieces[index], at, found[index])
+        taken = ats[fact.at].gather(new)
+        changing = [pieces[index] for index in new]
+        for piece, place in zip(changing, taken.to_list(), strict=True):
+            setattr(piece, fact.at, moment_at[place])
+        for member, column in fact.columns.items():
+            for piece, text in zip(changing, moments[column].gather(taken).to_list(), strict=True):
+                setattr(piece, member, text)
 
 
-def _fold_sparse(pieces: Sequence[Slice], groups: pl.DataFrame, moments: pl.DataFrame) -> None:
-    """Fold what only some events have: a page, a conversion, a user, an anonymous id."""
-    for piece, at, page in _present(pieces, "entry", "page_path", groups, moments):
-        if not piece.entry_at or at < piece.entry_at:
-            piece.entry_at, piece.entry_page = at, page
-    for piece, at, page in _present(pieces, "exit", "page_path", groups, moments):
-        if at > piece.exit_at:
-            piece.exit_at, piece.exit_page = at, page
-    for piece, at, name in _present(pieces, "conversion", "event_name", groups, moments):
-        if not piece.conversion_at or at < piece.conversion_at:
-            piece.conversion_at, piece.conversion_event = at, name
-    for piece, at, user_id in _present(pieces, "user", "user_id", groups, moments):
-        if at > piece.user_at:
-            piece.user_at, piece.user_id = at, user_id
-    for piece, at, anonymous_id in _present(pieces, "anonymous", "anonymous_id", groups, moments):
-        if not piece.anonymous_at or at < piece.anonymous_at:
-            piece.anonymous_at, piece.anonymous_id = at, anonymous_id
-
-
-def _present(
-    pieces: Sequence[Slice], name: str, column: str, groups: pl.DataFrame, moments: pl.DataFrame
-) -> Iterator[tuple[Slice, int, str]]:
-    """The slices of the groups that have a position `name`, its moment, and the value of a column there."""
-    positions = groups[name]
-    if positions.null_count():
-        present = positions.is_not_null()
-        pieces = [pieces[index] for index in present.arg_true().to_list()]
-        positions = positions.filter(present)
-    at, values = moments["moment"].gather(positions).to_list(), moments[column].gather(positions).to_list()
-    return zip(pieces, at, values, strict=True)
+def _fold_users(pieces: Sequence[Slice], positions: pl.Series, moments: pl.DataFrame, moment_at: Sequence[int]) -> None:
+    """Fold the user of the last event that has one."""
+    having = positions.is_not_null().arg_true().to_list()
+    positions = positions.drop_nulls()
+    user_ids = moments["user_id"].gather(positions).to_list()
+    for index, place, user_id in zip(having, positions.to_list(), user_ids, strict=True):
+        if moment_at[place] > pieces[index].user_at:
+            pieces[index].user_at, pieces[index].user_id = moment_at[place], user_id
 
 
 def _slice_of(state: SessionState, cell: int) -> Slice:

@@ -139,6 +139,22 @@ def test_a_state_of_the_first_layout_is_read_with_its_facts_dated_by_its_first_e
     assert decode_state(encode_state(state)) == state
 
 
+def test_a_slice_that_does_not_say_which_facts_it_has_keeps_them() -> None:
+    """So it stands in states of before slices said it."""
+    for rows in permutations([event(0, 0, **PAGE), event(1, 5, **PAGE | {"page_referrer": "r", "device_type": "tv"})]):
+        states = States()
+        for row in placed(list(rows)):
+            kept = deduplicate(to_frame([row]), states.of, DEDUP)
+            sessionize(kept.frame, kept.keys, kept.states, CONVERSIONS, RULES)
+            ((_, state),) = states.by_key.items()
+            packed = msgspec.msgpack.decode(encode_state(state)[16:])
+            assert packed[2][0].pop() == state.slices[0].had > 0
+            states.by_key[row["key"]] = decode_state(encode_state(state)[:16] + msgspec.msgpack.encode(packed))
+            assert states.by_key[row["key"]].slices[0].had == 0
+        (piece,) = states.by_key[row["key"]].slices
+        assert (piece.referrer, piece.device_type, piece.events) == ("https://www.google.com/", "desktop", 2)
+
+
 def test_no_layout_is_read_as_another() -> None:
     new = new_state()
     new.slices = decode_state(state_of_the_first_layout()).slices
