@@ -281,7 +281,7 @@ def to_records(chunks: Sequence[EventT]) -> Records:
         offsets += [record.offset for record in fetched]
         keys += [record.key for record in fetched]
         values += [record.value for record in fetched]
-        for record in fetched:
-            if record.headers and (dead_letter_id := replay_of(record.headers)) is not None:
+        for record in [record for record in fetched if record.headers]:
+            if (dead_letter_id := replay_of(record.headers)) is not None:
                 replays[event.message.partition, record.offset] = dead_letter_id
     return Records(partitions, offsets, keys, values, replays)

@@ -20,6 +20,11 @@ CLAIM_COLUMNS: Final = (
     "source_offset", "source_partition", "tenant_id", "project_id", "anonymous_id", "user_id", "handshake_token",
     "link_source", "linked_at", "traits",
 )  # fmt: skip
+_IDS: Final = ("anonymous_id", "user_id", "previous_id", "handshake_token")
+_READ: Final = (
+    "source_offset", "source_partition", "tenant_id", "project_id", "event_type", "event_name", "timestamp",
+    "properties", *_IDS,
+)  # fmt: skip
 
 
 def claims(frame: pl.DataFrame) -> pl.DataFrame:
@@ -28,8 +33,8 @@ def claims(frame: pl.DataFrame) -> pl.DataFrame:
     identify and login events with both ids; alias, whose previousId is taken for the visitor; and events with a
     handshake token, keyed by the token when they know only one side. Ids and tokens that name nobody are as if absent.
     """
-    frame = frame.filter(_may_claim()).with_columns(map(_somebody, ("anonymous_id", "user_id", "previous_id")))
-    frame = frame.with_columns(_somebody("handshake_token"), pl.col("anonymous_id").fill_null(""))
+    frame = frame.select(_READ).filter(_may_claim()).with_columns(map(_somebody, _IDS))
+    frame = frame.with_columns(pl.col("anonymous_id").fill_null(""))
     has_user = pl.col("user_id").is_not_null()
     both = (pl.col("anonymous_id") != "") & has_user
     login = (pl.col("event_type") == "track") & pl.col("event_name").str.to_lowercase().is_in(_LOGIN_NAMES)
@@ -61,8 +66,8 @@ def claims(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _may_claim() -> pl.Expr:
     """Few events do: what is asked of the ids need not be asked of all."""
-    login = pl.col("event_name").str.to_lowercase().is_in(_LOGIN_NAMES)
-    return pl.col("event_type").is_in(["identify", "alias"]) | login | pl.col("handshake_token").is_not_null()
+    may_be_login = (pl.col("event_type") == "track") & pl.col("user_id").is_not_null()
+    return pl.col("event_type").is_in(["identify", "alias"]) | may_be_login | pl.col("handshake_token").is_not_null()
 
 
 def _somebody(column: str) -> pl.Expr:
