@@ -116,9 +116,9 @@ def admit(batch: Batch, arrival: Arrival, limits: Limits, ids: EventIds) -> Admi
     admitted: list[RawEvent] = []
     refused: list[RefusedEvent] = []
     came_with_it = b""
-    event_ids = iter(ids.take(arrival.received_at, count))
-    for raw in batch.events:
-        event_id = next(event_ids)
+    if arrival.is_import:
+        limits = limits._replace(times=limits.import_times)
+    for raw, event_id in zip(batch.events, ids.take(arrival.received_at, count), strict=True):
         try:
             admitted.append(_admit_event(raw, event_id, batch, arrival, limits))
         except Refused as refusal:
@@ -166,8 +166,7 @@ def _admit_event(raw: Raw | bytes, event_id: str, batch: Batch, arrival: Arrival
         context = merge_objects(batch.context, context)
     part = read_context(context)
     properties = properties_of(event, event_type, context)
-    bounds = limits.import_times if arrival.is_import else limits.times
-    timestamp, notes = timestamp_of(event, batch, received_at, bounds, limits.way_ms_max)
+    timestamp, notes = timestamp_of(event, batch, received_at, limits.times, limits.way_ms_max)
     if arrival.replay_of is not None:
         notes = notes | {"replay_of": arrival.replay_of}
     if repaired:

@@ -27,6 +27,8 @@ def properties_of(event: Event, event_type: str, context: bytes) -> bytes:
     Beneath the traits of an identify call lie those of its context, where RudderStack's SDKs put them: a member that
     both have is the call's own. Each stays byte for byte.
     """
+    if not event.traits and event_type != "identify":  # nearly every event
+        return require_object(event.properties, DeadReason.PROPERTIES_NOT_OBJECT, "properties")
     own_is_traits = event_type in _WITH_TRAITS
     properties, traits = bytes(event.properties), bytes(event.traits)
     if not is_empty(traits) and (own_is_traits or is_empty(properties)):
