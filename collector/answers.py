@@ -76,7 +76,9 @@ class Answer(web.StreamResponse):
         return other
 
     async def prepare(self, request: BaseRequest | Request) -> AbstractStreamWriter | None:
-        """Send the whole answer."""
+        """Send the whole answer, once the client has read those before."""
+        if isinstance(request, Request):
+            await request.drained()
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client has gone")

@@ -32,7 +32,16 @@ class Connection(RequestHandler):
     aiohttp bounds each header; this bounds them all, at twice that.
     """
 
-    __slots__ = ("_body", "_first_deadline", "_first_s_max", "_head_bytes", "_server", "_site")
+    __slots__ = (
+        "_body",
+        "_first_deadline",
+        "_first_s_max",
+        "_head_bytes",
+        "_is_refused",
+        "_reading_deadline",
+        "_server",
+        "_site",
+    )
 
     def __init__(self, manager: "Server", *, first_s_max: float, **options: Any) -> None:
         super().__init__(manager, **options)
@@ -42,31 +51,46 @@ class Connection(RequestHandler):
         self._first_deadline: asyncio.TimerHandle | None = None
         self._body: StreamReader = EMPTY_PAYLOAD
         self._head_bytes = 0
+        self._is_refused = False
+        self._reading_deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._site, is_admitted = self._server.admit(self.peername)
         if not is_admitted:
-            self._end_with(Refusal.TOO_MANY_CONNECTIONS)
+            if self.transport is not None:
+                self.transport.write(self._server.refuse(Refusal.TOO_MANY_CONNECTIONS).to_bytes())
+            self.force_close()
             return
         self._first_deadline = self._loop.call_later(self._first_s_max, self._end_unless_asked)
 
     def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            return
         count = self._request_count
+        # Asked before: the piece that ends a body is no header, and may be larger than headers may.
+        is_of_headers = self._body.is_eof() and not self._upgraded
+        is_closing = self._close
+        if is_closing and not is_of_headers:
+            self._close = False  # aiohttp would drop the rest of the body whose request is still to be answered
         super().data_received(data)
+        self._close = self._close or is_closing
         if self._request_count != count:
             self._body = self._messages[-1][1]
             self._head_bytes = 0
-        elif self._body.is_eof() and not self._close and not self._force_close:
+        elif is_of_headers and not self._close and not self._force_close:
             self._head_bytes += len(data)
             if self._head_bytes > 2 * self.max_field_size:
-                self._end_with(Refusal.HEADERS_TOO_LARGE)
+                self._refuse_headers()
 
-    def _end_with(self, refusal: Refusal) -> None:
-        """Answer at once whatever comes, and close."""
-        if self.transport is not None and not self._request_in_progress:
-            self.transport.write(self._server.refuse(refusal).to_bytes())
-        self.force_close()
+    def _refuse_headers(self) -> None:
+        """As aiohttp refuses what it cannot read: as its last answer, after those to the requests before."""
+        self._is_refused = True
+        self._request_count += 1
+        error = LineTooLong(b"", 2 * self.max_field_size)
+        self._messages.append((_ErrInfo(status=400, exc=error, message=error.message), EMPTY_PAYLOAD))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def _end_unless_asked(self) -> None:
         if not self._request_count:
@@ -80,14 +104,21 @@ class Connection(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._first_deadline is not None:
             self._first_deadline.cancel()
+        if self._reading_deadline is not None:
+            self._reading_deadline.cancel()
         self._server.release(self._site)
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Too many answers wait to be read; nobody would bound how long, nor how many more requests there are."""
+        """Answers wait to be read: no more are sent meanwhile (`Request.drained`), and who reads too slowly is cut."""
         super().pause_writing()
         if self.transport is not None:
-            self.transport.abort()
+            self._reading_deadline = self._loop.call_later(self._first_s_max, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._reading_deadline is not None:
+            self._reading_deadline.cancel()
+        super().resume_writing()
 
     def handle_error(
         self,

@@ -51,6 +51,11 @@ class Request:
         """None once the client has gone."""
         return self._connection.transport
 
+    async def drained(self) -> None:
+        """Return once the client has read enough to be sent more, or has gone."""
+        if self._connection.writing_paused:
+            await self._connection._drain_helper()
+
     @property
     def peer(self) -> str:
         """The address at the other end; '' when there is none."""

@@ -91,7 +91,7 @@ class Settings(BaseModel):
     )
     collector_retry_after_s: Positive = Field(5, description="Retry-After of a 503")
     collector_body_read_ms_max: Positive = Field(
-        15_000, description="longest time a client may take to send its request"
+        15_000, description="longest time a client may take to send its request, or to read large answers"
     )
     collector_header_bytes_max: Annotated[int, Field(ge=8192, le=2**20)] = Field(
         64 * 1024, description="one header, or the address with its query; larger: 400. All headers: twice as much"

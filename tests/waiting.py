@@ -1,5 +1,7 @@
 """Waiting for what other processes do: no fixed sleep, and a failure that says what there was instead."""
 
+import asyncio
+import itertools
 import time
 from collections.abc import Callable
 from typing import Final
@@ -23,3 +25,12 @@ def wait_until(
         if last:
             raise AssertionError(f"after {timeout_s:.0f} s still not, but: {found()}")
         time.sleep(poll_s)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Return once it holds, while this process's own loop goes on."""
+    async with asyncio.timeout(WAIT_S):
+        for pause_ms in itertools.count(1):
+            if condition():
+                return
+            await asyncio.sleep(min(pause_ms, 50) / 1000)

@@ -121,6 +121,7 @@ class MemoryPublisher:
         self.inflight_bytes = 0
         self.records: list[tuple[str, Record]] = []
         self.published = asyncio.Event()
+        self._waiting: list[asyncio.Future[bool]] = []
 
     def publish(self, batches: Sequence[tuple[str, list[Record]]], size: int) -> "asyncio.Future[bool]":
         if self.overloaded:
@@ -133,7 +134,14 @@ class MemoryPublisher:
         self.records += [(topic, record) for topic, records in batches for record in records]
         if self.durable is not None:
             future.set_result(self.durable)
+        else:
+            self._waiting.append(future)
         return future
+
+    def acknowledge(self) -> None:
+        """All that waits is durable now."""
+        while self._waiting:
+            self._waiting.pop().set_result(True)
 
     def decoded(self, topic: str) -> list[dict[str, Any]]:
         """The records published to a topic."""

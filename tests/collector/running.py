@@ -108,6 +108,7 @@ class Running:
 
     def stored(self, topic: str) -> list[Stored]:
         """What a topic holds of the project, in the order of partitions and offsets."""
+        assert self.project_id, "nothing is this project's: `add_project` first"
         return [stored for stored in read_topic(self.settings, topic) if stored.value["project_id"] == self.project_id]
 
     def raw_events(self) -> list[dict[str, Any]]:

@@ -2,9 +2,7 @@
 
 import asyncio
 import gzip
-import itertools
 import json
-from collections.abc import Callable
 
 import pytest
 from aiohttp import ClientSession
@@ -18,14 +16,7 @@ from tests.collector.conftest import Serve
 from tests.collector.made import WRITE_KEY, directory_of, project_fields, track
 from tests.collector.posting import BASIC, post
 from tests.collector.wire import EVENT, Wire, request
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Return once it holds."""
-    for pause_ms in itertools.count(1):
-        if condition():
-            return
-        await asyncio.sleep(pause_ms / 1000)
+from tests.waiting import until
 
 
 async def test_bodies_that_are_announced_and_do_not_come_take_no_room(serve: Serve) -> None:

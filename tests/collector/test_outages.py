@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from docker.local.kafka import KafkaServer
 from docker.local.process import free_port
 from docker.local.services import Service
-from schemas.apply_topics import apply_topics
 from tests.collector.made import track
 from tests.collector.running import Running
 from tests.waiting import wait_until
@@ -101,7 +101,7 @@ def test_every_200_survives_a_broker_killed_and_restarted(impatient: Running, ow
         number += 1
         if impatient.post("/v1/track", track(messageId=f"m{number}")) == 200:
             taken.add(f"m{number}")
-        time.sleep(0.02)
+        restarted.wait(0.02)
     restarting.join()
     until_200(impatient, "last")
     found = {event["client_message_id"] for event in impatient.raw_events()}
@@ -195,18 +195,22 @@ class Early(Service):
             return False
 
 
+def talks_to(service: Service, port: int) -> bool:
+    """Whether a process has a connection to a server on this machine."""
+    connections = psutil.Process(service.pid).net_connections("tcp")
+    return any(one.status == psutil.CONN_ESTABLISHED and one.raddr.port == port for one in connections)
+
+
 def test_started_before_kafka_and_its_topics_it_says_503_and_becomes_ready(tmp_path: Path, topic_prefix: str) -> None:
     kafka = KafkaServer(tmp_path / "kafka", port=free_port())
     collector = Running(tmp_path / "collector", kafka.bootstrap, topic_prefix)
-    collector.write_key = "early-key"
     with Early("collector", tmp_path / "early", collector.settings, collector.settings.collector_admin_port) as early:
         assert early.get("/readyz")[0] == 503
         assert collector.post("/v1/track", track()) == 503
         with kafka:
-            time.sleep(1)  # time to find out that the topic is missing; found out later, it is 503 all the same
+            wait_until(lambda: talks_to(early, kafka.port), early.log_tail)
             assert early.get("/readyz")[0] == 503
-            apply_topics(collector.settings)
-            collector.command("projects", "add", "--name", "early", "--write-key", "early-key")
+            collector.prepare()
             until_200(collector, "first")
             assert early.get("/readyz")[0] == 200
             assert [event["client_message_id"] for event in collector.raw_events()] == ["first"]
