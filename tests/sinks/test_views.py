@@ -193,7 +193,7 @@ def test_a_failing_view_a_kill_and_a_lost_answer_leave_each_row_once_and_the_vie
     rig.found_group()
     view = BrokenView(rig)
     rig.produce("enriched_events", [framed(offset, page_title=number(offset)) for offset in range(ROWS)])
-    sink = rig.sink(sinks_flush_rows_max=100)
+    sink = rig.sink(sinks_flush_rows_max=100, sinks_flush_age_ms_max=5_000)  # batches of 100, however slowly they come
     sink.extra_environ |= {VARIABLE: failpoint}
     sink.launch()
     if "kill" in failpoint:
