@@ -10,10 +10,14 @@ WORDS: Final = (
     *("-1", "null", "(null)", "<null>", "nil", "none", "undefined", "nan", "[object object]", "true", "false"),
     *("anonymous", "guest", "unknown", "not_authenticated", "distinct_id", "distinctid"),
 )
-PATTERN: Final = r"^[0\-\s\"']*$"
+AROUND: Final = (
+    " \t\n\v\f\r\u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006"
+    "\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+    "\"'"
+)
+"""Characters that do not count at the ends of a word: Unicode's white space, and quotes."""
+PATTERN: Final = f"^[0\\-{AROUND}]*$"
 """What is nothing but zeros, dashes, blanks and quotes, the nil UUID among them; a regular expression."""
-AROUND: Final = " \t\r\n\"'"
-"""Characters that do not count at the ends of a word."""
 
 _ZEROS: Final = "0-" + AROUND
 _WORDS: Final = frozenset(WORDS)
