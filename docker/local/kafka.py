@@ -112,6 +112,7 @@ class KafkaServer(ServerProcess):
 
         Its cluster id is every copy's, which harms nothing: each is a cluster of its own, and no two share a port.
         """
+        java()  # what lacks first is named first
         formatted = fetch("kafka") / "formatted"  # goes with the package: another version makes its own
         with exclusive(formatted.with_suffix(".lock")):
             if not formatted.exists():
