@@ -13,12 +13,13 @@ class Shell(Service):
     def __init__(self, name: str, home: Path, codes: list[int] | None = None) -> None:
         super().__init__(name, home / name, Settings.model_validate({}), free_port())
         self.codes = codes or []  # it ends by itself with these, one a start, before it lasts
+        self.greeting = "echo started"
         self.script = "exec sleep 60"
 
     def command(self) -> list[str]:
         script = f"exit {self.codes.pop(0)}" if self.codes else self.script
         own = [f"{name}={value}" for name, value in self.extra_environ.items()]
-        return ["env", *own, "sh", "-c", f"# {self.home}/\necho started; {script}"]
+        return ["env", *own, "sh", "-c", f"# {self.home}/\n{self.greeting}; {script}"]
 
     def get(self, path: str) -> tuple[int, str]:
         raise OSError("nobody answers")

@@ -96,7 +96,9 @@ class Supervisor:
             slot.wanted, slot.not_before = False, 0.0
             self._note_members(slot)
         code = slot.service.terminate(timeout_s=60.0)
-        if code != 0 and is_news and not self._died_at_failpoint(slot, code):
+        # Told before it had said a word, it was still being loaded, and had nothing to put in order.
+        had_begun = code != -signal.SIGTERM or slot.service.log() != ""
+        if code != 0 and is_news and had_begun and not self._died_at_failpoint(slot, code):
             self._note_ending(slot, code)
         return code
 

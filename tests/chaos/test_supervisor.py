@@ -1,5 +1,6 @@
 """The supervisor's own conduct, on processes that are nothing but a shell: what it counts, judges and restarts."""
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -95,8 +96,19 @@ def test_a_death_at_a_failpoint_is_a_kill_of_that_start(supervise: Start) -> Non
 
 def test_a_stop_that_fails_is_judged(supervise: Start) -> None:
     supervisor, slot = supervise()
+    wait_until(lambda: slot.service.log() == "started\n", slot.service.log)
     assert supervisor.dismiss(slot) != 0  # a shell that dies of SIGTERM
     assert len(supervisor.unexplained()) == 1
+
+
+def test_who_is_told_to_end_before_it_has_said_a_word_had_nothing_to_put_in_order(tmp_path: Path) -> None:
+    service = Shell("streams-0", tmp_path)
+    service.greeting = ":"
+    slot = Slot("streams", service, 0, {})
+    supervisor = Supervisor([slot], ClickHouseServer(tmp_path / "clickhouse"))
+    supervisor.want(slot)
+    assert supervisor.dismiss(slot) == -signal.SIGTERM
+    assert supervisor.endings == []
 
 
 def test_a_supervisor_that_meets_the_unforeseen_says_so_by_name(tmp_path: Path) -> None:
