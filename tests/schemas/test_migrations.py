@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from clickhouse_driver import Client
 
-from docker.local.clickhouse import ClickHouseServer
 from schemas.apply_tables import apply_tables, check_tables, clickhouse, plan_tables, statement
 from schemas.findings import ApplyError, Verdict
 from schemas.migrations import apply_migrations, check_migrations, plan_migrations, read_migrations
@@ -21,18 +20,6 @@ THREE = {
     "0003_drop.sql": "ALTER TABLE things DROP COLUMN IF EXISTS old;",
 }
 WANTED = [("id", "String"), ("size", "UInt64"), ("colour", "LowCardinality(String)")]
-
-
-@pytest.fixture
-def settings(clickhouse_server: ClickHouseServer, clickhouse_database: str) -> Settings:
-    return Settings.model_validate(
-        {
-            "clickhouse_host": clickhouse_server.host,
-            "clickhouse_tcp_port": clickhouse_server.tcp_port,
-            "clickhouse_http_port": clickhouse_server.http_port,
-            "clickhouse_database": clickhouse_database,
-        }
-    )
 
 
 @pytest.fixture

@@ -3,31 +3,12 @@
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions
 
-from docker.local.clickhouse import ClickHouseServer
-from docker.local.kafka import KafkaServer
 from schemas.apply_tables import apply_tables, check_tables, clickhouse, drop_old_scratch, plan_tables
 from schemas.apply_topics import apply_topics, check_topics, compare_config, plan_topics
 from schemas.findings import Finding, Verdict
 from schemas.settings import Settings
 
 DAY_MS = 86_400_000
-
-
-@pytest.fixture
-def settings(
-    kafka_server: KafkaServer, clickhouse_server: ClickHouseServer, clickhouse_database: str, topic_prefix: str
-) -> Settings:
-    return Settings.model_validate(
-        {
-            "kafka_bootstrap": kafka_server.bootstrap,
-            "topic_prefix": topic_prefix,
-            "partitions": 2,
-            "clickhouse_host": clickhouse_server.host,
-            "clickhouse_tcp_port": clickhouse_server.tcp_port,
-            "clickhouse_http_port": clickhouse_server.http_port,
-            "clickhouse_database": clickhouse_database,
-        }
-    )
 
 
 class Broker:

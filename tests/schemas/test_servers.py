@@ -6,10 +6,6 @@ import urllib.request
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
-from docker.local.clickhouse import ClickHouseServer
-from docker.local.kafka import KafkaServer
 from schemas.apply_tables import apply_tables, check_tables, clickhouse
 from schemas.apply_topics import apply_topics, check_topics
 from schemas.findings import Verdict
@@ -27,23 +23,6 @@ SELECT generateUUIDv4(), toUUID(concat(leftPad(hex(number), 8, '0'), '-0000-4000
     concat('user-', toString(intDiv(number, 40))), toString(intDiv(number, 4)), number % 12, intDiv(number, 12), 1
 FROM numbers({ROWS})
 """
-
-
-@pytest.fixture
-def settings(
-    kafka_server: KafkaServer, clickhouse_server: ClickHouseServer, clickhouse_database: str, topic_prefix: str
-) -> Settings:
-    return Settings.model_validate(
-        {
-            "kafka_bootstrap": kafka_server.bootstrap,
-            "topic_prefix": topic_prefix,
-            "partitions": 2,
-            "clickhouse_host": clickhouse_server.host,
-            "clickhouse_tcp_port": clickhouse_server.tcp_port,
-            "clickhouse_http_port": clickhouse_server.http_port,
-            "clickhouse_database": clickhouse_database,
-        }
-    )
 
 
 def verdicts(findings: Any) -> set[Verdict]:
