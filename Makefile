@@ -67,7 +67,7 @@ format: setup ## format and fix what can be fixed
 	@$(BIN)/ruff check --fix $(SOURCES)
 
 .PHONY: test-fast
-test-fast: setup ## the inner loop: every test that needs no server, no package and no network (under a minute); lint is `make lint`
+test-fast: setup ## the inner loop: every test that needs no server, no package and no network (two minutes); lint is `make lint`
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not integration"
 
 .PHONY: bench
