@@ -3,8 +3,10 @@
 Topic names here are those of `schemas.topics`; the prefix of the settings is put before them.
 """
 
+import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple
+from functools import partial
+from typing import Final, NamedTuple, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -15,6 +17,12 @@ from tests.waiting import wait_until
 
 ANY_PARTITION: Final = -1
 _TIMEOUT_S: Final = 60.0
+_Answer = TypeVar("_Answer")
+# A broker that has just elected itself, or loads a group, says so, and librdkafka asks again only for some requests.
+_NOT_YET: Final = frozenset({
+    KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError._WAIT_COORD,
+})  # fmt: skip
 # A fetch that waits for records would hold up every other request of the same connection.
 _READING: Final[dict[str, str | int | bool]] = {
     "fetch.wait.max.ms": 10,
@@ -31,6 +39,19 @@ class Record(NamedTuple):
     offset: int
     key: bytes | None
     value: bytes | None
+
+
+def answered(ask: Callable[[], _Answer]) -> _Answer:
+    """The answer to a request that changes nothing, asked again while the broker says: not yet. Raises KafkaException
+    with any other error, and with that one after a minute."""
+    give_up_at = time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() not in _NOT_YET or time.monotonic() > give_up_at:
+                raise
+        time.sleep(0.05)
 
 
 class Kafka:
@@ -122,7 +143,7 @@ class Kafka:
         name = self._settings.topic(topic)
         partitions = sorted(consumer.list_topics(name, timeout=_TIMEOUT_S).topics[name].partitions)
         return [
-            consumer.get_watermark_offsets(TopicPartition(name, partition), timeout=_TIMEOUT_S)
+            answered(partial(consumer.get_watermark_offsets, TopicPartition(name, partition), timeout=_TIMEOUT_S))
             for partition in partitions
         ]
 
@@ -158,7 +179,8 @@ class Kafka:
     def committed(self, group: str, topic: str, partitions: int) -> list[TopicPartition]:
         """What a group has committed of each partition; offset -1001 where it has nothing."""
         asked = [TopicPartition(self._settings.topic(topic), partition) for partition in range(partitions)]
-        answers: list[TopicPartition] = self._consumer(group).committed(asked, timeout=_TIMEOUT_S)
+        consumer = self._consumer(group)
+        answers: list[TopicPartition] = answered(lambda: consumer.committed(asked, timeout=_TIMEOUT_S))
         return answers
 
     def commit(self, group: str, topic: str, offsets: Sequence[int], metadata: str = "") -> None:
@@ -169,7 +191,9 @@ class Kafka:
         """Likewise: topic, partition and offset."""
         name = self._settings.topic
         starts = [TopicPartition(name(topic), partition, offset, metadata) for topic, partition, offset in places]
-        for answer in self._consumer(group).commit(offsets=starts, asynchronous=False) or ():
+        consumer = self._consumer(group)
+        # To commit the same once more changes nothing: the group has no members.
+        for answer in answered(lambda: consumer.commit(offsets=starts, asynchronous=False)) or ():
             if answer.error is not None:
                 raise KafkaException(answer.error)
 

@@ -7,12 +7,13 @@ from typing import Final
 from docker.local.clickhouse import ClickHouseServer
 from docker.local.services import Service
 
+SKIPPED: Final = "skipped_by_guard"
 # Mechanisms, by the counter that says how often each caught something.
 COUNTED: Final[Mapping[str, str]] = {
     'tally_sinks_records_total{outcome="drop",reason="replayed",topic="enriched_events"}': "dropped_by_watermark",
     'tally_sinks_batches_total{outcome="already_there",topic="enriched_events"}': "batches_found_in_table",
     'tally_sinks_batches_total{outcome="retried",topic="enriched_events"}': "inserts_repeated",
-    'tally_streams_records_total{outcome="drop",reason="replayed",topic="raw_events"}': "skipped_by_guard",
+    'tally_streams_records_total{outcome="drop",reason="replayed",topic="raw_events"}': SKIPPED,
 }
 BY_TOKEN: Final = "blocks_dropped_by_token"
 # Each has a fault that is certain to need it. The token is needed only when ClickHouse handles a request that was given
@@ -35,10 +36,13 @@ class Counters:
             _, text = service.get("/metrics")
         except OSError:
             return
-        for line in text.splitlines():
-            sample, _, value = line.rpartition(" ")
-            if sample in COUNTED:
-                self._last[service.name, service.pid, COUNTED[sample]] = float(value)
+        samples = (line.rpartition(" ") for line in text.splitlines())
+        self.note(service, {COUNTED[sample]: float(value) for sample, _, value in samples if sample in COUNTED})
+
+    def note(self, service: Service, counted: Mapping[str, float]) -> None:
+        """What a process has counted in this life, by mechanism."""
+        for name, value in counted.items():
+            self._last[service.name, service.pid, name] = value
 
     def read_database(self, clickhouse: ClickHouseServer) -> None:
         """What ClickHouse recognised by its token."""
@@ -51,6 +55,6 @@ class Counters:
     def totals(self) -> dict[str, int]:
         """Over all lives: at least so many, since what came after the last reading of a life is unknown."""
         found: Counter[str] = Counter(dict.fromkeys(MECHANISMS, 0))
-        for (_, _, name), value in self._last.items():
+        for (_, _, name), value in list(self._last.items()):  # the supervisor's thread writes
             found[name] += int(value)
         return dict(found)

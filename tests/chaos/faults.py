@@ -18,12 +18,14 @@ from typing import Final
 from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
 from sinks import failpoints
+from tests.chaos.counters import SKIPPED
 from tests.chaos.exits import DATABASE
 from tests.chaos.site import COPIES, REQUEST_S, Site
 from tests.chaos.supervisor import Slot
 
 _READY_S: Final = 150.0
 _FAILPOINT_S: Final = 25.0
+_SKIPPED_S: Final = 60.0
 _VIEW_FAILS: Final = "a view fails"
 _VIEW: Final = (
     "CREATE MATERIALIZED VIEW {name} TO {name}_target AS SELECT source_partition AS partition, "
@@ -90,9 +92,26 @@ def kill_before_commit(harm: Harm) -> bool:
         return _restart_with(harm, "sinks", {failpoints.VARIABLE: "before_commit:kill:1"})
 
 
-def kill_worker_before(step: str, harm: Harm) -> bool:
-    """A worker dies when an epoch's outputs are durable and its states are not; or its states, and not its commit."""
-    return _restart_with(harm, "streams", {f"KILL_BEFORE_{step}": str(harm.chance.randint(1, 3))})
+def kill_worker_before_states(harm: Harm) -> bool:
+    """A worker dies when an epoch's outputs are durable and its states are not."""
+    return _restart_with(harm, "streams", {"KILL_BEFORE_STATES": str(harm.chance.randint(1, 3))})
+
+
+def kill_worker_before_commit(harm: Harm) -> bool:
+    """A worker dies when an epoch's states are durable and its offsets are not committed; whoever owns the partitions
+    next must be seen to skip its records, which takes a worker that nobody kills before it has said so."""
+
+    def skipped() -> int:
+        return harm.site.supervisor.counters.totals()[SKIPPED]
+
+    before = skipped()
+    if not _restart_with(harm, "streams", {"KILL_BEFORE_COMMIT": str(harm.chance.randint(1, 3))}):
+        return False
+    give_up_at = time.monotonic() + _SKIPPED_S
+    while skipped() == before and time.monotonic() < give_up_at:
+        harm.site.supervisor.check()
+        time.sleep(0.1)
+    return skipped() > before
 
 
 def lose_answer(failpoint: str, harm: Harm) -> bool:
@@ -282,8 +301,8 @@ FAULTS: Final[Mapping[str, Fault]] = {
         Fault("kill_sink", partial(kill, "sinks")),
         Fault("kill_one_of_each", kill_one_of_each),
         *(Fault(f"kill_sink_at_{name}", partial(kill_at, name), beside_kills=True) for name in _BUSY_FAILPOINTS),
-        Fault("kill_worker_before_states", partial(kill_worker_before, "STATES"), beside_kills=True),
-        Fault("kill_worker_before_commit", partial(kill_worker_before, "COMMIT"), beside_kills=True),
+        Fault("kill_worker_before_states", kill_worker_before_states, beside_kills=True),
+        Fault("kill_worker_before_commit", kill_worker_before_commit),
         Fault("kill_sink_at_before_commit", kill_before_commit, beside_kills=True),
         Fault("lose_answer_during_insert", partial(lose_answer, "during_insert"), beside_kills=True),
         Fault("lose_answer_after_insert", partial(lose_answer, "after_insert"), beside_kills=True),

@@ -10,6 +10,7 @@ import pytest
 
 from docker.local.clickhouse import ClickHouseServer
 from tests.chaos import faults
+from tests.chaos.counters import SKIPPED
 from tests.chaos.faults import EVERY, FAULTS, KILLS, SHORT, Harm
 from tests.chaos.shell import Shell
 from tests.chaos.supervisor import Slot, Supervisor
@@ -89,6 +90,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faults, "_FAILPOINT_S", 2.0)
+    monkeypatch.setattr(faults, "_SKIPPED_S", 3.0)
     monkeypatch.setattr(faults, "_GROUP_S", (0.0, 0.0))
     monkeypatch.setattr(faults, "_HEALS_S", 0.0)
     monkeypatch.setattr(faults, "REQUEST_S", -1.5)
@@ -111,6 +113,18 @@ def test_a_failpoint_has_to_be_reached(shop: Shop) -> None:
     assert do("kill_sink_at_after_insert", shop)
     shop.shells[0].script = "exec sleep 60"
     assert not do("kill_sink_at_after_insert", shop)
+
+
+def test_a_worker_that_died_before_its_commit_counts_when_the_next_one_is_seen_to_skip(shop: Shop) -> None:
+    counters = shop.supervisor.counters
+    dies = 'test -n "$KILL_BEFORE_COMMIT" && kill -9 $$; '
+    shop.shells[0].script = f"{dies}exec sleep 60"
+    assert not do("kill_worker_before_commit", shop)  # it died, and nobody skipped anything
+    counters.read = lambda service: counters.note(service, {SKIPPED: service.said("skips")})  # type: ignore[method-assign]
+    shop.shells[0].script = f"{dies}echo skips; exec sleep 60"
+    assert do("kill_worker_before_commit", shop)
+    shop.shells[0].script = "echo skips; exec sleep 60"
+    assert not do("kill_worker_before_commit", shop)  # it did not die there
 
 
 def test_an_answer_is_lost_when_the_sink_says_so(shop: Shop) -> None:

@@ -1,0 +1,30 @@
+"""What tests ask of a Kafka that has only just begun."""
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from tests.kafka import answered
+
+
+def test_a_broker_that_is_not_ready_is_asked_again() -> None:
+    answers: list[Exception | int] = [KafkaException(KafkaError(KafkaError.NOT_COORDINATOR)), 7]
+
+    def ask() -> int:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert answered(ask) == 7
+
+
+def test_any_other_error_is_told_at_once() -> None:
+    asked: list[int] = []
+
+    def ask() -> None:
+        asked.append(1)
+        raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+
+    with pytest.raises(KafkaException):
+        answered(ask)
+    assert len(asked) == 1
