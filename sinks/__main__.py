@@ -21,32 +21,32 @@ from schemas.metrics import SinksMetrics
 from schemas.registry import SchemaIds, open_ids
 from schemas.registry_wait import wait_for_registry
 from schemas.settings import Settings, SettingsError, load
-from sinks import letters_commands
 from sinks.admin import AdminServer
-from sinks.assignment import Assignment
-from sinks.book import Book
-from sinks.bookkeeper import Bookkeeper, Sources
-from sinks.clickhouse import ClickHouseWriter
-from sinks.delivery import Delivery
+from sinks.batching.batcher import Intake, Limits, Resumption
+from sinks.batching.decode import time_reader, version_reader
+from sinks.batching.filter import Sieve
+from sinks.batching.schema_texts import SchemaTexts
+from sinks.clickhouse.http import Connection, clickhouse_server
+from sinks.clickhouse.ledger_tables import Tables
+from sinks.clickhouse.writer import ClickHouseWriter
+from sinks.commands import dead_letters as letters_commands
+from sinks.commands.inspect import ledger, open_client, trace
+from sinks.consume.assignment import Assignment
+from sinks.consume.dispatch import Reception
+from sinks.consume.loop import Lane, Pace
 from sinks.failpoints import Failpoint, from_environ
-from sinks.graveyard import KafkaGraveyard
-from sinks.healing import Healing
-from sinks.http_connection import Connection, clickhouse_server
-from sinks.inspect import ledger, open_client, trace
-from sinks.intake import Intake, Limits, Resumption
-from sinks.lane import Lane, Pace
-from sinks.ledger_sources import Topics
-from sinks.ledger_tables import Tables
-from sinks.poison import DeadLetters
-from sinks.reception import Reception
-from sinks.records import time_reader, version_reader
+from sinks.ledger.kafka import Topics
+from sinks.ledger.monitor import Bookkeeper, Sources
+from sinks.ledger.pages import Book
 from sinks.report import Report, Stops, WritingReport
 from sinks.routes import DEAD_LETTERS, ROUTES, Route
-from sinks.schema_texts import SchemaTexts
 from sinks.service import Part, Service, Start
-from sinks.sieve import Sieve
-from sinks.worker import Worker
-from sinks.writer import TableUnfitError
+from sinks.write.bisect import DeadLetters
+from sinks.write.dead_letters import KafkaGraveyard
+from sinks.write.delivery import Delivery
+from sinks.write.healing import Healing
+from sinks.write.thread import Worker
+from sinks.write.writer import TableUnfitError
 
 EXIT_FAILED = 1
 EXIT_SETTINGS = 2

@@ -5,10 +5,10 @@ from typing import Final
 
 from schemas.metrics import SinksMetrics
 from schemas.outcomes import DropReason, Outcome
-from sinks.batch import Batch
-from sinks.holding import Holding
-from sinks.worker import Flight
-from sinks.writer import LaneStoppedError
+from sinks.batching.batch import Batch
+from sinks.consume.partition import Holding
+from sinks.write.thread import Flight
+from sinks.write.writer import LaneStoppedError
 
 _LAG_EVERY_S: Final = 1.0
 READING_CAUSES: Final = ("schema_id_unknown", "registry_away")

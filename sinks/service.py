@@ -7,9 +7,9 @@ from threading import Event, Thread
 
 import structlog
 
-from sinks.lane import Lane
+from sinks.consume.loop import Lane
 from sinks.report import Report
-from sinks.writer import SinkError, Writer
+from sinks.write.writer import SinkError, Writer
 
 log = structlog.get_logger()
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from schemas.registry import open_ids
 from schemas.settings import Settings
-from sinks.container import varint
+from sinks.clickhouse.avro_container import varint
 from streams.app import rules
 from streams.lookups import open_lookups
 from streams.pipeline import Pipeline

@@ -10,7 +10,7 @@ import orjson
 
 from schemas.registry import EmbeddedIds
 from schemas.settings import Settings
-from sinks.container import container
+from sinks.clickhouse.avro_container import container
 from tests.bench import kafka_engine
 from tests.bench.broker import Broker
 from tests.bench.enriched import Rows, enrich, repeat

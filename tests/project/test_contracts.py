@@ -43,8 +43,8 @@ def test_contracts_hold(copy: Path) -> None:
 
 ACROSS_LAYERS = {
     "collector/admit.py": "import streams.pipeline",
-    "streams/pipeline.py": "import sinks.worker",
-    "sinks/worker.py": "import collector.app",
+    "streams/pipeline.py": "import sinks.write.thread",
+    "sinks/write/thread.py": "import collector.app",
     "schemas/codec.py": "import streams.state",
 }
 EFFECTS = {

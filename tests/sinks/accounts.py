@@ -7,10 +7,10 @@ from typing import Any
 from clickhouse_driver import Client
 
 from schemas.registry import open_ids
-from sinks.audit import Auditor, Ledger
-from sinks.inspect import open_client
-from sinks.ledger_sources import Topics
-from sinks.ledger_tables import Tables
+from sinks.clickhouse.ledger_tables import Tables
+from sinks.commands.inspect import open_client
+from sinks.ledger.audit import Auditor, Ledger
+from sinks.ledger.kafka import Topics
 from tests.sinks.records import NOT_A_UUID, event, framed, framed_all
 from tests.sinks.rig import SinkRig
 

@@ -4,11 +4,11 @@ import time
 from typing import Any
 
 from schemas.registry import open_ids
-from sinks.delivery import Delivery
-from sinks.healing import Healing
-from sinks.letters_redelivery import Patience, Refusals, Way
+from sinks.batching.schema_texts import SchemaTexts
+from sinks.replay.reinsert import Patience, Refusals, Way
 from sinks.routes import ROUTES
-from sinks.schema_texts import SchemaTexts
+from sinks.write.delivery import Delivery
+from sinks.write.healing import Healing
 from tests.sinks.memory import MemoryWriter
 from tests.sinks.records import framed
 

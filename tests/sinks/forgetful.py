@@ -11,11 +11,11 @@ from typing import Final
 from unittest.mock import patch
 
 from sinks import __main__ as program
-from sinks import watermark
-from sinks.batch import Batch, Rows
-from sinks.clickhouse import ClickHouseWriter
-from sinks.delivery import Delivery
-from sinks.writer import Writer
+from sinks.batching import watermark
+from sinks.batching.batch import Batch, Rows
+from sinks.clickhouse.writer import ClickHouseWriter
+from sinks.write.delivery import Delivery
+from sinks.write.writer import Writer
 
 Patch = AbstractContextManager[object]
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from sinks import watermark
-from sinks.batch import Bad, Rows
-from sinks.writer import (
+from sinks.batching import watermark
+from sinks.batching.batch import Bad, Rows
+from sinks.write.writer import (
     JUST_NOW,
     LaneStoppedError,
     Position,

@@ -13,17 +13,17 @@ from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, Message,
 from prometheus_client import CollectorRegistry
 
 from schemas.metrics import SinksMetrics
-from sinks.assignment import Assignment
-from sinks.batch import Batch
-from sinks.delivery import AbandonedError, Delivery, Receipt
-from sinks.healing import Healing
-from sinks.intake import Intake, Limits, Resumption
-from sinks.lane import Lane, Pace
-from sinks.reception import Reception
+from sinks.batching.batch import Batch
+from sinks.batching.batcher import Intake, Limits, Resumption
+from sinks.batching.filter import Sieve
+from sinks.consume.assignment import Assignment
+from sinks.consume.dispatch import Reception
+from sinks.consume.loop import Lane, Pace
 from sinks.report import Report
 from sinks.routes import ROUTES
-from sinks.sieve import Sieve
-from sinks.worker import Flight
+from sinks.write.delivery import AbandonedError, Delivery, Receipt
+from sinks.write.healing import Healing
+from sinks.write.thread import Flight
 from tests.sinks.memory import MemoryGraveyard, MemoryReport, MemoryWriter
 
 TOPIC = "enriched_events"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sinks.ledger import Offsets, RawEvent, Stored
+from sinks.ledger.account import Offsets, RawEvent, Stored
 
 
 @dataclass

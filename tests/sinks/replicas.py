@@ -11,9 +11,9 @@ from typing import Any
 import fastavro
 import numpy as np
 
+from sinks.clickhouse.http import Connection, Server
 from sinks.failpoints import Failpoint, nothing
-from sinks.http_connection import Connection, Server
-from sinks.writer import WriteFailedError
+from sinks.write.writer import WriteFailedError
 
 SETTINGS = "replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800"
 

@@ -13,7 +13,7 @@ from docker.local.process import free_port
 from docker.local.services import Service
 from schemas.apply_tables import apply_tables
 from schemas.settings import Settings
-from sinks.plan import Plan, decode
+from sinks.batching.commit_metadata import Plan, decode
 from tests.kafka import Kafka
 from tests.sinks.records import codec
 from tests.waiting import WAIT_S, wait_until

@@ -4,13 +4,13 @@ import time
 from collections.abc import Callable
 from threading import Event
 
-from sinks.batch import Batch
-from sinks.clickhouse import ClickHouseWriter
-from sinks.delivery import Delivery, Receipt
-from sinks.healing import Healing
-from sinks.http_connection import Connection, Server, clickhouse_server
+from sinks.batching.batch import Batch
+from sinks.batching.schema_texts import SchemaTexts
+from sinks.clickhouse.http import Connection, Server, clickhouse_server
+from sinks.clickhouse.writer import ClickHouseWriter
 from sinks.routes import ROUTES, Route
-from sinks.schema_texts import SchemaTexts
+from sinks.write.delivery import Delivery, Receipt
+from sinks.write.healing import Healing
 from tests.sinks.memory import MemoryGraveyard, MemoryReport
 from tests.sinks.records import codec
 from tests.sinks.rig import SinkRig

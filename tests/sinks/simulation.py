@@ -4,9 +4,9 @@ import random
 from contextlib import suppress
 from functools import cache
 
-from sinks import watermark
-from sinks.batch import Batch
-from sinks.writer import ViewFailedError, WriteFailedError
+from sinks.batching import watermark
+from sinks.batching.batch import Batch
+from sinks.write.writer import ViewFailedError, WriteFailedError
 from tests.sinks.memory import MemoryTable, MemoryView, MemoryWriter
 from tests.sinks.memory_group import MemoryBroker, Record, SimSink
 from tests.sinks.records import framed

@@ -1,0 +1,185 @@
+"""Rows that the database refused, offered to it again in batches, as a batch of which nobody knows what became of it.
+
+So each goes in once, however often it is tried and whatever is in the table: what is there is found by its source. A
+row that is refused again stays the dead letter that it is.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from sinks.batching import watermark
+from sinks.batching.batch import NO_SOURCES, Bad, Batch, Rows
+from sinks.batching.filter import SchemaVerdict
+from sinks.batching.headers import read_heads, read_lineage
+from sinks.replay.query import Letter
+from sinks.routes import Route
+from sinks.write.delivery import AbandonedError, Delivery
+from sinks.write.writer import LaneStoppedError
+
+_ROWS_MAX: Final = 1_000
+_SPAN_MAX: Final = 1_000_000  # between first and last source of a batch: all sources there are asked of the table
+_TRIES_MAX: Final = 5
+
+
+class NoRowError(ValueError):
+    """The dead letter is no record that could become a row."""
+
+
+@dataclass(slots=True)
+class Refusals:
+    """The Graveyard of a redelivery: the dead letters exist already, so nothing is written."""
+
+    bad: list[Bad] = field(default_factory=list)
+
+    def bury(self, partition: int, bad: Iterable[Bad]) -> None:
+        """Remember them."""
+        self.bad += bad
+
+
+@dataclass(slots=True)
+class Patience:
+    """Told by a Delivery whether the database answers; gives up after some failures in a row.
+
+    Views that fail are logged, and their rows are not waited for: the command ends.
+    """
+
+    abandoned: Event = field(default_factory=Event)
+    _failures: int = 0
+
+    def database(self, up: bool) -> None:
+        """Whether the last batch was taken."""
+        self._failures = 0 if up else self._failures + 1
+        if self._failures >= _TRIES_MAX:
+            self.abandoned.set()
+
+    def stopped(self, error: LaneStoppedError | None) -> None:
+        """What somebody must mend first is no reason to wait."""
+        if error is not None:
+            self.abandoned.set()
+
+    def view_failed(self, view: str) -> None:
+        """It is in the log."""
+
+    def views_lack(self, rows: int) -> None:
+        """They are in the log."""
+
+    def views_given_up(self, rows: int) -> None:
+        """They are in the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Into one table: `delivery` buries in `refusals` and tells `patience`."""
+
+    route: Route
+    verdict: SchemaVerdict
+    delivery: Delivery
+    refusals: Refusals
+    patience: Patience
+
+
+class _Place(NamedTuple):
+    """What the rows of a batch have in common."""
+
+    topic: str
+    partition: int
+    schema_id: int
+    generation: int
+
+
+class Redelivery:
+    """`open_way`: the way by the broker's topic name, None for a topic that sinks do not write."""
+
+    def __init__(self, open_way: Callable[[str], Way | None], clock: Callable[[], float]) -> None:
+        self._open_way = open_way
+        self._clock = clock
+        self._ways: dict[str, Way] = {}
+        self._waiting: dict[_Place, dict[int, Letter]] = {}
+
+    def add(self, letter: Letter) -> None:
+        """Take one, to be sent by `finish`. Raises NoRowError."""
+        place, source = self._read(letter)
+        # Of repeats of one source, one: nothing but this keeps rows of the same batch apart.
+        self._waiting.setdefault(place, {}).setdefault(source, letter)
+
+    def finish(self) -> dict[str, str]:
+        """Send what was added; what is wrong with those that did not become rows, by their ids."""
+        problems: dict[str, str] = {}
+        for place, letters in self._waiting.items():
+            for sources in _batches(sorted(letters), by_source=self._ways[place.topic].route.exactly_once):
+                problems |= self._send(place, sources, [letters[source] for source in sources])
+        self._waiting = {}
+        return problems
+
+    def _read(self, letter: Letter) -> tuple[_Place, int]:
+        topic, partition, value = letter["source_topic"], letter["source_partition"], letter["payload"]
+        way = self._ways.get(topic) or self._open_way(topic)
+        if way is None:
+            raise NoRowError(f"came from {topic!r}, which is no topic that sinks write")
+        self._ways[topic] = way
+        heads = read_lineage([value], partition) if way.route.exactly_once else read_heads([value])
+        schema_id = int(heads.schema_ids[0])
+        try:
+            problem = way.verdict(schema_id)
+        except LaneStoppedError as error:
+            raise NoRowError(f"dead letter {letter['dead_letter_id']}: {error.detail}") from None
+        if problem is not None:
+            raise NoRowError(f"is no row: {problem[1]}")
+        if heads.sources is None or heads.plausible is None:
+            return _Place(topic, partition, schema_id, 0), letter["source_offset"]
+        if not heads.plausible[0]:
+            raise NoRowError("does not begin with its place in raw_events")
+        source = int(heads.sources[0])
+        return _Place(topic, partition, schema_id, watermark.generation_of(source)), source
+
+    def _send(self, place: _Place, sources: Sequence[int], letters: Sequence[Letter]) -> dict[str, str]:
+        way = self._ways[place.topic]
+        way.refusals.bad.clear()
+        batch = _batch(place, sources if way.route.exactly_once else (), letters)
+        try:
+            way.delivery.deliver(batch, self._clock(), way.patience.abandoned)
+        except AbandonedError:
+            ids = [str(letter["dead_letter_id"]) for letter in letters]
+            return dict.fromkeys(ids, "is not taken by the database")
+        of = {letter["source_offset"]: str(letter["dead_letter_id"]) for letter in letters}
+        return {of[bad.offset]: f"is refused again: {bad.detail}" for bad in way.refusals.bad}
+
+
+def _batches(sources: Sequence[int], by_source: bool) -> Iterator[Sequence[int]]:
+    """Pieces of the rising numbers, no longer than a batch may be; nor wider, when they are sources."""
+    start = 0
+    for index, source in enumerate(sources):
+        if index - start >= _ROWS_MAX or (by_source and source - sources[start] > _SPAN_MAX):
+            yield sources[start:index]
+            start = index
+    if sources:
+        yield sources[start:]
+
+
+def _batch(place: _Place, sources: Sequence[int], letters: Sequence[Letter]) -> Batch:
+    offsets = [letter["source_offset"] for letter in letters]
+    values = [letter["payload"] for letter in letters]
+    keys = [letter["source_key"].encode() or None for letter in letters]
+    packed = np.array(sources, dtype=np.int64) if sources else NO_SOURCES
+    digest = hashlib.blake2b(",".join(map(str, offsets)).encode(), digest_size=12).hexdigest()
+    return Batch(
+        # Its token must be none of a batch that was written, which could have the same bounds and other rows.
+        topic=f"replay-{digest}/{place.topic}",
+        partition=place.partition,
+        start=min(offsets),
+        end=max(offsets) + 1,
+        watermark=watermark.NONE,
+        watermark_after=watermark.NONE,
+        rows=Rows(place.schema_id, offsets, values, keys, packed),
+        bad=(),
+        replayed=0,
+        empty=0,
+        size=sum(map(len, values)),
+        opened_at=0.0,
+        doubtful=True,
+    )

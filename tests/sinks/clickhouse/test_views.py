@@ -1,0 +1,226 @@
+"""A materialized view that fails: the rows stand once, are no dead letters, and the view gets them when mended."""
+
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sinks.batching import watermark
+from sinks.batching.batch import Batch, Rows
+from sinks.failpoints import VARIABLE
+from sinks.routes import ROUTES
+from tests.sinks.records import NOT_A_UUID, codec, framed, framed_all, session
+from tests.sinks.rig import SinkRig
+from tests.sinks.sender import Sender
+from tests.sinks.views import BrokenView
+
+ROWS = 300
+
+
+def number(offset: int) -> str:
+    return "oops" if offset % 7 == 3 else str(offset)
+
+
+def rows(count: int = ROWS, **fields: Any) -> Rows:
+    values = [framed(offset, **{"page_title": number(offset)} | fields) for offset in range(count)]
+    sources = np.array([watermark.pack(1, offset) for offset in range(count)], np.int64)
+    timestamps = np.full(count, int(time.time() * 1000), np.int64)
+    return Rows(codec("enriched_events").schema_id, list(range(count)), values, [None] * count, sources, timestamps)
+
+
+def batch(given: Rows, doubtful: bool = False, repeatable: bool = True, topic: str = "enriched_events") -> Batch:
+    last = int(given.sources[-1]) if len(given.sources) else -1
+    return Batch(topic, 0, 0, len(given), -1, last, given, (), 0, 0, 1, 0.0, doubtful, repeatable)
+
+
+Seen = Callable[[], tuple[int, int]]
+
+
+@pytest.fixture
+def seen(rig: SinkRig) -> Seen:
+    """Rows of events, and how many of them are distinct."""
+
+    def count() -> tuple[int, int]:
+        total, distinct = rig.query("SELECT count(), uniqExact(source_offset) FROM {db}.events").split()
+        return int(total), int(distinct)
+
+    return count
+
+
+def test_rows_that_a_view_refuses_stand_once_and_are_no_dead_letters(rig: SinkRig, seen: Seen) -> None:
+    view, sender = BrokenView(rig), Sender(rig)
+    receipt = sender.send(batch(rows()))
+    assert seen() == (ROWS, ROWS)
+    assert (receipt.stored, list(receipt.dead), sender.graveyard.buried) == (ROWS, [], [])
+    assert sender.report.failing == [view.qualified]
+    assert sender.report.up == [True]
+    assert sender.report.lacking == ROWS
+
+
+def test_a_mended_view_gets_what_it_lacks_and_nothing_twice(rig: SinkRig, seen: Seen) -> None:
+    view, sender = BrokenView(rig), Sender(rig)
+    sender.send(batch(rows()))
+    sender.heal()
+    assert view.rows == 0
+    view.mend()
+    for _ in range(3):
+        sender.heal()
+    assert view.rows == ROWS
+    assert seen() == (ROWS, ROWS)
+    assert (sender.report.lacking, sender.report.given_up) == (0, 0)
+
+
+def test_a_view_whose_target_has_no_window_is_not_doubled(rig: SinkRig, seen: Seen) -> None:
+    view, sender = BrokenView(rig, window=False), Sender(rig)
+    whole = BrokenView(rig, window=False, name="whole")
+    whole.mend()
+    sender.send(batch(rows()))
+    view.mend()
+    sender.heal()
+    assert view.rows == 0
+    assert whole.rows in (0, ROWS)  # the server runs views side by side, and ends all when one fails
+    assert seen() == (ROWS, ROWS)
+    assert sender.report.given_up == ROWS
+
+
+def test_a_view_without_a_window_behind_another_view_is_seen(rig: SinkRig, seen: Seen) -> None:
+    view, sender = BrokenView(rig), Sender(rig)
+    rig.query("CREATE MATERIALIZED VIEW {db}.behind ENGINE = MergeTree ORDER BY n AS SELECT n FROM {db}.numbers_target")
+    sender.send(batch(rows()))
+    assert sender.report.given_up == ROWS
+    assert seen() == (ROWS, ROWS)
+    assert view.rows == 0
+
+
+def test_the_statement_in_the_log_fills_a_view_that_is_not_healed(rig: SinkRig) -> None:
+    view, sender = BrokenView(rig, window=False), Sender(rig)
+    sender.send(batch(rows()))
+    view.mend()
+    (cure,) = sender.writer.standing(0, rows().part(0, 100)).cures
+    rig.query(cure)
+    assert view.rows == 100
+
+
+def test_rows_found_after_a_crash_are_sent_again_for_the_views(rig: SinkRig, seen: Seen) -> None:
+    view = BrokenView(rig)
+    Sender(rig).send(batch(rows()))  # its owner dies after the INSERT that the view failed in
+    view.mend()
+    heir = Sender(rig)
+    receipt = heir.send(batch(rows(), doubtful=True))
+    assert receipt.found
+    assert view.rows == ROWS
+    assert seen() == (ROWS, ROWS)
+
+
+def test_rows_that_stand_under_other_tokens_are_not_sent_again(rig: SinkRig, seen: Seen) -> None:
+    view = BrokenView(rig)
+    view.mend()
+    Sender(rig).send(batch(rows()))
+    heir = Sender(rig)  # after a reset of the offsets batches are cut anew
+    heir.send(Batch("enriched_events", 0, 0, 900, -1, -1, rows(), (), 0, 0, 1, 0.0, True, False))
+    assert (view.rows, seen()) == (ROWS, (ROWS, ROWS))
+
+
+def test_rows_whose_token_may_be_forgotten_are_not_sent_again(rig: SinkRig, seen: Seen) -> None:
+    view = BrokenView(rig)
+    rig.query("ALTER TABLE {db}.events MODIFY SETTING non_replicated_deduplication_window = 4")
+    sender = Sender(rig)
+    sender.send(batch(rows()))
+    view.mend()
+    for other in range(6):
+        rig.query(f"INSERT INTO {{db}}.events (source_partition, source_offset, timestamp) VALUES (9, {other}, now())")
+    sender.heal()
+    heir = Sender(rig)
+    heir.send(batch(rows(), doubtful=True))
+    assert view.rows == 6
+    assert seen()[0] == ROWS + 6
+    assert (sender.report.given_up, heir.report.given_up) == (ROWS, ROWS)
+
+
+def test_a_view_without_its_target_stops_nobody(rig: SinkRig, seen: Seen) -> None:
+    view, sender = BrokenView(rig), Sender(rig)
+    view.drop_target()
+    receipt = sender.send(batch(rows()))
+    assert (receipt.stored, receipt.tries) == (ROWS, 1)
+    assert seen() == (ROWS, ROWS)
+    assert len(sender.report.failing) == 1
+
+
+def test_a_bad_row_beside_a_failing_view_is_the_only_dead_letter(rig: SinkRig, seen: Seen) -> None:
+    view, sender = BrokenView(rig), Sender(rig)
+    given = rows()
+    given.values[50] = framed(50, **NOT_A_UUID)  # type: ignore[index]
+    receipt = sender.send(batch(given))
+    assert [bad.offset for bad in receipt.dead] == [50]
+    assert seen() == (ROWS - 1, ROWS - 1)
+    view.mend()
+    sender.heal()
+    assert view.rows == ROWS - 1
+    heir = Sender(rig)
+    heir.send(batch(given, doubtful=True))
+    assert (seen(), view.rows) == ((ROWS - 1, ROWS - 1), ROWS - 1)
+
+
+@pytest.mark.parametrize("target_is_there", [True, False])
+def test_an_upsert_that_a_view_refuses_stands_and_is_no_dead_letter(rig: SinkRig, target_is_there: bool) -> None:
+    """It is sent twice, then past the views: without a target the first INSERT has written nothing, with one it has.
+
+    So the table may hold two versions of each row until it merges them, and FINAL tells how many rows there are.
+    """
+    rig.query("SYSTEM STOP MERGES {db}.sessions")
+    rig.query("CREATE TABLE {db}.target (n UInt32) ENGINE = MergeTree ORDER BY n")
+    rig.query("CREATE MATERIALIZED VIEW {db}.v TO {db}.target AS SELECT toUInt32(entry_page) AS n FROM {db}.sessions")
+    if not target_is_there:
+        rig.query("DROP TABLE {db}.target SYNC")
+    sender = Sender(rig, ROUTES["sessions"])
+    values = framed_all("sessions", [session(n, 5) for n in range(50)])
+    given = Rows(codec("sessions").schema_id, list(range(50)), values, [b"%d" % n for n in range(50)])
+    receipt = sender.send(batch(given, topic="sessions"))
+    assert (receipt.stored, list(receipt.dead), receipt.tries) == (50, [], 1)
+    assert sender.graveyard.buried == []
+    assert rig.number("SELECT count() FROM {db}.sessions FINAL") == 50
+    assert rig.rows("sessions") == (100 if target_is_there else 50)
+    assert len(sender.report.failing) == 1
+
+
+@pytest.mark.parametrize("failpoint", ["after_insert:drop:2", "after_insert:kill:2", "during_insert:kill:2"])
+def test_a_failing_view_a_kill_and_a_lost_answer_leave_each_row_once_and_the_view_whole(
+    rig: SinkRig, seen: Seen, failpoint: str
+) -> None:
+    rig.found_group()
+    view = BrokenView(rig)
+    rig.produce("enriched_events", [framed(offset, page_title=number(offset)) for offset in range(ROWS)])
+    sink = rig.sink(sinks_flush_rows_max=100, sinks_flush_age_ms_max=5_000)  # batches of 100, however slowly they come
+    sink.extra_environ |= {VARIABLE: failpoint}
+    sink.launch()
+    if "kill" in failpoint:
+        assert sink.wait_ended() == -signal.SIGKILL
+        del sink.extra_environ[VARIABLE]
+        sink.start()
+    rig.wait_for_settlement([ROWS, 0])
+    assert seen() == (ROWS, ROWS)
+    assert rig.consume("dead_letters") == []
+    view.mend()
+    # Batches whose failure the killed process alone knew of stay for the statement in its log.
+    lacking = 100 if "kill" in failpoint else 0
+    rig.wait_until(lambda: view.rows >= ROWS - lacking, lambda: view.rows)
+    assert view.rows == ROWS - lacking
+    assert seen() == (ROWS, ROWS)
+    assert f"view={view.qualified}" in sink.log_path.read_text()
+
+
+def test_a_broken_view_is_named_by_a_metric(rig: SinkRig) -> None:
+    rig.found_group()
+    view = BrokenView(rig)
+    rig.produce("enriched_events", [framed(offset, page_title=number(offset)) for offset in range(ROWS)])
+    sink = rig.sink()
+    sink.start()
+    rig.wait_for_settlement([ROWS, 0])
+    failures = f'tally_sinks_view_failures_total{{topic="enriched_events",view="{view.qualified}"}}'
+    assert sink.metric(failures) >= 1
+    assert sink.metric('tally_sinks_view_lacking_rows{topic="enriched_events"}') == ROWS
+    view.mend()
+    rig.wait_until(lambda: view.rows == ROWS, lambda: view.rows)

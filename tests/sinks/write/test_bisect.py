@@ -1,0 +1,84 @@
+"""The search finds exactly the rows that are refused alone, however the database names them."""
+
+import uuid
+from collections.abc import Callable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.outcomes import DeadReason
+from sinks.batching.batch import Bad
+from sinks.write.bisect import GROUP_ROWS, DeadLetters, refused_rows
+from sinks.write.writer import RowsRefusedError
+from tests.sinks.records import PROJECT, TENANT, codec, framed
+
+SIZE = 3 * GROUP_ROWS + 17
+poisons = st.sets(st.integers(0, SIZE - 1), max_size=8)
+
+
+def attempts(
+    poison: set[int], name: Callable[[int, int, int], int | None]
+) -> tuple[Callable[[int, int], None], list[range]]:
+    """An attempt that refuses ranges with poison, and the list of the ranges that passed."""
+    passed: list[range] = []
+
+    def attempt(start: int, stop: int) -> None:
+        bad = [row for row in poison if start <= row < stop]
+        if bad:
+            raise RowsRefusedError("bad", 376, name(start, stop, min(bad)))
+        passed.append(range(start, stop))
+
+    return attempt, passed
+
+
+@given(poisons, st.booleans())
+def test_finds_what_is_refused_when_the_row_is_named(poison: set[int], every: bool) -> None:
+    attempt, passed = attempts(poison, lambda start, _stop, row: row - start)
+    assert [row for row, _ in refused_rows(SIZE, attempt, every)] == sorted(poison)
+    if every:
+        assert sorted(row for part in passed for row in part) == sorted(set(range(SIZE)) - poison)
+
+
+@given(poisons, st.booleans())
+def test_finds_what_is_refused_when_no_row_is_named(poison: set[int], every: bool) -> None:
+    attempt, passed = attempts(poison, lambda *_: None)
+    assert [row for row, _ in refused_rows(SIZE, attempt, every)] == sorted(poison)
+    assert sorted(row for part in passed for row in part) == sorted(set(range(SIZE)) - poison)
+
+
+@given(poisons, st.integers(-3, 3 * GROUP_ROWS))
+def test_finds_what_is_refused_when_a_wrong_row_is_named(poison: set[int], wrong: int) -> None:
+    attempt, _ = attempts(poison, lambda *_: wrong)
+    found = [row for row, _ in refused_rows(SIZE, attempt)]
+    # A named row that is bad itself hides those before it in this search: the write that follows is refused then, and
+    # looks for them with every.
+    assert set(found) <= poison
+    attempt, _ = attempts(poison, lambda *_: wrong)
+    assert [row for row, _ in refused_rows(SIZE, attempt, every=True)] == sorted(poison)
+
+
+def test_few_bad_rows_take_few_attempts() -> None:
+    attempt, passed = attempts({5, 1500}, lambda start, _stop, row: row - start)
+    list(refused_rows(SIZE, attempt))
+    assert len(passed) <= SIZE // GROUP_ROWS + 1 + 2 * 2
+
+
+def letter(bad: Bad, generation: int = 1, partition: int = 2) -> dict[str, object]:
+    maker = DeadLetters("p_enriched_events", codec("enriched_events"), codec("dead_letters"), generation, lambda: 1e9)
+    return codec("dead_letters").decode(maker.encode(bad, partition)[1])
+
+
+def test_the_same_record_makes_the_same_dead_letter() -> None:
+    bad = Bad(7, framed(1), b"k", DeadReason.ROW_REFUSED, "x" * 1000)
+    first = letter(bad)
+    assert letter(bad) == first
+    assert uuid.UUID(str(first["dead_letter_id"])).version == 5
+    assert (first["tenant_id"], first["project_id"]) == (TENANT, PROJECT)
+    assert len(str(first["detail"])) == 500
+    others = [letter(bad, generation=2), letter(bad, partition=3), letter(Bad(8, b"", None, bad.reason, ""))]
+    assert len({str(found["dead_letter_id"]) for found in [first, *others]}) == 4
+
+
+def test_an_unreadable_record_with_an_unreadable_key_belongs_to_nobody() -> None:
+    found = letter(Bad(7, b"junk", b"\xff", DeadReason.NOT_AVRO, ""))
+    assert (found["tenant_id"], found["project_id"], found["payload"]) == ("", "", b"junk")

@@ -1,0 +1,199 @@
+"""What is refused may stand all the same: the table is asked before another token is used."""
+
+from threading import Event
+
+import numpy as np
+import pytest
+
+from schemas.outcomes import DeadReason
+from sinks.batching import watermark
+from sinks.batching.batch import Bad, Batch, Rows
+from sinks.routes import ROUTES
+from sinks.write.delivery import AbandonedError, Delivery
+from sinks.write.healing import Healing
+from sinks.write.writer import RowsRefusedError, WriteFailedError
+from tests.sinks.memory import MemoryGraveyard, MemoryReport, MemoryTable, MemoryView, MemoryWriter
+
+ROWS = 60
+
+
+def values(numbers: range) -> list[bytes]:
+    return [b"value-%d" % number for number in numbers]
+
+
+def batch(count: int = ROWS, bad: tuple[Bad, ...] = (), topic: str = "enriched_events") -> Batch:
+    sources = np.array([watermark.pack(1, number) for number in range(count)], np.int64)
+    rows = Rows(3, list(range(count)), values(range(count)), [b"k%d" % number for number in range(count)], sources)
+    return Batch(topic, 0, 0, count, -1, count, rows, bad, 0, 0, 1, 0.0, False, True)
+
+
+class Sink:
+    """A Delivery into memory."""
+
+    def __init__(
+        self,
+        writer: MemoryWriter,
+        topic: str = "enriched_events",
+        heal_bytes_max: int = 1 << 20,
+        pause_s_max: float = 0.001,
+    ) -> None:
+        self.writer = writer
+        self.now = 0.0
+        self.report = MemoryReport()
+        self.graveyard = MemoryGraveyard()
+        self.abandoned = Event()
+        healing = Healing(writer, self.report, heal_bytes_max, 5.0, lambda: self.now)
+        route = ROUTES[topic]
+        clock = lambda: 0.0  # noqa: E731
+        self.delivery = Delivery(
+            route, writer, self.graveyard, healing, lambda _: [], pause_s_max, 1e9, clock, self.report
+        )
+
+    def send(self, given: Batch) -> None:
+        self.delivery.deliver(given, 0.0, self.abandoned)
+
+    def heal(self) -> None:
+        self.now += 60.0
+        self.delivery.idle()
+
+
+def test_rows_that_stand_after_a_refusal_that_names_no_view_are_stored() -> None:
+    sink = Sink(MemoryWriter(MemoryTable()))
+    sink.writer.troubles = [(RowsRefusedError("Code: 6, from nobody knows where", 6), True)]
+    sink.send(batch())
+    assert sink.writer.table.rows == values(range(ROWS))
+    assert sink.graveyard.buried == []
+    assert sink.report.failing == [""]
+
+
+def test_rows_that_do_not_stand_after_a_refusal_are_tried_one_by_one() -> None:
+    sink = Sink(MemoryWriter(MemoryTable(), refuses=lambda value: value == b"value-7"))
+    sink.send(batch())
+    assert sink.writer.table.rows == [value for value in values(range(ROWS)) if value != b"value-7"]
+    assert sink.writer.asked <= 2
+
+
+def test_without_the_question_after_a_refusal_rows_are_doubled_and_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Delivery, "_missing", lambda _self, _batch, rows: rows)
+    sink = Sink(MemoryWriter(MemoryTable()))
+    sink.writer.troubles = [(RowsRefusedError("Code: 6, from nobody knows where", 6), True)]
+    sink.send(batch())
+    assert len(sink.writer.table.rows) == 2 * ROWS
+
+
+def test_a_repeat_that_the_views_cannot_bear_would_double_them() -> None:
+    view = MemoryView(window=False)
+    writer = MemoryWriter(MemoryTable(views=[view]))
+    for _ in range(2):
+        writer.insert(batch().rows, "a")
+    assert len(view.rows) == 2 * ROWS
+
+
+def test_an_ordinary_batch_asks_nothing() -> None:
+    sink = Sink(MemoryWriter(MemoryTable(views=[MemoryView()])))
+    sink.send(batch())
+    assert (sink.writer.asked, len(sink.writer.inserts)) == (0, 1)
+
+
+@pytest.mark.parametrize("named", [b"value-3", b"value-59"])
+def test_every_row_of_a_batch_that_a_view_refuses_stands_once(named: bytes) -> None:
+    view = MemoryView(fails=named.__eq__)
+    sink = Sink(MemoryWriter(MemoryTable(views=[view])))
+    sink.send(batch())
+    assert sink.writer.table.rows == values(range(ROWS))
+    assert len(sink.writer.inserts) == 1
+    view.fails = lambda _value: False
+    sink.heal()
+    sink.heal()
+    assert view.rows == values(range(ROWS))
+    assert sink.writer.table.rows == values(range(ROWS))
+
+
+def test_a_view_that_still_fails_is_tried_again_less_and_less_often() -> None:
+    sink = Sink(MemoryWriter(MemoryTable(views=[MemoryView(fails=lambda _value: True)])))
+    sink.send(batch())
+    for _ in range(40):
+        sink.now += 0.5
+        sink.delivery.idle()
+    assert 4 <= len(sink.writer.inserts) <= 8  # after 1, 1, 2, 4, 5, 5 … s of 20
+    assert sink.report.lacking == ROWS
+
+
+def test_what_waits_for_a_view_is_bounded() -> None:
+    size = sum(map(len, values(range(ROWS))))
+    sink = Sink(MemoryWriter(MemoryTable(views=[MemoryView(fails=lambda _value: True)])), heal_bytes_max=2 * size)
+    for start in range(3):
+        given = batch()
+        rows = Rows(3, given.rows.offsets, given.rows.values, given.rows.keys, given.rows.sources + start * ROWS)
+        sink.send(Batch("enriched_events", 0, start, start + 1, -1, 0, rows, (), 0, 0, 1, 0.0, False, True))
+    assert (sink.report.lacking, sink.report.given_up) == (2 * ROWS, ROWS)
+
+
+def test_forgotten_tokens_are_not_used_again_for_a_view() -> None:
+    view = MemoryView(fails=lambda _value: True)
+    sink = Sink(MemoryWriter(MemoryTable(views=[view])))
+    sink.send(batch())
+    view.fails = lambda _value: False
+    sink.writer.table.forget_tokens()
+    sink.heal()
+    assert sink.writer.table.rows == values(range(ROWS))
+    assert (sink.report.given_up, view.rows) == (ROWS, [])
+
+
+def test_a_bad_record_is_a_dead_letter_once_however_often_its_batch_is_tried() -> None:
+    sink = Sink(MemoryWriter(MemoryTable(), refuses=lambda value: value == b"value-7"))
+    sink.writer.troubles = [(WriteFailedError("away"), False)] * 50
+    bad = Bad(99, b"x", None, DeadReason.NOT_AVRO, "")
+    sink.send(batch(bad=(bad,)))
+    assert sorted(record.offset for _, record in sink.graveyard.buried) == [7, 99]
+
+
+def test_a_table_whose_type_changed_stops_the_topic_after_a_few_refusals() -> None:
+    writer = MemoryWriter(MemoryTable())
+    writer.drift_refuses = lambda _value: True
+    writer.drifted = "column session_id is UUID, the contract says String"
+    sink = Sink(writer)
+    stop_after(sink, 3)
+    with pytest.raises(AbandonedError):
+        sink.send(batch(50_000))
+    assert sink.graveyard.buried == []
+    assert writer.trials <= 3 * 60
+    assert {error.cause for error in sink.report.stops} == {"type_changed"}
+    writer.drifted = ""
+    sink.abandoned.clear()
+    sink.send(batch(50_000))
+    assert len(writer.table.rows) == 50_000
+
+
+def test_a_batch_of_bad_rows_alone_is_set_aside_when_the_table_is_as_it_should_be() -> None:
+    sink = Sink(MemoryWriter(MemoryTable(), refuses=lambda _value: True))
+    sink.send(batch())
+    assert len(sink.graveyard.buried) == ROWS
+    assert sink.report.stops == []
+
+
+@pytest.mark.parametrize("forbids", [False, True])
+def test_a_dead_letter_that_its_table_refuses_stops_its_topic_and_makes_no_other(forbids: bool) -> None:
+    def is_bad(value: bytes) -> bool:
+        return value == b"value-7"
+
+    never = lambda _value: False  # noqa: E731
+    writer = MemoryWriter(MemoryTable(), refuses=never if forbids else is_bad, forbids=is_bad if forbids else never)
+    sink = Sink(writer, "dead_letters")
+    stop_after(sink, 3)
+    with pytest.raises(AbandonedError):
+        sink.send(batch(topic="dead_letters"))
+    assert sink.graveyard.buried == []
+    assert {error.cause for error in sink.report.stops} == {"dead_letter_refused"}
+
+
+def stop_after(sink: Sink, stops: int) -> None:
+    """Take its partition away once it has said so often that it is stopped."""
+    stopped = sink.report.stopped
+
+    def count(error: object) -> None:
+        stopped(error)  # type: ignore[arg-type]
+        if len(sink.report.stops) >= stops:
+            sink.abandoned.set()
+
+    sink.report.stopped = count  # type: ignore[method-assign]
