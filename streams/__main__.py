@@ -30,11 +30,11 @@ from schemas.registry import SchemaIds, open_ids
 from schemas.registry_wait import registry_answers
 from schemas.settings import Settings, SettingsError, load
 from schemas.topics import TOPICS
-from streams.admin import Observer, Stuck, create_admin
-from streams.app import App, Parts, create_app
-from streams.conversions import ConversionEvents
-from streams.lookups import Lookups, open_lookups
-from streams.publisher import KafkaPublisher
+from streams.events.lookups import Lookups, open_lookups
+from streams.runtime.admin import Observer, Stuck, create_admin
+from streams.runtime.app import App, Parts, create_app
+from streams.runtime.publisher import KafkaPublisher
+from streams.sessions.conversions import ConversionEvents
 
 EXIT_UNREACHABLE = 69  # nothing is wrong here: a supervisor starts the worker again
 EXIT_CRASHED = 70

@@ -3,8 +3,8 @@
 from typing import Any, Final
 
 from schemas.codec import Invalid
-from streams.state import named_uuid
-from streams.steps.decode import Records
+from streams.events.decode import Records
+from streams.uuids import named_uuid
 
 _DETAIL_CHARS: Final = 500
 

@@ -6,11 +6,11 @@ from typing import Any, Final
 from schemas.registry import open_ids
 from schemas.settings import Settings
 from sinks.clickhouse.avro_container import varint
-from streams.app import rules
-from streams.lookups import open_lookups
-from streams.pipeline import Pipeline
-from streams.state import SessionState, new_state
-from streams.steps.decode import Records
+from streams.events.chain import Pipeline
+from streams.events.decode import Records
+from streams.events.lookups import open_lookups
+from streams.runtime.app import rules
+from streams.sessions.state import SessionState, new_state
 from tests.bench.loads import Load
 
 _CHUNK: Final = 5_000

@@ -5,7 +5,7 @@ from typing import Final
 from confluent_kafka import Consumer, TopicPartition
 
 from schemas.settings import Settings
-from streams.app import app_id
+from streams.runtime.app import app_id
 
 _SINK_TOPICS: Final = ("enriched_events", "sessions", "identities", "dead_letters", "projects")
 _TIMEOUT_S: Final = 5.0

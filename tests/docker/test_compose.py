@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource
 from docker.local import PROJECT_ROOT
 from docker.local.kafka import KafkaServer
 from schemas.settings import PREFIX, Settings, load
-from streams.app import _faust_settings
+from streams.runtime.app import _faust_settings
 
 DOCKER = PROJECT_ROOT / "docker"
 PACKAGES = ("schemas", "collector", "streams", "sinks")

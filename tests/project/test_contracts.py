@@ -42,17 +42,17 @@ def test_contracts_hold(copy: Path) -> None:
 
 
 ACROSS_LAYERS = {
-    "collector/admit.py": "import streams.pipeline",
-    "streams/pipeline.py": "import sinks.write.thread",
+    "collector/admit.py": "import streams.events.chain",
+    "streams/events/chain.py": "import sinks.write.thread",
     "sinks/write/thread.py": "import collector.app",
-    "schemas/codec.py": "import streams.state",
+    "schemas/codec.py": "import streams.sessions.state",
 }
 EFFECTS = {
-    "streams/steps/deduplicate.py": "import faust",
-    "streams/steps/enrich.py": "import time",
-    "streams/steps/sessionize.py": "import random",
-    "streams/pipeline.py": "import confluent_kafka",
-    "streams/state.py": "import asyncio",
+    "streams/events/deduplicate.py": "import faust",
+    "streams/events/enrich.py": "import time",
+    "streams/sessions/fold.py": "import random",
+    "streams/events/chain.py": "import confluent_kafka",
+    "streams/sessions/state.py": "import asyncio",
 }
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from streams.__main__ import app
-from streams.agents import raw_events
-from streams.epochs import Epochs
-from streams.state import SessionState, decode_state
-from streams.steps import deduplicate
+from streams.events import deduplicate
+from streams.events import operator as raw_events
+from streams.runtime.epochs import Epochs
+from streams.sessions.state import SessionState, decode_state
 
 
 def decode_unguarded(value: bytes) -> SessionState:

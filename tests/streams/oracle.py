@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from schemas.codec import Codec, RecordInvalidError
 from schemas.outcomes import DeadReason
-from streams.state import SessionRules, named_uuid
-from streams.steps.deduplicate import DedupRules
+from streams.events.deduplicate import DedupRules
+from streams.sessions.state import SessionRules
+from streams.uuids import named_uuid
 
 Row = dict[str, Any]
 Place = tuple[int, int]  # partition and offset
@@ -22,7 +23,7 @@ _FACTORS: Final = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0
 
 
 def hash_uuid(text: str) -> int:
-    """streams.hashes for one text."""
+    """streams.uuids for one text."""
     padded = text.encode().ljust(40, b"\0")
     hashed = 0
     for place, factor in enumerate(_FACTORS):

@@ -12,7 +12,7 @@ from schemas.apply_topics import apply_topics
 from schemas.codec import Codec
 from schemas.outcomes import DeadReason
 from schemas.settings import Settings
-from streams.app import app_id, rules
+from streams.runtime.app import app_id, rules
 from tests.kafka import ANY_PARTITION, Kafka, Record
 from tests.streams.oracle import accounted
 from tests.streams.raw import IDS, RAW

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 from schemas.outcomes import DeadReason
-from streams.agents.raw_events import SessionStateCodec
+from streams.events.operator import SessionStateCodec
 from tests.streams.failing_worker import decode_unguarded
 from tests.streams.oracle import accounted, all_sessions, claim_of, identities_of, within_the_bound
 from tests.streams.raw import RAW as RAW_CODEC
@@ -41,7 +41,7 @@ def _exits_are_kills() -> Any:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "_exit", end)
-        patch.setattr("streams.epochs.log.exception", lambda *args, **kwargs: None)
+        patch.setattr("streams.runtime.epochs.log.exception", lambda *args, **kwargs: None)
         yield
 
 

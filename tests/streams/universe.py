@@ -12,8 +12,8 @@ from typing import Any, Final
 import polars as pl
 from hypothesis import strategies as st
 
-from streams.state import SessionRules, SessionState, new_state
-from streams.steps.deduplicate import DedupRules
+from streams.events.deduplicate import DedupRules
+from streams.sessions.state import SessionRules, SessionState, new_state
 
 Row = dict[str, Any]
 Place = tuple[int, int]  # partition and offset

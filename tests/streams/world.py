@@ -15,17 +15,17 @@ from prometheus_client import CollectorRegistry
 from schemas.codec import Codec
 from schemas.metrics import StreamsMetrics
 from schemas.outcomes import BotReason
-from streams.agents.identity_claims import IdentityClaims
-from streams.agents.raw_events import RawEvents
-from streams.conversions import ConversionEvents
-from streams.epochs import EpochLimits, Epochs, Membership, Source
-from streams.eviction import Evictor
-from streams.lookups import CachedLookup, Lookups, Place, UserAgent
-from streams.lookups.urls import PageUrl
-from streams.pipeline import Outgoing, Pipeline, Rules
-from streams.store import ShardStore
+from streams.events.chain import Outgoing, Pipeline, Rules
+from streams.events.lookups import CachedLookup, Lookups, Place, UserAgent
+from streams.events.lookups.urls import PageUrl
+from streams.events.operator import RawEvents
+from streams.identities.chain import IdentityClaims
+from streams.runtime.epochs import EpochLimits, Epochs, Membership, Source
+from streams.runtime.eviction import Evictor
+from streams.runtime.store import ShardStore
+from streams.sessions.conversions import ConversionEvents
 from tests.streams.raw import IDS
-from tests.streams.tables import FakeTable
+from tests.streams.runtime.tables import FakeTable
 from tests.streams.universe import CONVERSIONS, DEDUP, PARTITIONS, RULES, partition_of
 
 RAW, CLAIMS = "raw_events", "identity_claims"

@@ -1,0 +1,69 @@
+"""Find the events that tie a visitor to a user: the claims of identity_claims. Pure."""
+
+from typing import Final
+
+import polars as pl
+
+from schemas import placeholders
+
+# Names of the logins in Segment's and RudderStack's event specifications, lower case.
+_LOGIN_NAMES: Final = ("signed in", "logged in", "login", "sign in", "user signed in", "user logged in")
+CLAIM_COLUMNS: Final = (
+    "source_offset", "source_partition", "tenant_id", "project_id", "anonymous_id", "user_id", "handshake_token",
+    "link_source", "linked_at", "traits",
+)  # fmt: skip
+_IDS: Final = ("anonymous_id", "user_id", "previous_id", "handshake_token")
+_READ: Final = (
+    "source_offset", "source_partition", "tenant_id", "project_id", "event_type", "event_name", "timestamp",
+    "properties", *_IDS,
+)  # fmt: skip
+
+
+def claims(frame: pl.DataFrame) -> pl.DataFrame:
+    """The identity claims among enriched rows: `CLAIM_COLUMNS` and `key`, the claim's Kafka key.
+
+    identify and login events with both ids; alias, whose previousId is taken for the visitor; and events with a
+    handshake token, keyed by the token when they know only one side. Ids and tokens that name nobody are as if absent.
+    """
+    frame = frame.select(_READ).filter(_may_claim()).with_columns(map(_somebody, _IDS))
+    frame = frame.with_columns(pl.col("anonymous_id").fill_null(""))
+    has_user = pl.col("user_id").is_not_null()
+    both = (pl.col("anonymous_id") != "") & has_user
+    login = (pl.col("event_type") == "track") & pl.col("event_name").str.to_lowercase().is_in(_LOGIN_NAMES)
+    alias = (pl.col("event_type") == "alias") & pl.col("previous_id").is_not_null()
+    handshake = pl.col("handshake_token").is_not_null()
+    source = (
+        pl.when(alias & has_user).then(pl.lit("alias"))
+        .when(handshake & ((pl.col("anonymous_id") != "") | has_user)).then(pl.lit("handshake"))
+        .when((pl.col("event_type") == "identify") & both).then(pl.lit("identify"))
+        .when(login & both).then(pl.lit("login"))
+    )  # fmt: skip
+    found = frame.with_columns(link_source=source).filter(pl.col("link_source").is_not_null())
+    visitor = pl.when(pl.col("link_source") == "alias").then(pl.col("previous_id")).otherwise(pl.col("anonymous_id"))
+    found = found.with_columns(
+        anonymous_id=visitor,
+        user_id=pl.col("user_id").fill_null(""),
+        handshake_token=pl.col("handshake_token").fill_null(""),
+        linked_at=pl.col("timestamp"),
+        traits=pl.when(pl.col("event_type") == "identify").then(pl.col("properties")).otherwise(pl.lit("{}")),
+    )
+    settled = (pl.col("anonymous_id") != "") & (pl.col("user_id") != "")
+    key = (
+        pl.when(settled)
+        .then(pl.concat_str("tenant_id", pl.lit("/a/"), "anonymous_id"))
+        .otherwise(pl.concat_str("tenant_id", pl.lit("/h/"), "handshake_token"))
+    )
+    return found.select(*CLAIM_COLUMNS, key.alias("key"))
+
+
+def _may_claim() -> pl.Expr:
+    """Few events do: what is asked of the ids need not be asked of all."""
+    may_be_login = (pl.col("event_type") == "track") & pl.col("user_id").is_not_null()
+    return pl.col("event_type").is_in(["identify", "alias"]) | may_be_login | pl.col("handshake_token").is_not_null()
+
+
+def _somebody(column: str) -> pl.Expr:
+    """The ids of a column, null where they name nobody."""
+    ids = pl.col(column)
+    word = ids.str.strip_chars(placeholders.AROUND).str.to_lowercase().is_in(placeholders.WORDS)
+    return pl.when(~(ids.str.contains(placeholders.PATTERN) | word)).then(ids).alias(column)

@@ -1,0 +1,106 @@
+"""Bytes → frame. A record that cannot be decoded, or whose fields would poison what comes after, leaves alone. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+import polars as pl
+
+from schemas.codec import Codec, Invalid
+from schemas.outcomes import DeadReason
+
+_T = TypeVar("_T")
+
+_UUID: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+# What a moment (streams.sessions.state) can hold: 1970 to 2248; the collector's bounds are far narrower.
+_EARLIEST_MS: Final = 0
+_LATEST_MS: Final = 2**43 - 1
+
+# In the order of the checks; the first that fails names the problem.
+_CHECKS: Final[tuple[tuple[str, pl.Expr], ...]] = (
+    ("event_id is not a UUID", pl.col("event_id").str.contains(_UUID)),
+    ("message_id is not a lower-case UUID", pl.col("message_id").str.contains(_UUID)),
+    ("tenant_id is empty", pl.col("tenant_id") != ""),
+    ("project_id is empty", pl.col("project_id") != ""),
+    # Who owns a record is read off its key wherever the value cannot be trusted: the two must agree.
+    (
+        "the Kafka key does not begin with tenant_id/project_id/",
+        pl.col("key_text")
+        .str.starts_with(pl.concat_str("tenant_id", pl.lit("/"), "project_id", pl.lit("/")))
+        .fill_null(value=False),
+    ),
+    ("timestamp is out of range", pl.col("timestamp").cast(pl.Int64).is_between(_EARLIEST_MS, _LATEST_MS)),
+    ("received_at is out of range", pl.col("received_at").cast(pl.Int64).is_between(_EARLIEST_MS, _LATEST_MS)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What fetches brought: equally long columns, in offset order within each partition.
+
+    replays: by partition and offset, the dead letter that a record is the replay of; most are none.
+    """
+
+    partitions: Sequence[int]
+    offsets: Sequence[int]
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes | None]
+    replays: Mapping[tuple[int, int], str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def part(self, start: int, end: int) -> "Records":
+        """The records from start to before end."""
+        return Records(
+            self.partitions[start:end],
+            self.offsets[start:end],
+            self.keys[start:end],
+            self.values[start:end],
+            self.replays,
+        )
+
+
+def decode(records: Records, codec: Codec) -> tuple[pl.DataFrame, list[Invalid]]:
+    """Decode a chunk.
+
+    Returns the frame, in the records' order, with the columns of the schema and `source_partition`, `source_offset`,
+    `key` (the Kafka key as bytes), and `index` (the row's place in `records`); and the records that are not in it.
+    """
+    batch, indexes, invalid = codec.decode_columns(records.values)
+    whole = len(indexes) == len(records)
+    frame = pl.DataFrame(pl.from_arrow(batch))
+    frame = frame.with_columns(
+        pl.Series("source_partition", _pick(records.partitions, indexes, whole), dtype=pl.Int32),
+        pl.Series("source_offset", _pick(records.offsets, indexes, whole), dtype=pl.Int64),
+        pl.Series("key", _pick(records.keys, indexes, whole), dtype=pl.Binary),
+        pl.Series("index", indexes, dtype=pl.Int64),
+    )
+    sound = pl.all_horizontal(*(check for _, check in _CHECKS))
+    checked = frame.with_columns(key_text=_texts(frame["key"]))
+    if checked.select(sound.all()).item():
+        return frame, invalid
+    unsound = checked.filter(~sound)
+    problem = pl.coalesce(*(pl.when(~check).then(pl.lit(name)) for name, check in _CHECKS))
+    named = unsound.select("index", problem=problem).rows()
+    invalid = invalid + [Invalid(index, DeadReason.FIELD_INVALID, text) for index, text in named]
+    return checked.filter(sound).drop("key_text"), invalid
+
+
+def _texts(keys: pl.Series) -> pl.Series:
+    """The keys as text, null for one that is no UTF-8."""
+    try:
+        return keys.cast(pl.String)
+    except pl.exceptions.ComputeError:  # raised for all because of one, by a cast that is not strict too
+        return pl.Series([_text(key) for key in keys.to_list()], dtype=pl.String)
+
+
+def _text(key: bytes | None) -> str | None:
+    try:
+        return None if key is None else key.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _pick(column: Sequence[_T], indexes: list[int], whole: bool) -> Sequence[_T]:
+    return column if whole else [column[index] for index in indexes]

@@ -1,0 +1,149 @@
+"""Drop what was seen before: replays of this worker (by offset) and repeats of clients (by message id). Pure.
+
+The loop runs over the distinct keys of a chunk; what is per event is columnar. In a chunk of busy traffic nearly every
+event has a key of its own, so the body of that loop is the hot path of the whole worker.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from streams.sessions.state import SEEN_BYTES, SessionState
+from streams.uuids import hash_uuids
+
+_HASH_BYTES: Final = 8
+# From here on building a set costs less than searching: one hot key may be half of a chunk.
+_SET_ROWS_MIN: Final = 16
+_SET_BYTES_MIN: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class DedupRules:
+    """window_s: how long an id is remembered at least; seen_ids_max: how many a key, newest kept."""
+
+    window_s: int
+    seen_ids_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deduplicated:
+    """The rows that stay, with `hash` and `touched` added, and how many were dropped, by reason.
+
+    keys, states: the distinct keys of the chunk and their states; `touched` is the row's place in them.
+    """
+
+    frame: pl.DataFrame
+    keys: list[bytes]
+    states: list[SessionState]
+    duplicates: int = 0
+    replayed: int = 0
+
+
+StateOf = Callable[[int, bytes], SessionState]
+
+
+def deduplicate(frame: pl.DataFrame, state_of: StateOf, rules: DedupRules) -> Deduplicated:
+    """Keep the first of each (key, message_id) not seen within the window; raise each state's applied offset.
+
+    `state_of(partition, key)` gives the state to be changed. A row at or below the applied offset of its state is a
+    replay: its outputs are durable, since outputs are made durable before states.
+    """
+    hashes = hash_uuids(frame["message_id"])
+    received_ms = frame["received_at"].cast(pl.Int64)
+    groups = (
+        frame.select("key", "source_partition", "source_offset", row=pl.int_range(pl.len(), dtype=pl.Int64))
+        .with_columns(received_ms.alias("received_ms"))
+        .group_by("key", maintain_order=True)
+        .agg(pl.col("source_partition").first(), pl.col("row", "source_offset"), pl.col("received_ms").max())
+    )
+    keys = groups["key"].to_list()
+    states = list(map(state_of, groups["source_partition"].to_list(), keys))
+    counts = groups["row"].list.len().to_list()
+    rows = groups["row"].explode(empty_as_null=False).to_list()
+    offsets = groups["source_offset"].explode(empty_as_null=False).to_list()
+    entries = _entries(hashes, received_ms.to_numpy())
+    duplicates: list[int] = []
+    replayed: list[int] = []
+    horizon_bytes = rules.seen_ids_max * SEEN_BYTES
+    end = 0
+    for state, count, newest_ms in zip(states, counts, groups["received_ms"].to_list(), strict=True):
+        start, end = end, end + count
+        if offsets[end - 1] <= state.applied:
+            replayed += rows[start:end]
+            continue
+        seen = state.seen
+        if count == 1:
+            entry = entries[rows[start] * SEEN_BYTES : rows[start] * SEEN_BYTES + SEEN_BYTES]
+            if entry[:_HASH_BYTES] in seen:
+                duplicates.append(rows[start])
+            else:
+                state.seen = seen + entry
+        else:
+            _several(state, rows[start:end], offsets[start:end], entries, duplicates, replayed)
+        state.applied = offsets[end - 1]
+        if newest_ms > state.touched_ms:
+            state.touched_ms = newest_ms
+        oldest_s = state.touched_ms // 1000 - rules.window_s
+        if len(state.seen) > horizon_bytes or int.from_bytes(state.seen[_HASH_BYTES:SEEN_BYTES]) < oldest_s:
+            state.seen = _forget(state.seen, oldest_s, horizon_bytes)
+    touched = np.empty(len(frame), dtype=np.uint32)
+    touched[rows] = np.repeat(np.arange(len(keys), dtype=np.uint32), counts)
+    frame = frame.with_columns(pl.Series("hash", hashes), pl.Series("touched", touched))
+    if duplicates or replayed:
+        keep = np.ones(len(frame), dtype=bool)
+        keep[duplicates + replayed] = False
+        frame = frame.filter(pl.Series(keep))
+    return Deduplicated(frame, keys, states, len(duplicates), len(replayed))
+
+
+def _several(
+    state: SessionState,
+    rows: list[int],
+    offsets: list[int],
+    entries: bytes,
+    duplicates: list[int],
+    replayed: list[int],
+) -> None:
+    """The rows of one key, which may repeat each other."""
+    known = _known(state.seen, len(rows))
+    fresh: dict[bytes, bytes] = {}
+    for row, offset in zip(rows, offsets, strict=True):
+        entry = entries[row * SEEN_BYTES : row * SEEN_BYTES + SEEN_BYTES]
+        identity = entry[:_HASH_BYTES]
+        if offset <= state.applied:
+            replayed.append(row)
+        elif identity in known or identity in fresh:
+            duplicates.append(row)
+        else:
+            fresh[identity] = entry
+    state.seen += b"".join(fresh.values())
+
+
+def _known(seen: bytes, rows: int) -> bytes | set[bytes]:
+    """Something that answers `hash in …`: the bytes themselves, or a set where many rows would search long bytes.
+
+    A match of 8 bytes across two entries is no likelier than a collision of hashes.
+    """
+    if rows < _SET_ROWS_MIN or len(seen) < _SET_BYTES_MIN:
+        return seen
+    return {seen[start : start + _HASH_BYTES] for start in range(0, len(seen), SEEN_BYTES)}
+
+
+def _entries(hashes: npt.NDArray[np.uint64], received_ms: npt.NDArray[np.int64]) -> bytes:
+    """`SEEN_BYTES` for each row: the hash, then received_at in seconds."""
+    packed = np.empty(len(hashes), dtype=[("hash", "<u8"), ("seconds", ">u4")])
+    packed["hash"] = hashes
+    packed["seconds"] = received_ms // 1000
+    return packed.tobytes()
+
+
+def _forget(seen: bytes, oldest_s: int, bytes_max: int) -> bytes:
+    """Drop entries from before `oldest_s`, and the oldest above the maximum."""
+    start = max(0, len(seen) - bytes_max)
+    while start < len(seen) and int.from_bytes(seen[start + _HASH_BYTES : start + SEEN_BYTES]) < oldest_s:
+        start += SEEN_BYTES
+    return seen[start:] if start else seen

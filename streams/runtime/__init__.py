@@ -1,0 +1,1 @@
+"""Kafka and Faust, and nothing of analytics: chunks, epochs, tables, publishing, health."""

@@ -1,0 +1,287 @@
+"""Epochs: what is made durable together, and in which order.
+
+    collect chunks ─▶ process ─▶ 1. outputs durable ─▶ 2. states durable on the changelogs ─▶ 3. ack, commit offsets
+
+Every state carries the highest source offset applied to it, and a record at or below it is skipped. That is right only
+because of this order: a state that is durable proves that the outputs of its records are. Killed during 1 or 2, the
+next worker computes again what is not in a state yet, and repeats outputs with the same ids; killed between 2 and 3 it
+skips everything. States before outputs would lose outputs.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import structlog
+from faust.types import TP, EventT
+
+from schemas.dead_letters import replay_of
+from schemas.metrics import StreamsMetrics
+from schemas.registry import RegistryUnavailableError
+from streams.events.chain import Outgoing, Outputs
+from streams.events.decode import Records
+from streams.runtime.publisher import Publisher
+from streams.runtime.tables import Changes
+
+_BACKLOG_FACTOR: Final = 6
+_REGISTRY_PAUSE_S: Final = 2.0
+EXIT_FAILED: Final = 70
+EXIT_NOT_A_MEMBER: Final = 75
+log = structlog.get_logger("streams.epochs")
+
+
+class Source(Protocol):
+    """What is done with the chunks of one topic. Changes states; publishes nothing itself."""
+
+    topic: str  # the broker's name
+    name: str  # as in schemas.topics
+    table: str
+
+    def process(self, records: Records) -> Outputs:
+        """Run the steps over records; on an exception the states may be half changed: `abandon` follows."""
+
+    def bury(self, records: Records, detail: str) -> Outputs:
+        """Dead letters for records on which a step failed."""
+
+    def closing(self) -> Outputs:
+        """What is published once an epoch."""
+
+    def changelog(self) -> str:
+        """The broker's name of the table's changelog."""
+
+    def changes(self) -> Changes:
+        """The values to be written, None for an evicted key, by partition."""
+
+    def settle(self, changes: Changes, reached: Mapping[TP, int]) -> None:
+        """The changes are durable."""
+
+    def abandon(self) -> None:
+        """Forget the changes since the last `settle`."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochLimits:
+    """When chunks are processed and when an epoch ends."""
+
+    chunk_records_max: int
+    chunk_ms_max: int
+    epoch_records_max: int
+    epoch_ms_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """The worker's standing in the consumer group, as Faust and the coordinator see it."""
+
+    generation: Callable[[], int]
+    is_member: Callable[[], bool]
+    commit: Callable[[set[str]], Awaitable[Any]]
+
+
+class Epochs:
+    """Collects the chunks of all sources of this worker and makes them durable together."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        outputs: Publisher,
+        changelogs: Publisher,
+        topic_name: Callable[[str], str],
+        membership: Membership,
+        limits: EpochLimits,
+        metrics: StreamsMetrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._sources = {source.topic: source for source in sources}
+        self._outputs = outputs
+        self._changelogs = changelogs
+        self._topic_name = topic_name
+        self._membership = membership
+        self._limits = limits
+        self._metrics = metrics
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._waiting: list[EventT] = []  # chunks not processed yet
+        self._waiting_records = 0
+        self._processed: list[EventT] = []  # chunks of the open epoch
+        self._processed_records = 0
+        self._behind = False  # the last chunk was full: there is a backlog
+        self._opened_at = 0.0  # when the oldest chunk arrived that is not durable
+        self.last_commit_at = clock()
+        # By source's name and partition: the broker's time, in seconds since 1970, of the newest record committed.
+        self.reached_at: dict[tuple[str, int], float] = {}
+
+    @property
+    def topics(self) -> dict[str, str]:
+        """The sources: the broker's name of each, and that in schemas.topics."""
+        return {topic: source.name for topic, source in self._sources.items()}
+
+    async def add(self, event: EventT) -> None:
+        """Take a chunk; returns at once unless processing is behind, which then holds the stream back."""
+        if not self._waiting and not self._processed:
+            self._opened_at = self._clock()
+        self._waiting.append(event)
+        self._waiting_records += len(event.value)
+        if self._waiting_records >= self._limits.chunk_records_max:
+            await self._guarded(self._advance)
+
+    async def run(self) -> None:
+        """Process and commit what has waited long enough; until cancelled."""
+        while True:
+            await asyncio.sleep(self._limits.chunk_ms_max / 1000)
+            if self._waiting or self._processed:
+                await self._guarded(self._advance)
+
+    async def commit(self) -> None:
+        """Make everything taken so far durable, now."""
+        await self._guarded(self._close)
+
+    def oldest_seconds(self) -> float:
+        """Age of the oldest chunk that is not durable; 0 when there is none."""
+        return self._clock() - self._opened_at if self._waiting or self._processed else 0.0
+
+    async def _guarded(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Nothing unexpected may end in an acknowledgement: the process ends, without a commit, and is restarted."""
+        try:
+            async with self._lock:
+                await step()
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            log.exception("the epoch failed; ending the process without a commit")
+            os._exit(EXIT_FAILED)
+
+    async def _advance(self) -> None:
+        await self._process_waiting()
+        # With a backlog larger epochs cost less, since a session is written once an epoch; nobody waits for fresh rows.
+        limit_ms = self._limits.epoch_ms_max * (_BACKLOG_FACTOR if self._behind else 1)
+        aged = (self._clock() - self._opened_at) * 1000 >= limit_ms
+        if self._processed and (aged or self._processed_records >= self._limits.epoch_records_max):
+            await self._close()
+
+    async def _process_waiting(self) -> None:
+        self._behind = self._waiting_records >= self._limits.chunk_records_max
+        waiting, self._waiting, self._waiting_records = self._waiting, [], 0
+        # A chunk of an earlier generation belongs to somebody else by now, and its state may not be here.
+        generation = self._membership.generation()
+        chunks = [event for event in waiting if event.message.generation_id == generation]
+        for topic, source in self._sources.items():
+            mine = [event for event in chunks if event.message.topic == topic]
+            if mine:
+                records = to_records(mine)
+                started = self._clock()
+                try:
+                    self._publish(source, await self._process(source, records))
+                except Exception:
+                    log.exception("a step failed; going on record by record where needed", topic=topic)
+                    await self._process_carefully(source, records, mine)
+                self._metrics.chunk_seconds.observe(self._clock() - started)
+                self._metrics.chunk_records.observe(len(records))
+        self._processed += chunks
+        self._processed_records += sum(len(event.value) for event in chunks)
+
+    async def _process(self, source: Source, records: Records) -> Outputs:
+        """Its outputs. A registry that is away when a new schema comes is waited for: its records are not bad.
+
+        Records are decoded before any state is looked at, so that doing it again is safe.
+        """
+        while True:
+            try:
+                return source.process(records)
+            except RegistryUnavailableError as error:
+                log.warning("records wait for their schema", topic=source.topic, error=str(error))
+                await asyncio.sleep(_REGISTRY_PAUSE_S)
+
+    async def _process_carefully(self, source: Source, records: Records, chunks: list[EventT]) -> None:
+        """Halve the records until the one is found on which a step fails; that one becomes a dead letter.
+
+        A failure leaves half-changed states, so what came before it in this epoch is read again, and what succeeds is
+        made durable before the next try. The applied offsets of the states make the repetition harmless.
+        """
+        source.abandon()
+        earlier = [event for event in self._processed if event.message.topic == source.topic]
+        for part in [to_records([event]) for event in earlier] + [records]:
+            await self._halve(source, part)
+
+    async def _halve(self, source: Source, records: Records) -> None:
+        try:
+            outputs = await self._process(source, records)
+        except Exception as error:
+            source.abandon()
+            if len(records) == 1:
+                self._publish(source, source.bury(records, f"{type(error).__name__}: {error}"))
+                return
+            middle = len(records) // 2
+            await self._halve(source, records.part(0, middle))
+            await self._halve(source, records.part(middle, len(records)))
+            return
+        self._publish(source, outputs)
+        await self._make_durable()
+
+    def _publish(self, source: Source, outputs: Outputs) -> None:
+        for topic, records in outputs.records.items():
+            self._outputs.publish(self._topic_name(topic), records)
+            self._metrics.published_total.labels(topic).inc(len(records))
+        for outcome, reason, count in outputs.counts():
+            self._metrics.records_total.labels(source.name, outcome, reason).inc(count)
+
+    async def _close(self) -> None:
+        """Process what waits, make it durable, acknowledge it."""
+        await self._process_waiting()
+        if not self._processed:
+            return
+        started = self._clock()
+        await self._make_durable()
+        for event in self._processed:
+            event.ack()
+        topics = {event.message.topic for event in self._processed}
+        reached = {(event.message.topic, event.message.partition): event.message.timestamp for event in self._processed}
+        self._metrics.epoch_records.observe(self._processed_records)
+        self._processed, self._processed_records = [], 0
+        if self._waiting:
+            self._opened_at = self._clock()
+        await self._membership.commit(topics)
+        self.reached_at |= {
+            (self._sources[topic].name, partition): timestamp for (topic, partition), timestamp in reached.items()
+        }
+        self.last_commit_at = self._clock()
+        self._metrics.epoch_seconds.observe(self.last_commit_at - started)
+
+    async def _make_durable(self) -> None:
+        for source in self._sources.values():
+            self._publish(source, source.closing())
+        await self._outputs.flush()
+        if not self._membership.is_member():
+            # Paused for longer than the session timeout: somebody else owns the partitions and has newer states.
+            log.critical("no longer a member of the group; ending without writing states")
+            os._exit(EXIT_NOT_A_MEMBER)
+        written = [(source, source.changes()) for source in self._sources.values()]
+        for source, changes in written:
+            for partition, pairs in changes.items():
+                records: list[Outgoing] = [{"key": key, "value": value} for key, value in pairs]
+                self._changelogs.publish(source.changelog(), records, partition)
+        reached = await self._changelogs.flush()
+        for source, changes in written:
+            source.settle(changes, reached)
+
+
+def to_records(chunks: Sequence[EventT]) -> Records:
+    """The records of chunks as columns; a chunk's value is the list of records one fetch brought for a partition."""
+    partitions: list[int] = []
+    offsets: list[int] = []
+    keys: list[bytes] = []
+    values: list[bytes | None] = []
+    replays: dict[tuple[int, int], str] = {}
+    for event in chunks:
+        fetched = event.value
+        partitions += [event.message.partition] * len(fetched)
+        offsets += [record.offset for record in fetched]
+        keys += [record.key for record in fetched]
+        values += [record.value for record in fetched]
+        for record in [record for record in fetched if record.headers]:
+            if (dead_letter_id := replay_of(record.headers)) is not None:
+                replays[event.message.partition, record.offset] = dead_letter_id
+    return Records(partitions, offsets, keys, values, replays)

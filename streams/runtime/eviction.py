@@ -1,0 +1,59 @@
+"""States whose window has passed leave the table, a few at a time, so that memory follows the traffic. Pure."""
+
+from collections.abc import Container
+from itertools import islice
+
+from streams.runtime.store import ShardStore
+from streams.sessions.state import touched
+
+
+class Evictor:
+    """Looks at a bounded number of states an epoch, round and round.
+
+    A state leaves when the newest state of its partition is younger by more than `window_ms`: the time of the data
+    decides, so a replay of old records evicts nothing that it still needs.
+    """
+
+    def __init__(self, window_ms: int, looked_at_max: int = 2_000) -> None:
+        self._window_ms = window_ms
+        self._looked_at_max = looked_at_max
+        self._pending: dict[int, list[bytes]] = {}
+        self._newest: dict[int, int] = {}
+        self.evicted = 0
+
+    def expired(self, store: ShardStore, dirty: Container[bytes]) -> dict[int, list[bytes]]:
+        """Keys to be deleted now, by partition; `dirty` ones are in use and stay."""
+        found: dict[int, list[bytes]] = {}
+        for partition, shard in store.shards.items():
+            pending = self._pending.get(partition)
+            if not pending:
+                pending = self._pending[partition] = list(shard)
+            newest = self._newest.get(partition, 0)
+            batch = pending[-self._looked_at_max :]
+            del pending[-self._looked_at_max :]
+            for key in batch:
+                value = shard.get(key)
+                if value is None:
+                    continue
+                at = touched(value)
+                newest = max(newest, at)
+                if newest - at > self._window_ms and key not in dirty:
+                    found.setdefault(partition, []).append(key)
+            self._newest[partition] = newest
+        for keys in found.values():
+            self.evicted += len(keys)
+        for gone in self._pending.keys() - store.shards.keys():
+            del self._pending[gone]
+            self._newest.pop(gone, None)
+        return found
+
+
+def sizes(store: ShardStore, sampled_max: int = 1_000) -> tuple[int, int]:
+    """Number of states held, and their bytes estimated from a sample of each shard."""
+    count = size = 0
+    for shard in store.shards.values():
+        sample = [len(key) + len(value) for key, value in islice(shard.items(), sampled_max)]
+        count += len(shard)
+        if sample:
+            size += sum(sample) * len(shard) // len(sample)
+    return count, size

@@ -1,0 +1,85 @@
+"""Ids that name nobody tie nobody."""
+
+import re
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collector.session_key import session_key, visitor_of
+from schemas.placeholders import PATTERN, WORDS, is_placeholder
+from streams.events.claims import claims
+
+NOBODY = (
+    *("", " ", "0", "000", "-", "-1", "null", "NULL", "Null ", "undefined", "None", "nil", "NaN", "[object Object]"),
+    *(
+        "anonymous",
+        "Guest",
+        "00000000-0000-0000-0000-000000000000",
+        "00000000000000000000000000000000",
+        '"null"',
+        "\t0\n",
+    ),
+)
+SOMEBODY = ("1", "10", "-2", "u-0", "nullable", "anna", "guest-7", "00000000-0000-0000-0000-000000000001", "é", "no")
+
+
+def claimed(**members: object) -> list[tuple[str, str, str]]:
+    """(link source, visitor, user) of the claims that one event makes."""
+    row = {
+        "source_offset": 1, "source_partition": 0, "tenant_id": "t", "project_id": "p", "event_type": "identify",
+        "event_name": "", "anonymous_id": "ann", "user_id": "u", "previous_id": None, "handshake_token": None,
+        "timestamp": 1, "properties": "{}",
+    } | members  # fmt: skip
+    texts = ("anonymous_id", "user_id", "previous_id", "handshake_token")
+    frame = pl.DataFrame([row], schema_overrides=dict.fromkeys(texts, pl.String))
+    return claims(frame).select("link_source", "anonymous_id", "user_id").rows()
+
+
+@pytest.mark.parametrize("nobody", NOBODY)
+def test_an_id_that_names_nobody_makes_no_link(nobody: str) -> None:
+    assert is_placeholder(nobody)
+    assert claimed(user_id=nobody) == []
+    assert claimed(anonymous_id=nobody) == []
+    assert claimed(event_type="track", event_name="Signed In", user_id=nobody) == []
+    assert claimed(event_type="alias", previous_id=nobody) == []
+    assert claimed(event_type="alias", previous_id="old", user_id=nobody) == []
+
+
+@pytest.mark.parametrize("somebody", SOMEBODY)
+def test_an_id_that_only_looks_like_one_of_them_makes_its_link(somebody: str) -> None:
+    assert not is_placeholder(somebody)
+    assert claimed(user_id=somebody) == [("identify", "ann", somebody)]
+    assert claimed(anonymous_id=somebody) == [("identify", somebody, "u")]
+    assert claimed(event_type="alias", previous_id=somebody) == [("alias", somebody, "u")]
+
+
+@pytest.mark.parametrize("nobody", NOBODY)
+def test_a_handshake_knows_only_the_side_that_has_a_name(nobody: str) -> None:
+    assert claimed(event_type="track", handshake_token="t", user_id=nobody) == [("handshake", "ann", "")]
+    assert claimed(event_type="track", handshake_token="t", anonymous_id=nobody) == [("handshake", "", "u")]
+    assert claimed(event_type="track", handshake_token="t", anonymous_id=nobody, user_id=nobody) == []
+    assert claimed(event_type="track", handshake_token=nobody) == []
+
+
+@given(st.text() | st.sampled_from(WORDS) | st.text("0- \"'\t-1nul", max_size=12))
+def test_collector_and_streams_agree_on_who_is_nobody(text: str) -> None:
+    frame = claimed(user_id=text)
+    assert (frame == []) == is_placeholder(text)
+    assert bool(re.search(PATTERN, text)) <= is_placeholder(text) or "\n" in text
+
+
+def test_strangers_with_a_placeholder_are_visitors_of_their_own_and_their_retries_are_known() -> None:
+    nil = "00000000-0000-0000-0000-000000000000"
+    one, other = visitor_of(nil, None, "192.0.2.1", "A"), visitor_of(nil, None, "192.0.2.2", "A")
+    assert one != other
+    assert one == visitor_of(nil, None, "192.0.2.1", "A")
+    assert session_key("t/p/", one, None).startswith(b"t/p/v/" + nil.encode())
+    assert session_key("t/p/", one, "17") != session_key("t/p/", other, "17")
+
+
+def test_whoever_has_a_name_is_found_by_it() -> None:
+    assert visitor_of("ann", "undefined", "192.0.2.1", "A") == "ann"
+    assert visitor_of("undefined", "u-7", "192.0.2.1", "A") == "u-7"
+    assert visitor_of("", "u-7", "192.0.2.1", "A") == "u-7"

@@ -1,0 +1,189 @@
+"""Epochs among fakes: a source, publishers and chunks that note what is asked of them in one journal."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from faust.types import TP
+from prometheus_client import CollectorRegistry
+
+from schemas.metrics import StreamsMetrics
+from schemas.outcomes import DeadReason
+from streams.events.chain import Outgoing, Outputs
+from streams.events.decode import Records
+from streams.runtime.epochs import EpochLimits, Epochs, Membership
+from streams.runtime.publisher import PublishError
+from streams.runtime.tables import Changes, Epoch
+from tests.streams.runtime.tables import FakeTable
+from tests.streams.world import Chunk, Record
+
+
+class Counts:
+    """A state that is the list of values folded in, behind the offset applied."""
+
+    def new(self) -> list[int]:
+        return [-1]
+
+    def encode(self, state: list[int]) -> bytes:
+        return b",".join(str(value).encode() for value in state)
+
+    def decode(self, value: bytes) -> list[int]:
+        return [int(text) for text in value.split(b",")]
+
+
+@dataclass
+class FakeSource:
+    """Appends each record's value to the state of its key, and publishes it; fails where told to, half-way."""
+
+    journal: list[str]
+    topic: str = "t.raw"
+    name: str = "raw_events"
+    table: str = "sessions"
+    poison: frozenset[int] = frozenset()
+    store: FakeTable = field(default_factory=lambda: FakeTable("sessions"))
+    settled: list[Mapping[TP, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._epoch: Epoch[list[int]] = Epoch(lambda: self.store.store, Counts())
+
+    def process(self, records: Records) -> Outputs:
+        self.journal.append(f"process {len(records)}")
+        outputs = Outputs()
+        for partition, offset, key, value in zip(
+            records.partitions, records.offsets, records.keys, records.values, strict=True
+        ):
+            assert key is not None
+            assert value is not None
+            state = self._epoch.state_of(partition, key)
+            if offset <= state[0]:
+                outputs.replayed += 1
+                continue
+            state[0] = offset
+            state.append(int(value))
+            if int(value) in self.poison:
+                raise ValueError(f"poison {int(value)}")
+            outputs.add("enriched_events", [{"key": key, "value": value, "partition": partition}])
+            outputs.kept += 1
+        return outputs
+
+    def bury(self, records: Records, detail: str) -> Outputs:
+        outputs = Outputs(dead={DeadReason.STEP_FAILED: len(records)})
+        outputs.add("dead_letters", [{"key": b"", "value": records.values[0], "detail": detail}])
+        return outputs
+
+    def closing(self) -> Outputs:
+        outputs = Outputs()
+        if len(self._epoch):
+            outputs.add("sessions", [{"key": b"", "value": b"%d" % len(self._epoch)}])
+        return outputs
+
+    def changelog(self) -> str:
+        return f"{self.table}-changelog"
+
+    def changes(self) -> Changes:
+        return self._epoch.changes()
+
+    def settle(self, changes: Changes, reached: Mapping[TP, int]) -> None:
+        self.journal.append("settle")
+        self.settled.append(reached)
+        self._epoch.settle(changes, reached)
+
+    def abandon(self) -> None:
+        self.journal.append("abandon")
+        self._epoch.abandon()
+
+    def states(self) -> dict[bytes, list[int]]:
+        """What is settled."""
+        return {
+            key: Counts().decode(value) for shard in self.store.store.shards.values() for key, value in shard.items()
+        }
+
+
+class FakePublisher:
+    """Notes what it is asked, in one journal with everything else."""
+
+    def __init__(self, name: str, journal: list[str]) -> None:
+        self.name = name
+        self.journal = journal
+        self.records: list[tuple[str, int, Outgoing]] = []
+        self.fails_at = ""
+        self.pause: asyncio.Event | None = None  # what a flush waits for
+        self.flushing = asyncio.Event()
+
+    def publish(self, topic: str, records: Sequence[Outgoing], partition: int = -1) -> None:
+        self.journal.append(f"{self.name} publish {topic} {len(records)}")
+        if self.fails_at == "publish":
+            raise PublishError("no room")
+        self.records += [(topic, partition, record) for record in records]
+
+    async def flush(self) -> dict[TP, int]:
+        self.journal.append(f"{self.name} flush")
+        self.flushing.set()
+        if self.pause is not None:
+            await self.pause.wait()
+        if self.fails_at == "flush":
+            raise PublishError("not delivered")
+        return {TP("changelog", 0): 5}
+
+    def values(self, topic: str) -> list[int]:
+        """The numbers published to a topic, in order."""
+        return [int(record["value"]) for name, _, record in self.records if name == topic]
+
+
+class JournalChunk(Chunk):
+    """A chunk whose acknowledgement is in the journal."""
+
+    def __init__(
+        self, journal: list[str], topic: str, partition: int, records: Sequence[Record], generation: int
+    ) -> None:
+        super().__init__(topic, partition, records, generation)
+        self._journal = journal
+        self.was_acked = asyncio.Event()
+
+    def ack(self) -> None:
+        self._journal.append(f"ack {self.message.offset}")
+        self.was_acked.set()
+        super().ack()
+
+
+class EpochRig:
+    """Epochs among fakes."""
+
+    def __init__(self, *, poison: Sequence[int] = (), limits: EpochLimits | None = None) -> None:
+        self.journal: list[str] = []
+        self.source = FakeSource(self.journal, poison=frozenset(poison))
+        self.claims = FakeSource(self.journal, topic="t.claims", name="identity_claims", table="identities",
+                                 store=FakeTable("identities"))  # fmt: skip
+        self.outputs = FakePublisher("outputs", self.journal)
+        self.changelogs = FakePublisher("changelogs", self.journal)
+        self.generation = 1
+        self.is_member = True
+        self.now_s = 100.0
+        self.registry = CollectorRegistry()
+        self.epochs = Epochs(
+            [self.source, self.claims],
+            self.outputs,
+            self.changelogs,
+            lambda name: f"t.{name}",
+            Membership(lambda: self.generation, lambda: self.is_member, self._commit),
+            limits or EpochLimits(chunk_records_max=100, chunk_ms_max=1, epoch_records_max=1_000, epoch_ms_max=500),
+            StreamsMetrics(self.registry),
+            clock=lambda: self.now_s,
+        )
+        self._ends: dict[str, int] = {}
+
+    async def _commit(self, topics: set[str]) -> None:
+        self.journal.append(f"commit {sorted(topics)}")
+
+    def chunk(self, *values: int, topic: str = "t.raw", partition: int = 0, generation: int = 1) -> JournalChunk:
+        start = self._ends.get(topic, 0)
+        self._ends[topic] = start + len(values)
+        records = [Record(start + index, b"key", b"%d" % value) for index, value in enumerate(values)]
+        return JournalChunk(self.journal, topic, partition, records, generation)
+
+    async def add(self, chunk: Chunk) -> None:
+        await self.epochs.add(chunk)
+
+    def counted(self, topic: str, outcome: str, reason: str = "") -> float:
+        labels = {"topic": topic, "outcome": outcome, "reason": reason}
+        return self.registry.get_sample_value("tally_streams_records_total", labels) or 0.0

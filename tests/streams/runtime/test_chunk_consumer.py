@@ -1,0 +1,345 @@
+"""ChunkConsumer without Kafka: what is delivered, and which offsets are committed."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from aiokafka.errors import IllegalStateError
+from aiokafka.structs import TopicPartition
+from faust.types import TP
+
+from streams.runtime.app import App
+from streams.runtime.chunks import EXIT_CHUNK_MISSING, ChunkConsumer
+from tests.streams.runtime.faust_app import faust_app
+
+RAW = "t_raw_events"
+TP0, TP1, TP2 = (TP(RAW, number) for number in range(3))
+
+
+class Exited(BaseException):
+    """The process ended itself."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A record as aiokafka brings it; its time is a thousand times its offset."""
+
+    offset: int
+    key: bytes = b""
+    value: bytes = b""
+
+    @property
+    def timestamp(self) -> int:
+        return 1_000 * self.offset
+
+
+class QuietProducer:
+    """Faust's own producer, which has nothing to send."""
+
+    async def flush(self) -> None:
+        """Done."""
+
+
+class FakeThread:
+    """The consumer's thread, as far as seeks go through it."""
+
+    def __init__(self) -> None:
+        self.rewound: list[TP] = []
+
+    async def seek_to_beginning(self, *partitions: TopicPartition) -> None:
+        self.rewound += [TP(tp.topic, tp.partition) for tp in partitions]
+
+
+class QuietConsumer(ChunkConsumer):
+    """A consumer whose fetches and commits are the test's."""
+
+    def prepare(self) -> "QuietConsumer":
+        self.fetches: list[dict[TP, list[Fetched]]] = []
+        self.kafka_committed: dict[TP, int | None] = defaultdict(lambda: None)
+        self.committed: list[dict[TP, int]] = []
+        self.seeks = 0
+        self.before_fetch_returns: Any = None
+        self.thread = FakeThread()
+        self._thread = self.thread
+        self._active_partitions = {TP0, TP1, TP2}
+        self.flow_active = True
+        return self
+
+    async def _getmany(self, active_partitions: set[TP], timeout: float) -> dict[TP, list[Fetched]]:
+        if self.before_fetch_returns is not None:
+            await self.before_fetch_returns()
+        return self.fetches.pop(0)
+
+    async def seek_to_committed(self) -> dict[TP, int | None]:
+        self.seeks += 1
+        return {tp: self.kafka_committed[tp] for tp in self.assignment()}
+
+    def assignment(self) -> set[TP]:
+        return {TP0, TP1, TP2}
+
+    def highwater(self, tp: TP) -> int:
+        return 1_000
+
+    async def _commit(self, offsets: dict[TP, int]) -> bool:
+        self.committed.append(dict(offsets))
+        return True
+
+    async def begin(self, **offsets: int) -> None:
+        """What a rebalance ends with: a seek to the commits; of tp0, tp1, tp2."""
+        self.kafka_committed |= {TP(RAW, int(name[2:])): offset for name, offset in offsets.items()}
+        await self.perform_seek()
+        self.seeks = 0
+
+    async def delivered(self) -> list[tuple[TP, Any]]:
+        """What one fetch delivers."""
+        return [pair async for pair in self.getmany(0.1)]
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> App:
+    app = faust_app()
+    monkeypatch.setattr(app.topics, "acks_enabled_for", lambda topic: topic == RAW)
+    app.producer = QuietProducer()
+    app.consumer_generation_id = 4
+    return app
+
+
+@pytest.fixture
+def consumer(app: App, monkeypatch: pytest.MonkeyPatch) -> QuietConsumer:
+    monkeypatch.setattr(app.transport, "Consumer", QuietConsumer)
+    found: QuietConsumer = app.transport.create_consumer(_nothing, on_partitions_revoked=_nothing,
+                                                         on_partitions_assigned=_nothing)  # fmt: skip
+    app.consumer = found
+    return found.prepare()
+
+
+async def _nothing(*args: Any, **kwargs: Any) -> None:
+    """Done."""
+
+
+async def _nothing_committed() -> dict[TP, int | None]:
+    return {}
+
+
+def fetched(*offsets: int) -> list[Fetched]:
+    return [Fetched(offset) for offset in offsets]
+
+
+def ack(chunks: Iterable[tuple[TP, Any]]) -> None:
+    """As the stream does it when the last reference is given back."""
+    for tp, chunk in chunks:
+        chunk.acked = True
+        chunk.tp = tp
+
+
+async def test_a_fetch_arrives_as_chunks_of_a_partition_in_order_of_offsets(consumer: QuietConsumer) -> None:
+    await consumer.begin(tp0=5, tp1=1)
+    consumer.fetches = [{TP0: fetched(5, 6, 8, 9), TP1: fetched(1)}]
+    chunks = await consumer.delivered()
+    assert [(tp, [record.offset for record in chunk.value]) for tp, chunk in chunks] == [
+        (TP0, [5, 6, 8]),
+        (TP0, [9]),
+        (TP1, [1]),
+    ]
+    assert [(chunk.offset, chunk.timestamp, chunk.generation_id) for _, chunk in chunks] == [
+        (8, 8.0, 4),
+        (9, 9.0, 4),
+        (1, 1.0, 4),
+    ]
+
+
+async def commit(consumer: QuietConsumer, *tps: TP) -> dict[TP, int]:
+    """What a commit sends to Kafka."""
+    for tp in tps:
+        consumer._acked[tp].append(0)  # what an acknowledgement leaves there
+    consumer.committed.clear()
+    await consumer.commit()
+    return consumer.committed[0] if consumer.committed else {}
+
+
+async def test_the_acknowledged_prefix_is_committed(consumer: QuietConsumer) -> None:
+    await consumer.begin(tp0=5, tp1=1)
+    consumer.fetches = [{TP0: fetched(5, 6, 8, 9, 20, 21, 22), TP1: fetched(1)}]
+    chunks = await consumer.delivered()
+    ack(chunks[:2])
+    assert await commit(consumer, TP0, TP1) == {TP0: 22}
+    assert await commit(consumer, TP0, TP1) == {}
+    ack(chunks[2:])
+    assert await commit(consumer, TP0, TP1) == {TP0: 23, TP1: 2}
+
+
+async def test_a_chunk_in_flight_holds_the_commit_of_its_partition_back(consumer: QuietConsumer) -> None:
+    await consumer.begin(tp1=7)
+    consumer.fetches = [{TP0: fetched(0, 1, 2), TP1: fetched(7)}]
+    chunks = await consumer.delivered()
+    ack(chunks[1:])
+    assert await commit(consumer, TP0, TP1) == {TP1: 8}
+
+
+async def test_holes_between_offsets_hold_nothing_back(consumer: QuietConsumer) -> None:
+    await consumer.begin(tp0=10)
+    consumer.fetches = [{TP0: fetched(10, 500)}]
+    ack(await consumer.delivered())
+    await consumer._add_gap(TP0, 11, 500)
+    assert await commit(consumer, TP0) == {TP0: 501}
+
+
+async def test_a_chunk_that_never_reached_its_agent_ends_the_process(
+    consumer: QuietConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(code: int) -> None:
+        raise Exited(code)
+
+    monkeypatch.setattr("streams.runtime.chunks.os._exit", end)
+    await consumer.begin()
+    consumer.fetches = [{TP0: fetched(0, 1, 2, 3)}]
+    chunks = await consumer.delivered()
+    ack(chunks[1:])
+    with pytest.raises(Exited) as ended:
+        await commit(consumer, TP0)
+    assert ended.value.args == (EXIT_CHUNK_MISSING,)
+    assert consumer.committed == []
+
+
+async def test_a_fetch_that_raced_a_seek_is_thrown_away_and_the_seek_repeated(consumer: QuietConsumer) -> None:
+    await consumer.begin(tp0=5)
+    consumer.fetches = [{TP0: fetched(5)}]
+    consumer.before_fetch_returns = consumer.perform_seek
+    assert await consumer.delivered() == []
+    assert consumer.seeks == 2
+    assert not consumer._inflight[TP0]
+
+
+async def test_a_fetch_that_began_and_ended_during_a_seek_is_thrown_away(consumer: QuietConsumer) -> None:
+    # The commits of several partitions are asked for one after another: meanwhile a fetch finds the old positions.
+    during: list[Any] = []
+    asked = consumer.seek_to_committed
+
+    async def fetch_meanwhile() -> dict[TP, int | None]:
+        if not during:
+            during.append(None)
+            during[0] = await consumer.delivered()
+        return await asked()
+
+    await consumer.begin(tp0=5)
+    consumer.seek_to_committed = fetch_meanwhile  # type: ignore[method-assign]
+    consumer.fetches = [{TP0: fetched(9)}, {TP0: fetched(5, 6)}]
+    await consumer.perform_seek()
+    assert during == [[]]
+    assert [(tp, chunk.offset) for tp, chunk in await consumer.delivered()] == [(TP0, 6)]
+
+
+async def test_records_that_do_not_follow_those_delivered_are_read_again(consumer: QuietConsumer) -> None:
+    await consumer.begin(tp0=5, tp1=3)
+    consumer.fetches = [{TP0: fetched(5, 6)}, {TP0: fetched(9), TP1: fetched(3)}, {TP0: fetched(5, 6, 7)}]
+    assert len(await consumer.delivered()) == 1
+    assert await consumer.delivered() == []
+    assert consumer.seeks == 1
+    assert [chunk.offset for _, chunk in await consumer.delivered()] == [7]
+
+
+async def test_records_of_a_partition_that_was_not_sought_yet_are_not_delivered(consumer: QuietConsumer) -> None:
+    await consumer.begin(tp0=5)
+    await consumer.on_partitions_revoked({TP0})
+    consumer.fetches = [{TP0: fetched(5)}]
+    consumer.seek_to_committed = _nothing_committed  # type: ignore[method-assign]
+    assert await consumer.delivered() == []
+
+
+async def test_a_gap_that_stays_after_several_seeks_is_the_log_s_own(consumer: QuietConsumer) -> None:
+    await consumer.begin(tp0=5)
+    for _ in range(4):
+        consumer.fetches = [{TP0: fetched(70)}]
+        assert await consumer.delivered() == []
+    consumer.fetches = [{TP0: fetched(70)}, {TP0: fetched(71)}]
+    assert [chunk.offset for _, chunk in await consumer.delivered()] == [70]
+    assert [chunk.offset for _, chunk in await consumer.delivered()] == [71]
+    assert consumer.seeks == 4
+
+
+async def test_a_fetch_that_ended_after_the_flow_was_stopped_is_thrown_away(consumer: QuietConsumer) -> None:
+    async def stop_flow() -> None:
+        consumer.flow_active = False
+
+    await consumer.begin(tp0=5)
+    consumer.fetches = [{TP0: fetched(5)}]
+    consumer.before_fetch_returns = stop_flow
+    assert await consumer.delivered() == []
+    assert consumer.seeks == 1
+
+
+async def test_a_seek_while_partitions_are_revoked_is_no_crash(
+    consumer: QuietConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse() -> None:
+        raise IllegalStateError("No current assignment")
+
+    async def stop_flow() -> None:
+        consumer.flow_active = False
+
+    await consumer.begin(tp0=5)
+    monkeypatch.setattr(consumer, "seek_to_committed", refuse)
+    consumer.fetches = [{TP0: fetched(5)}]
+    consumer.before_fetch_returns = stop_flow
+    assert await consumer.delivered() == []
+
+
+async def test_delivery_stops_when_the_generation_changes(consumer: QuietConsumer) -> None:
+    await consumer.begin(tp0=1, tp1=2)
+    consumer.fetches = [{TP0: fetched(1), TP1: fetched(2)}]
+    found = []
+    async for tp, _ in consumer.getmany(0.1):
+        found.append(tp)
+        consumer.app.consumer_generation_id += 1
+    assert found == [TP0]
+
+
+async def test_a_seek_rewinds_the_partitions_that_have_no_commit_yet(consumer: QuietConsumer) -> None:
+    consumer.kafka_committed |= {TP0: None, TP1: 12, TP2: 0}
+    await consumer.perform_seek()
+    assert sorted(consumer.thread.rewound) == [TP0, TP2]
+
+
+async def test_a_seek_forgets_what_was_in_flight(consumer: QuietConsumer) -> None:
+    await consumer.begin()
+    consumer.fetches = [{TP0: fetched(0)}, {TP0: fetched(0, 1)}]
+    before = await consumer.delivered()
+    await consumer.perform_seek()
+    again = await consumer.delivered()
+    ack(before)
+    assert await commit(consumer, TP0) == {}
+    ack(again)
+    assert await commit(consumer, TP0) == {TP0: 2}
+
+
+async def test_a_topic_that_is_not_acknowledged_is_never_in_flight(consumer: QuietConsumer) -> None:
+    changelog = TP("t_changelog", 0)
+    consumer._active_partitions = {TP0, changelog}
+    consumer.fetches = [{changelog: fetched(1, 2)}]
+    assert [tp for tp, _ in await consumer.delivered()] == [changelog]
+    assert changelog not in consumer._inflight
+
+
+async def test_before_a_rebalance_the_open_epoch_is_made_durable(
+    consumer: QuietConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    async def close() -> None:
+        seen.append(f"epoch with {len(consumer._inflight[TP0])} in flight")
+
+    monkeypatch.setattr(consumer.app.epochs, "commit", close)
+    await consumer.begin()
+    consumer.fetches = [{TP0: fetched(0)}]
+    await consumer.delivered()
+    await consumer.wait_empty()
+    assert seen == ["epoch with 1 in flight"]
+    assert not consumer._inflight[TP0]
+
+
+def test_the_last_committed_offset_is_told(consumer: QuietConsumer) -> None:
+    assert consumer.committed_offset(TP0) == 0
+    consumer._committed_offset[TP0] = 9
+    assert consumer.committed_offset(TP0) == 9

@@ -1,0 +1,313 @@
+"""Epochs: outputs before states before acknowledgements before the commit, and what happens when one of them fails."""
+
+import asyncio
+
+import pytest
+from faust.types import TP
+
+from schemas.registry import RegistryUnavailableError
+from streams.events.chain import Outputs
+from streams.events.decode import Records
+from streams.runtime.epochs import EXIT_FAILED, EXIT_NOT_A_MEMBER, EpochLimits, Membership
+from tests.streams.runtime.epoch_fakes import EpochRig
+
+
+class Exited(BaseException):
+    """The process ended itself; `args[0]` is its exit code."""
+
+
+@pytest.fixture(autouse=True)
+def _exits(monkeypatch: pytest.MonkeyPatch) -> None:
+    def end(code: int) -> None:
+        raise Exited(code)
+
+    monkeypatch.setattr("streams.runtime.epochs.os._exit", end)
+
+
+async def test_outputs_are_durable_before_states_and_states_before_the_commit() -> None:
+    rig = EpochRig()
+    await rig.add(rig.chunk(1, 2))
+    await rig.add(rig.chunk(3))
+    await rig.epochs.commit()
+    assert rig.journal == [
+        "process 3",
+        "outputs publish t.enriched_events 3",
+        "outputs publish t.sessions 1",
+        "outputs flush",
+        "changelogs publish sessions-changelog 1",
+        "changelogs flush",
+        "settle",
+        "settle",
+        "ack 1",
+        "ack 2",
+        "commit ['t.raw']",
+    ]
+    assert rig.source.states() == {b"key": [2, 1, 2, 3]}
+    assert rig.source.settled == [{TP("changelog", 0): 5}]
+
+
+async def test_states_go_to_the_partition_of_their_events() -> None:
+    rig = EpochRig()
+    await rig.add(rig.chunk(1, partition=3))
+    await rig.epochs.commit()
+    assert [(topic, partition) for topic, partition, _ in rig.changelogs.records] == [("sessions-changelog", 3)]
+
+
+async def test_both_topics_are_made_durable_and_committed_together() -> None:
+    rig = EpochRig()
+    await rig.add(rig.chunk(1))
+    await rig.add(rig.chunk(2, topic="t.claims"))
+    await rig.epochs.commit()
+    assert rig.journal[-1] == "commit ['t.claims', 't.raw']"
+    assert rig.journal.count("outputs flush") == 1
+    assert {topic for topic, _, _ in rig.changelogs.records} == {"sessions-changelog", "identities-changelog"}
+
+
+async def test_nothing_to_do_writes_nothing() -> None:
+    rig = EpochRig()
+    await rig.epochs.commit()
+    assert rig.journal == []
+
+
+@pytest.mark.parametrize("fails_at", ["publish", "flush"])
+@pytest.mark.parametrize("which", ["outputs", "changelogs"])
+async def test_a_publish_error_ends_the_process_without_an_ack_or_a_commit(which: str, fails_at: str) -> None:
+    rig = EpochRig()
+    chunk = rig.chunk(1, 2)
+    await rig.add(chunk)
+    getattr(rig, which).fails_at = fails_at
+    with pytest.raises(Exited) as ended:
+        await rig.epochs.commit()
+    assert ended.value.args == (EXIT_FAILED,)
+    assert not chunk.acked
+    assert not any(entry.startswith(("ack", "commit", "settle")) for entry in rig.journal)
+    if which == "outputs":
+        assert rig.changelogs.records == []
+
+
+async def test_a_failed_commit_ends_the_process() -> None:
+    rig = EpochRig()
+
+    async def refuse(topics: set[str]) -> None:
+        raise ConnectionError("coordinator away")
+
+    rig.epochs._membership = Membership(lambda: 1, lambda: True, refuse)
+    await rig.add(rig.chunk(1))
+    with pytest.raises(Exited):
+        await rig.epochs.commit()
+
+
+@pytest.mark.parametrize("poison", [(5,), (1,), (9,), (3, 4), (2, 7), tuple(range(1, 10))])
+async def test_a_poison_record_is_one_dead_letter_and_its_neighbours_are_applied_once(poison: tuple[int, ...]) -> None:
+    rig = EpochRig(poison=poison)
+    chunk = rig.chunk(*range(1, 10))
+    await rig.add(chunk)
+    await rig.epochs.commit()
+    good = [value for value in range(1, 10) if value not in poison]
+    assert rig.outputs.values("t.enriched_events") == good
+    assert rig.outputs.values("t.dead_letters") == list(poison)
+    assert rig.source.states().get(b"key", [-1])[1:] == good
+    assert chunk.acked
+    assert rig.journal[-1] == "commit ['t.raw']"
+    assert rig.counted("raw_events", "dead", "step_failed") == len(poison)
+    assert rig.counted("raw_events", "keep") == len(good)
+
+
+async def test_a_dead_letter_of_a_failed_step_names_the_failure() -> None:
+    rig = EpochRig(poison=[1])
+    await rig.add(rig.chunk(1))
+    await rig.epochs.commit()
+    (detail,) = [record["detail"] for topic, _, record in rig.outputs.records if topic == "t.dead_letters"]
+    assert detail == "ValueError: poison 1"
+
+
+async def test_what_the_epoch_held_before_a_poison_record_is_applied_once() -> None:
+    # The states were half changed, so the chunks before are read again: repeats of their outputs, in order of offsets,
+    # at or below what was published before.
+    rig = EpochRig(poison=[5], limits=EpochLimits(2, 1, 1_000, 10_000))
+    for values in ((1, 2), (3, 4)):
+        await rig.add(rig.chunk(*values))
+    await rig.add(rig.chunk(5, 6))
+    await rig.epochs.commit()
+    assert rig.outputs.values("t.enriched_events") == [1, 2, 3, 4, 1, 2, 3, 4, 6]
+    assert rig.source.states() == {b"key": [5, 1, 2, 3, 4, 6]}
+    assert rig.outputs.values("t.dead_letters") == [5]
+
+
+async def test_the_other_topics_states_survive_a_poison_record() -> None:
+    rig = EpochRig(poison=[5])
+    await rig.add(rig.chunk(10, topic="t.claims"))
+    await rig.add(rig.chunk(5))
+    await rig.epochs.commit()
+    assert rig.claims.states() == {b"key": [0, 10]}
+    assert rig.outputs.values("t.enriched_events") == [10]
+
+
+async def test_chunks_of_an_earlier_generation_are_dropped_unprocessed() -> None:
+    rig = EpochRig()
+    stale, fresh = rig.chunk(1, generation=1), rig.chunk(2, generation=2)
+    await rig.add(stale)
+    rig.generation = 2
+    await rig.add(fresh)
+    await rig.epochs.commit()
+    assert rig.outputs.values("t.enriched_events") == [2]
+    assert (stale.acked, fresh.acked) == (False, True)
+
+
+async def test_only_stale_chunks_commit_nothing() -> None:
+    rig = EpochRig()
+    await rig.add(rig.chunk(1))
+    rig.generation = 2
+    await rig.epochs.commit()
+    assert rig.journal == []
+    assert rig.epochs.oldest_seconds() == 0.0
+
+
+async def test_a_worker_that_is_no_longer_a_member_ends_without_writing_states() -> None:
+    rig = EpochRig()
+    await rig.add(rig.chunk(1))
+    rig.is_member = False
+    with pytest.raises(Exited):
+        await rig.epochs.commit()
+    assert rig.changelogs.records == []
+    assert "outputs flush" in rig.journal
+    assert not any(entry.startswith(("ack", "commit")) for entry in rig.journal)
+
+
+async def test_a_worker_that_is_no_longer_a_member_says_so_by_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes: list[int] = []
+
+    def end(code: int) -> None:
+        codes.append(code)
+        raise Exited(code)
+
+    monkeypatch.setattr("streams.runtime.epochs.os._exit", end)
+    rig = EpochRig()
+    await rig.add(rig.chunk(1))
+    rig.is_member = False
+    with pytest.raises(Exited):
+        await rig.epochs.commit()
+    # The real one does not return, so the first is the code that counts.
+    assert codes[0] == EXIT_NOT_A_MEMBER
+
+
+async def test_a_full_chunk_is_processed_at_once_and_made_durable_when_the_epoch_is_full() -> None:
+    rig = EpochRig(limits=EpochLimits(chunk_records_max=2, chunk_ms_max=1, epoch_records_max=4, epoch_ms_max=10_000))
+    await rig.add(rig.chunk(1))
+    assert rig.journal == []
+    await rig.add(rig.chunk(2))
+    assert rig.journal == ["process 2", "outputs publish t.enriched_events 2"]
+    await rig.add(rig.chunk(3, 4))
+    assert rig.journal[-1] == "commit ['t.raw']"
+    assert rig.source.states() == {b"key": [3, 1, 2, 3, 4]}
+
+
+async def test_an_epoch_ends_at_its_age_and_later_while_there_is_a_backlog() -> None:
+    limits = EpochLimits(chunk_records_max=2, chunk_ms_max=1, epoch_records_max=1_000, epoch_ms_max=500)
+    rig = EpochRig(limits=limits)
+    await rig.add(rig.chunk(1))
+    await rig.epochs._guarded(rig.epochs._advance)
+    assert "outputs flush" not in rig.journal
+    rig.now_s += 0.5
+    await rig.epochs._guarded(rig.epochs._advance)
+    assert rig.journal[-1] == "commit ['t.raw']"
+
+    behind = EpochRig(limits=limits)
+    await behind.add(behind.chunk(1, 2))
+    behind.now_s += 0.6
+    await behind.add(behind.chunk(3, 4))
+    assert "outputs flush" not in behind.journal
+    behind.now_s += 3.0
+    await behind.add(behind.chunk(5, 6))
+    assert behind.journal[-1] == "commit ['t.raw']"
+
+
+async def test_the_timer_makes_durable_what_waits() -> None:
+    rig = EpochRig(limits=EpochLimits(chunk_records_max=100, chunk_ms_max=1, epoch_records_max=1_000, epoch_ms_max=0))
+    chunk = rig.chunk(1)
+    await rig.add(chunk)
+    ticking = asyncio.create_task(rig.epochs.run())
+    await chunk.was_acked.wait()
+    ticking.cancel()
+    assert rig.source.states() == {b"key": [0, 1]}
+
+
+async def test_the_age_of_the_oldest_chunk_is_that_of_the_one_not_durable() -> None:
+    rig = EpochRig()
+    assert rig.epochs.oldest_seconds() == 0.0
+    await rig.add(rig.chunk(1))
+    rig.now_s += 7
+    await rig.add(rig.chunk(2))
+    assert rig.epochs.oldest_seconds() == 7.0
+    await rig.epochs.commit()
+    assert rig.epochs.oldest_seconds() == 0.0
+    assert rig.epochs.last_commit_at == 107.0
+
+
+async def test_chunks_that_come_during_a_commit_wait_for_the_next() -> None:
+    rig = EpochRig()
+    first, second = rig.chunk(1), rig.chunk(2)
+    await rig.add(first)
+    rig.outputs.pause = asyncio.Event()
+    committing = asyncio.create_task(rig.epochs.commit())
+    await rig.outputs.flushing.wait()
+    await rig.add(second)
+    rig.outputs.pause.set()
+    await committing
+    assert (first.acked, second.acked) == (True, False)
+    assert rig.source.states() == {b"key": [0, 1]}
+    await rig.epochs.commit()
+    assert second.acked
+
+
+async def test_two_commits_at_once_are_one_after_the_other() -> None:
+    rig = EpochRig()
+    await rig.add(rig.chunk(1))
+    rig.outputs.pause = asyncio.Event()
+    both = asyncio.gather(rig.epochs.commit(), rig.epochs.commit())
+    await rig.outputs.flushing.wait()
+    rig.outputs.pause.set()
+    await both
+    assert rig.journal.count("outputs flush") == 1
+
+
+async def test_a_cancelled_commit_loses_nothing() -> None:
+    rig = EpochRig()
+    chunk = rig.chunk(1, 2)
+    await rig.add(chunk)
+    rig.changelogs.pause = asyncio.Event()
+    committing = asyncio.create_task(rig.epochs.commit())
+    await rig.changelogs.flushing.wait()
+    committing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await committing
+    assert not chunk.acked
+    rig.changelogs.pause.set()
+    await rig.epochs.commit()
+    assert chunk.acked
+    assert rig.source.states() == {b"key": [1, 1, 2]}
+    assert rig.outputs.values("t.enriched_events") == [1, 2]
+
+
+async def test_a_registry_that_is_away_is_waited_for_and_no_record_is_set_aside(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("streams.runtime.epochs._REGISTRY_PAUSE_S", 0.0)
+    rig = EpochRig()
+    away = 3
+    process = rig.source.process
+
+    def process_when_known(records: Records) -> Outputs:
+        nonlocal away
+        if away:
+            away -= 1
+            raise RegistryUnavailableError("http://registry", "cannot be reached")
+        return process(records)
+
+    monkeypatch.setattr(rig.source, "process", process_when_known)
+    chunk = rig.chunk(1, 2, 3)
+    await rig.add(chunk)
+    await rig.epochs.commit()
+    assert rig.outputs.values("t.enriched_events") == [1, 2, 3]
+    assert rig.outputs.values("t.dead_letters") == []
+    assert chunk.acked

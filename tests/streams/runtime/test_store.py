@@ -1,0 +1,237 @@
+"""The store of a table: restoring, rebalancing, and the states that an epoch keeps decoded over it."""
+
+from collections.abc import Sequence
+
+import hypothesis.strategies as st
+import pytest
+from faust.types import TP
+from hypothesis import given
+
+from streams.runtime.eviction import Evictor, sizes
+from streams.runtime.store import ShardStore
+from streams.runtime.tables import Epoch, StateTable
+from streams.sessions.state import encode_state, new_state
+from streams.sessions.state import touched as touched_of
+from tests.streams.runtime.epoch_fakes import Counts
+from tests.streams.runtime.faust_app import faust_app
+from tests.streams.runtime.tables import FakeTable
+from tests.streams.world import Chunk, Record
+
+
+def value_of(applied: int, touched_ms: int = 0) -> bytes:
+    """A state's bytes of this prefix."""
+    state = new_state()
+    state.applied, state.touched_ms = applied, touched_ms
+    return encode_state(state)
+
+
+def restore(table: StateTable, partition: int, *pairs: tuple[bytes, bytes | None], start: int = 0) -> None:
+    """Changelog records, as recovery hands them over."""
+    records = [Record(start + index, key, value) for index, (key, value) in enumerate(pairs)]
+    chunk = Chunk(table.changelog_topic_name, partition, records)
+    table.store.apply_changelog_batch([chunk], bytes, bytes)
+
+
+@pytest.fixture(params=["fake", "faust"])
+async def table(request: pytest.FixtureRequest) -> StateTable:
+    """The stand-in that other tests use, and Faust's own."""
+    return FakeTable("sessions") if request.param == "fake" else faust_app().state_tables["sessions"]
+
+
+async def rebalance(table: StateTable, kept: Sequence[int]) -> None:
+    assigned = {TP(table.changelog_topic_name, partition) for partition in kept} | {TP("raw", 9)}
+    await table.store.on_rebalance(assigned, set(), set())
+
+
+def test_a_restore_keeps_the_larger_offset_whatever_the_order(table: StateTable) -> None:
+    restore(table, 0, (b"a", value_of(7)), (b"a", value_of(3)), (b"b", value_of(1)), (b"b", value_of(2)))
+    assert table.store.shards == {0: {b"a": value_of(7), b"b": value_of(2)}}
+    assert table.store.restored == 4
+
+
+def test_of_equal_offsets_the_later_record_counts(table: StateTable) -> None:
+    # Evicting and settling change a state without a new event.
+    restore(table, 0, (b"a", value_of(7, 1)), (b"a", value_of(7, 2)))
+    assert table.store.shards[0][b"a"] == value_of(7, 2)
+
+
+def test_a_tombstone_removes_and_a_later_value_brings_back(table: StateTable) -> None:
+    restore(table, 0, (b"a", value_of(7)), (b"a", None), (b"b", None), (b"b", value_of(1)))
+    assert table.store.shards == {0: {b"b": value_of(1)}}
+
+
+def test_recovery_reads_on_where_the_store_has_got_to(table: StateTable) -> None:
+    tp = TP(table.changelog_topic_name, 0)
+    assert table.store.persisted_offset(tp) is None
+    restore(table, 0, (b"a", value_of(7)), (b"b", value_of(7)), start=10)
+    assert table.store.persisted_offset(tp) == 11
+    table.store.set_persisted_offset(tp, 5)
+    assert table.store.persisted_offset(tp) == 11
+
+
+async def test_a_rebalance_drops_what_is_no_longer_ours_and_forgets_how_far_it_was(table: StateTable) -> None:
+    for partition in range(3):
+        restore(table, partition, (b"a%d" % partition, value_of(1)))
+    await rebalance(table, [1])
+    assert set(table.store.shards) == {1}
+    reached = [table.store.persisted_offset(TP(table.changelog_topic_name, partition)) for partition in range(3)]
+    assert reached == [None, 0, None]
+
+
+def test_the_mapping_that_faust_sees(table: StateTable) -> None:
+    restore(table, 0, (b"a", value_of(1)))
+    restore(table, 1, (b"b", value_of(2)))
+    store = table.store
+    assert (sorted(store), len(store), b"b" in store, b"c" in store) == ([b"a", b"b"], 2, True, False)
+    assert sorted(store.items()) == [(b"a", value_of(1)), (b"b", value_of(2))]
+    with pytest.raises(TypeError):
+        store[b"a"] = b""
+    with pytest.raises(TypeError):
+        del store[b"a"]
+    store.clear()
+    assert (len(store), store.persisted_offset(TP(table.changelog_topic_name, 0))) == (0, None)
+
+
+# --- the states of an epoch
+
+
+def epoch_over(table: StateTable, decoded_max: int = 50_000) -> Epoch[list[int]]:
+    return Epoch(lambda: table.store, Counts(), decoded_max)
+
+
+def settle(epoch: Epoch[list[int]]) -> None:
+    epoch.settle(epoch.changes(), {})
+
+
+def write(store: ShardStore, partition: int, key: bytes, state: list[int]) -> None:
+    store.write(partition, [(key, Counts().encode(state))])
+
+
+def test_changes_become_the_stores_when_settled_and_not_before(table: StateTable) -> None:
+    epoch = epoch_over(table)
+    epoch.state_of(2, b"a").append(5)
+    assert table.store.shard(2) == {}
+    changes = epoch.changes()
+    assert changes == {2: [(b"a", b"-1,5")]}
+    epoch.settle(changes, {TP("log", 2): 8})
+    assert table.store.shards[2] == {b"a": b"-1,5"}
+    assert table.store.persisted_offset(TP("log", 2)) == 8
+    assert (len(epoch), b"a" in epoch, epoch.changes()) == (0, False, {})
+
+
+def test_a_settled_state_stays_decoded_and_goes_on(table: StateTable) -> None:
+    epoch = epoch_over(table)
+    epoch.state_of(0, b"a").append(1)
+    settle(epoch)
+    epoch.state_of(0, b"a").append(2)
+    settle(epoch)
+    assert table.store.shards[0] == {b"a": b"-1,1,2"}
+
+
+def test_a_restore_invalidates_what_is_decoded(table: StateTable) -> None:
+    epoch = epoch_over(table)
+    epoch.state_of(0, b"a").append(1)
+    settle(epoch)
+    restore(table, 0, (b"x", value_of(1)))
+    write(table.store, 0, b"a", [4, 9])
+    assert epoch.state_of(0, b"a") == [4, 9]
+
+
+async def test_a_rebalance_invalidates_what_is_decoded(table: StateTable) -> None:
+    epoch = epoch_over(table)
+    epoch.state_of(0, b"a").append(1)
+    settle(epoch)
+    await rebalance(table, [1])
+    assert epoch.state_of(0, b"a") == [-1]
+
+
+def test_an_abandoned_epoch_leaves_the_stores_states(table: StateTable) -> None:
+    epoch = epoch_over(table)
+    epoch.state_of(0, b"a").append(1)
+    settle(epoch)
+    epoch.state_of(0, b"a").append(2)
+    epoch.abandon()
+    assert epoch.state_of(0, b"a") == [-1, 1]
+
+
+def test_a_deleted_key_starts_anew(table: StateTable) -> None:
+    epoch = epoch_over(table)
+    epoch.state_of(0, b"a").append(1)
+    settle(epoch)
+    epoch.settle({0: [(b"a", None)]}, {})
+    assert table.store.shards[0] == {}
+    assert epoch.state_of(0, b"a") == [-1]
+
+
+def test_no_more_states_stay_decoded_than_allowed(table: StateTable) -> None:
+    epoch = epoch_over(table, decoded_max=3)
+    for number in range(10):
+        epoch.state_of(0, b"%d" % number).append(number)
+        settle(epoch)
+    assert len(epoch._clean) == 3
+    assert [epoch.state_of(0, b"%d" % number) for number in range(10)] == [[-1, number] for number in range(10)]
+
+
+# --- eviction
+
+
+def evict(evictor: Evictor, table: StateTable, dirty: set[bytes] | None = None) -> set[bytes]:
+    found = evictor.expired(table.store, dirty or set())
+    for partition, keys in found.items():
+        table.store.write(partition, [(key, None) for key in keys])
+    return {key for keys in found.values() for key in keys}
+
+
+def test_a_state_leaves_when_the_newest_of_its_partition_is_younger_by_more_than_the_window(table: StateTable) -> None:
+    pairs = [(b"newest", value_of(1, 1_000)), (b"at the edge", value_of(1, 900)), (b"past it", value_of(1, 899))]
+    table.store.write(0, pairs)
+    table.store.write(1, [(b"alone", value_of(1, 5))])
+    evictor = Evictor(window_ms=100)
+    assert evict(evictor, table) | evict(evictor, table) == {b"past it"}
+    assert sorted(table.store) == [b"alone", b"at the edge", b"newest"]
+    assert evictor.evicted == 1
+
+
+def test_a_state_in_use_stays(table: StateTable) -> None:
+    table.store.write(0, [(b"old", value_of(1, 1)), (b"new", value_of(1, 10_000))])
+    evictor = Evictor(window_ms=100)
+    for _ in range(3):
+        assert evict(evictor, table, {b"old"}) == set()
+    assert evict(evictor, table) | evict(evictor, table) == {b"old"}
+
+
+def test_a_call_looks_at_a_bounded_number_and_comes_round_to_all(table: StateTable) -> None:
+    table.store.write(0, [(b"new", value_of(1, 10_000)), *((b"%d" % number, value_of(1, 1)) for number in range(100))])
+    evictor = Evictor(window_ms=100, looked_at_max=10)
+    rounds = [evict(evictor, table) for _ in range(30)]
+    assert max(map(len, rounds)) <= 10
+    assert list(table.store) == [b"new"]
+
+
+async def test_a_partition_that_comes_back_is_judged_anew(table: StateTable) -> None:
+    table.store.write(0, [(b"new", value_of(1, 10_000))])
+    evictor = Evictor(window_ms=100)
+    evict(evictor, table)
+    await rebalance(table, [])
+    evict(evictor, table)
+    table.store.write(0, [(b"old", value_of(1, 5))])
+    assert evict(evictor, table) | evict(evictor, table) == set()
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 300)), max_size=30), st.integers(1, 5))
+def test_nothing_within_the_window_is_ever_evicted(touched: list[tuple[int, int]], looked_at_max: int) -> None:
+    table, evictor = FakeTable("sessions"), Evictor(window_ms=100, looked_at_max=looked_at_max)
+    newest = 0
+    for key, touched_ms in touched:
+        table.store.write(0, [(b"%d" % key, value_of(1, touched_ms))])
+        newest = max(newest, touched_ms)
+        before = dict(table.store.shards[0])
+        for gone in evict(evictor, table):
+            assert touched_of(before[gone]) < newest - 100
+
+
+def test_sizes_are_counted_and_estimated(table: StateTable) -> None:
+    assert sizes(table.store) == (0, 0)
+    table.store.write(0, [(b"%04d" % number, bytes(96)) for number in range(3_000)])
+    table.store.write(1, [(b"a", b"bc")])
+    assert sizes(table.store) == (3_001, 300_003)
