@@ -34,19 +34,19 @@ from sinks.commands.inspect import ledger, open_client, trace
 from sinks.consume.assignment import Assignment
 from sinks.consume.dispatch import Reception
 from sinks.consume.loop import Lane, Pace
+from sinks.consume.report import Report
+from sinks.errors import TableUnfitError
 from sinks.failpoints import Failpoint, from_environ
 from sinks.ledger.kafka import Topics
 from sinks.ledger.monitor import Bookkeeper, Sources
 from sinks.ledger.pages import Book
-from sinks.report import Report, Stops, WritingReport
 from sinks.routes import DEAD_LETTERS, ROUTES, Route
 from sinks.service import Part, Service, Start
-from sinks.write.bisect import DeadLetters
-from sinks.write.dead_letters import KafkaGraveyard
+from sinks.write.dead_letters import DeadLetters, KafkaGraveyard
 from sinks.write.delivery import Delivery
 from sinks.write.healing import Healing
+from sinks.write.report import Stops, WritingReport
 from sinks.write.thread import Worker
-from sinks.write.writer import TableUnfitError
 
 EXIT_FAILED = 1
 EXIT_SETTINGS = 2

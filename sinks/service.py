@@ -8,8 +8,9 @@ from threading import Event, Thread
 import structlog
 
 from sinks.consume.loop import Lane
-from sinks.report import Report
-from sinks.write.writer import SinkError, Writer
+from sinks.consume.report import Report
+from sinks.errors import SinkError
+from sinks.write.writer import Writer
 
 log = structlog.get_logger()
 

@@ -12,7 +12,7 @@ from sinks.batching import watermark
 from sinks.batching.batch import NO_SOURCES, NO_TIMESTAMPS, Bad, Timestamps
 from sinks.batching.headers import NO_SCHEMA, Heads, read_heads, read_lineage
 from sinks.batching.watermark import Sources
-from sinks.write.writer import LaneStoppedError
+from sinks.errors import LaneStoppedError
 
 # What is wrong with a schema id, None when nothing is. Raises LaneStoppedError when that cannot be told yet.
 SchemaVerdict = Callable[[int], tuple[DeadReason, str] | None]

@@ -10,7 +10,7 @@ from schemas.registry import (
     current_schema,
     without_docs,
 )
-from sinks.write.writer import LaneStoppedError
+from sinks.errors import LaneStoppedError
 
 
 class SchemaTexts:

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from sinks.write.writer import RowsRefusedError, SinkError, ViewFailedError, WriteFailedError
+from sinks.errors import RowsRefusedError, SinkError, ViewFailedError, WriteFailedError
 
 # Raised while values are read, converted or checked. What is not listed is taken for trouble of the server's, since a
 # wrong guess in this direction costs time and a visible alarm, one in the other direction sets good rows aside.

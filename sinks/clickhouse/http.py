@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 from schemas.settings import Settings
 from sinks.clickhouse.errors import from_answer
+from sinks.errors import WriteFailedError
 from sinks.failpoints import Failpoint, nothing
-from sinks.write.writer import WriteFailedError
 
 # ClickHouse closes an idle connection after 3 or 10 s, depending on its version; to find that out with a batch would
 # look like an answer lost.

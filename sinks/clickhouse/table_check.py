@@ -8,8 +8,8 @@ from importlib import resources
 from typing import Any, Final
 
 from sinks.clickhouse.http import Connection
+from sinks.errors import SinkError, TableUnfitError
 from sinks.routes import Route
-from sinks.write.writer import SinkError, TableUnfitError
 
 _UNKNOWN_DATABASE: Final = 81
 _CURE: Final = "run `python -m schemas apply`"

@@ -9,7 +9,8 @@ from sinks.batching import watermark
 from sinks.batching.batch import Rows
 from sinks.clickhouse.http import Connection
 from sinks.clickhouse.table_check import is_replicated, window
-from sinks.write.writer import JUST_NOW, Position, RowsRefusedError, Standing, WriteFailedError
+from sinks.errors import RowsRefusedError, WriteFailedError
+from sinks.write.writer import JUST_NOW, Position, Standing
 
 _CLOCKS_APART_S: Final = 60.0  # Kafka's and ClickHouse's
 _DEPTH_MAX: Final = 20

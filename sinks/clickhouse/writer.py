@@ -13,18 +13,17 @@ from sinks.clickhouse.avro_container import container
 from sinks.clickhouse.http import Connection
 from sinks.clickhouse.table_check import Types, engine_of, is_replicated, types_of, verify
 from sinks.clickhouse.views import standing
-from sinks.failpoints import QUESTION, Failpoint, nothing
-from sinks.routes import Route
-from sinks.write.writer import (
+from sinks.errors import (
     LaneStoppedError,
-    Position,
     RowsRefusedError,
     SinkError,
-    Standing,
     TableUnfitError,
     ViewFailedError,
     WriteFailedError,
 )
+from sinks.failpoints import QUESTION, Failpoint, nothing
+from sinks.routes import Route
+from sinks.write.writer import Position, Standing
 
 # An INSERT is atomic only when it is one block: with the server's own limits a large one would be several, of which
 # the first could stand without the others, each under a token of its own.

@@ -20,8 +20,8 @@ from sinks.batching.commit_metadata import Plan
 from sinks.consume.assignment import Assignment
 from sinks.consume.dispatch import Reception
 from sinks.consume.partition import Holding
+from sinks.consume.report import Report
 from sinks.failpoints import Failpoint, nothing
-from sinks.report import Report
 from sinks.write.delivery import AbandonedError
 from sinks.write.thread import Flight, Worker
 

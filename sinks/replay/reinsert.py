@@ -16,10 +16,10 @@ from sinks.batching import watermark
 from sinks.batching.batch import NO_SOURCES, Bad, Batch, Rows
 from sinks.batching.filter import SchemaVerdict
 from sinks.batching.headers import read_heads, read_lineage
+from sinks.errors import LaneStoppedError
 from sinks.replay.query import Letter
 from sinks.routes import Route
 from sinks.write.delivery import AbandonedError, Delivery
-from sinks.write.writer import LaneStoppedError
 
 _ROWS_MAX: Final = 1_000
 _SPAN_MAX: Final = 1_000_000  # between first and last source of a batch: all sources there are asked of the table

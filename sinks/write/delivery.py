@@ -15,18 +15,12 @@ import structlog
 from schemas.outcomes import DeadReason
 from sinks.batching.batch import Bad, Batch, Rows
 from sinks.batching.latest_version import Versions, newest
+from sinks.errors import LaneStoppedError, RowsRefusedError, SinkError, ViewFailedError, WriteFailedError
 from sinks.failpoints import Failpoint, nothing
 from sinks.routes import DEAD_LETTERS, Route
 from sinks.write.bisect import refused_rows
 from sinks.write.healing import Healing
-from sinks.write.writer import (
-    LaneStoppedError,
-    RowsRefusedError,
-    SinkError,
-    ViewFailedError,
-    WriteFailedError,
-    Writer,
-)
+from sinks.write.writer import Writer
 
 log = structlog.get_logger()
 

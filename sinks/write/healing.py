@@ -11,7 +11,8 @@ from typing import Final, Protocol
 import structlog
 
 from sinks.batching.batch import Rows
-from sinks.write.writer import JUST_NOW, Position, RowsRefusedError, WriteFailedError, Writer
+from sinks.errors import RowsRefusedError, WriteFailedError
+from sinks.write.writer import JUST_NOW, Position, Writer
 
 log = structlog.get_logger()
 

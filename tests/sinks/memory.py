@@ -5,16 +5,8 @@ from dataclasses import dataclass, field
 
 from sinks.batching import watermark
 from sinks.batching.batch import Bad, Rows
-from sinks.write.writer import (
-    JUST_NOW,
-    LaneStoppedError,
-    Position,
-    RowsRefusedError,
-    SinkError,
-    Standing,
-    ViewFailedError,
-    WriteFailedError,
-)
+from sinks.errors import LaneStoppedError, RowsRefusedError, SinkError, ViewFailedError, WriteFailedError
+from sinks.write.writer import JUST_NOW, Position, Standing
 
 
 @dataclass

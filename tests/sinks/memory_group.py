@@ -19,7 +19,7 @@ from sinks.batching.filter import Sieve
 from sinks.consume.assignment import Assignment
 from sinks.consume.dispatch import Reception
 from sinks.consume.loop import Lane, Pace
-from sinks.report import Report
+from sinks.consume.report import Report
 from sinks.routes import ROUTES
 from sinks.write.delivery import AbandonedError, Delivery, Receipt
 from sinks.write.healing import Healing

@@ -12,8 +12,8 @@ import fastavro
 import numpy as np
 
 from sinks.clickhouse.http import Connection, Server
+from sinks.errors import WriteFailedError
 from sinks.failpoints import Failpoint, nothing
-from sinks.write.writer import WriteFailedError
 
 SETTINGS = "replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800"
 

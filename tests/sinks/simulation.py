@@ -6,7 +6,7 @@ from functools import cache
 
 from sinks.batching import watermark
 from sinks.batching.batch import Batch
-from sinks.write.writer import ViewFailedError, WriteFailedError
+from sinks.errors import ViewFailedError, WriteFailedError
 from tests.sinks.memory import MemoryTable, MemoryView, MemoryWriter
 from tests.sinks.memory_group import MemoryBroker, Record, SimSink
 from tests.sinks.records import framed

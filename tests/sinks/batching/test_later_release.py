@@ -13,7 +13,7 @@ from sinks.batching.batcher import Intake, Limits, Resumption
 from sinks.batching.commit_metadata import Plan
 from sinks.batching.filter import PendingError, Sieve
 from sinks.batching.schema_texts import SchemaTexts
-from sinks.write.writer import LaneStoppedError
+from sinks.errors import LaneStoppedError
 from tests.sinks.records import codec, framed
 from tests.sinks.rig import SinkRig
 

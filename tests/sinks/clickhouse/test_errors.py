@@ -3,7 +3,7 @@
 import pytest
 
 from sinks.clickhouse.errors import BAD_DATA, from_answer
-from sinks.write.writer import RowsRefusedError, WriteFailedError
+from sinks.errors import RowsRefusedError, WriteFailedError
 
 UUID = "Code: 376. DB::Exception: Cannot parse uuid nope: (at row 4)\n: While executing AvroRowInputFormat."
 AVRO = "std::exception. Code: 1001, type: avro::Exception, e.what() = EOF reached (version 26.7.2.1)"

@@ -11,10 +11,10 @@ from sinks.batching.batch import Batch, Rows
 from sinks.batching.schema_texts import SchemaTexts
 from sinks.clickhouse.table_check import verify
 from sinks.clickhouse.writer import ClickHouseWriter
+from sinks.errors import TableUnfitError
 from sinks.routes import ROUTES
 from sinks.write.delivery import AbandonedError, Delivery
 from sinks.write.healing import Healing
-from sinks.write.writer import TableUnfitError
 from tests.sinks.memory import MemoryGraveyard, MemoryReport, MemoryTable, MemoryWriter
 from tests.sinks.records import codec, framed
 from tests.sinks.replicas import SETTINGS, Cluster, Replica

@@ -13,9 +13,10 @@ from sinks.batching.schema_texts import SchemaTexts
 from sinks.clickhouse.avro_container import container
 from sinks.clickhouse.http import Connection, Server
 from sinks.clickhouse.writer import ClickHouseWriter
+from sinks.errors import RowsRefusedError, WriteFailedError
 from sinks.failpoints import Failpoint, nothing
 from sinks.routes import ROUTES
-from sinks.write.writer import RowsRefusedError, WriteFailedError, Writer
+from sinks.write.writer import Writer
 from tests.sinks.memory import MemoryTable, MemoryWriter
 from tests.sinks.records import NOT_A_UUID, codec, framed
 from tests.sinks.rig import SinkRig

@@ -11,8 +11,8 @@ from sinks.batching.commit_metadata import Plan
 from sinks.batching.filter import SchemaVerdict, Sieve
 from sinks.consume.dispatch import Reception
 from sinks.consume.partition import Holding
-from sinks.report import Report
-from sinks.write.writer import LaneStoppedError
+from sinks.consume.report import Report
+from sinks.errors import LaneStoppedError
 from tests.sinks.records import framed
 from tests.sinks.rig import SinkRig
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sinks.batching import watermark
+from sinks.errors import WriteFailedError
 from sinks.replay.query import Filter, Letter, age
 from sinks.replay.reinsert import NoRowError, Redelivery
-from sinks.write.writer import WriteFailedError
 from tests.sinks.dead_letters import Ways, letter
 from tests.sinks.memory import MemoryTable, MemoryWriter
 from tests.sinks.records import framed, framed_all, session

@@ -1,16 +1,12 @@
 """The search finds exactly the rows that are refused alone, however the database names them."""
 
-import uuid
 from collections.abc import Callable
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.outcomes import DeadReason
-from sinks.batching.batch import Bad
-from sinks.write.bisect import GROUP_ROWS, DeadLetters, refused_rows
-from sinks.write.writer import RowsRefusedError
-from tests.sinks.records import PROJECT, TENANT, codec, framed
+from sinks.errors import RowsRefusedError
+from sinks.write.bisect import GROUP_ROWS, refused_rows
 
 SIZE = 3 * GROUP_ROWS + 17
 poisons = st.sets(st.integers(0, SIZE - 1), max_size=8)
@@ -61,24 +57,3 @@ def test_few_bad_rows_take_few_attempts() -> None:
     attempt, passed = attempts({5, 1500}, lambda start, _stop, row: row - start)
     list(refused_rows(SIZE, attempt))
     assert len(passed) <= SIZE // GROUP_ROWS + 1 + 2 * 2
-
-
-def letter(bad: Bad, generation: int = 1, partition: int = 2) -> dict[str, object]:
-    maker = DeadLetters("p_enriched_events", codec("enriched_events"), codec("dead_letters"), generation, lambda: 1e9)
-    return codec("dead_letters").decode(maker.encode(bad, partition)[1])
-
-
-def test_the_same_record_makes_the_same_dead_letter() -> None:
-    bad = Bad(7, framed(1), b"k", DeadReason.ROW_REFUSED, "x" * 1000)
-    first = letter(bad)
-    assert letter(bad) == first
-    assert uuid.UUID(str(first["dead_letter_id"])).version == 5
-    assert (first["tenant_id"], first["project_id"]) == (TENANT, PROJECT)
-    assert len(str(first["detail"])) == 500
-    others = [letter(bad, generation=2), letter(bad, partition=3), letter(Bad(8, b"", None, bad.reason, ""))]
-    assert len({str(found["dead_letter_id"]) for found in [first, *others]}) == 4
-
-
-def test_an_unreadable_record_with_an_unreadable_key_belongs_to_nobody() -> None:
-    found = letter(Bad(7, b"junk", b"\xff", DeadReason.NOT_AVRO, ""))
-    assert (found["tenant_id"], found["project_id"], found["payload"]) == ("", "", b"junk")

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from schemas.outcomes import DeadReason
 from sinks.batching import watermark
 from sinks.batching.batch import Bad, Batch, Rows
+from sinks.errors import WriteFailedError
 from sinks.routes import ROUTES
 from sinks.write.delivery import AbandonedError, Delivery
 from sinks.write.healing import Healing
-from sinks.write.writer import WriteFailedError
 from tests.sinks.memory import MemoryGraveyard, MemoryReport, MemoryTable, MemoryWriter
 
 

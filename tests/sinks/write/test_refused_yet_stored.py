@@ -8,10 +8,10 @@ import pytest
 from schemas.outcomes import DeadReason
 from sinks.batching import watermark
 from sinks.batching.batch import Bad, Batch, Rows
+from sinks.errors import RowsRefusedError, WriteFailedError
 from sinks.routes import ROUTES
 from sinks.write.delivery import AbandonedError, Delivery
 from sinks.write.healing import Healing
-from sinks.write.writer import RowsRefusedError, WriteFailedError
 from tests.sinks.memory import MemoryGraveyard, MemoryReport, MemoryTable, MemoryView, MemoryWriter
 
 ROWS = 60

@@ -5,8 +5,8 @@ from threading import Event
 
 import pytest
 
+from sinks.errors import WriteFailedError
 from sinks.write.delivery import AbandonedError
-from sinks.write.writer import WriteFailedError
 from tests.sinks.memory import MemoryTable, MemoryWriter
 from tests.sinks.write.test_refused_yet_stored import ROWS, Sink, batch, stop_after, values
 

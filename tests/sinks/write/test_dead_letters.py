@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+import uuid
 from datetime import UTC, datetime
 
 import pytest
@@ -10,8 +11,8 @@ from schemas.outcomes import DeadReason
 from schemas.settings import MESSAGE_BYTES_MAX, SettingsError, load
 from schemas.topics import TOPICS
 from sinks.batching.batch import Bad
-from sinks.write.bisect import DeadLetters
-from tests.sinks.records import codec, framed
+from sinks.write.dead_letters import DeadLetters
+from tests.sinks.records import PROJECT, TENANT, codec, framed
 from tests.sinks.rig import SinkRig
 
 BROKER_BYTES = 1_000  # that a batch of one record needs besides key and value, and more
@@ -73,3 +74,24 @@ def test_a_record_as_large_as_a_message_may_be_becomes_a_dead_letter_and_blocks_
     assert hashlib.sha256(largest).hexdigest() in letter["detail"]
     assert rig.sources() == [(1, 0, 0), (1, 0, 2)]
     assert letter["first_seen_at"].timestamp() <= produced_at  # before there was a sink
+
+
+def made(bad: Bad, generation: int = 1, partition: int = 2) -> dict[str, object]:
+    maker = DeadLetters("p_enriched_events", codec("enriched_events"), codec("dead_letters"), generation, lambda: 1e9)
+    return codec("dead_letters").decode(maker.encode(bad, partition)[1])
+
+
+def test_the_same_record_makes_the_same_dead_letter() -> None:
+    bad = Bad(7, framed(1), b"k", DeadReason.ROW_REFUSED, "x" * 1000)
+    first = made(bad)
+    assert made(bad) == first
+    assert uuid.UUID(str(first["dead_letter_id"])).version == 5
+    assert (first["tenant_id"], first["project_id"]) == (TENANT, PROJECT)
+    assert len(str(first["detail"])) == 500
+    others = [made(bad, generation=2), made(bad, partition=3), made(Bad(8, b"", None, bad.reason, ""))]
+    assert len({str(found["dead_letter_id"]) for found in [first, *others]}) == 4
+
+
+def test_an_unreadable_record_with_an_unreadable_key_belongs_to_nobody() -> None:
+    found = made(Bad(7, b"junk", b"\xff", DeadReason.NOT_AVRO, ""))
+    assert (found["tenant_id"], found["project_id"], found["payload"]) == ("", "", b"junk")
