@@ -3,5 +3,6 @@
     body → parse → admit ──▶ raw events ──▶ encode ──▶ publish ──▶ 200 once Kafka has everything
                         └──▶ refused events ─▶ dead letters ─▶ ┘
 
-Pure: `parse`, `salvage`, `admit`, `event`, `context`, `times`, `session_key`, `message_id`, `encode`, `projects`.
+`ingest` is that way. `events/` judges events and is pure; `projects/` knows write keys; `kafka/` takes records;
+`http/` reads requests and answers them; `server/` is the process around it all. `README.md` has the drawing.
 """

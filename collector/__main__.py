@@ -19,27 +19,27 @@ from prometheus_client import CollectorRegistry
 from rich.console import Console
 from rich.table import Table
 
-from collector.app import Collector
-from collector.browser_sdks import BrowserSdks, NoSdksError
-from collector.counts import Counts
-from collector.encode import DeadLetterEncoder, RawEventEncoder
-from collector.event_ids import EventIds
-from collector.forwarded import TrustedProxies
-from collector.intake import Encoders, Intake
-from collector.listeners import PortTakenError, allow_open_files, bind
-from collector.pages import Pages
-from collector.projects import ProjectDirectory
-from collector.projects_admin import (
+from collector.events.event_ids import EventIds
+from collector.http.app import Collector
+from collector.http.browser_sdks import BrowserSdks, NoSdksError
+from collector.http.counts import Counts
+from collector.http.pages import Pages
+from collector.http.public_url import Finder
+from collector.http.trusted_proxies import TrustedProxies
+from collector.ingest import Encoders, Intake
+from collector.kafka.encode import DeadLetterEncoder, RawEventEncoder
+from collector.kafka.publisher import KafkaPublisher
+from collector.projects.directory import ProjectDirectory
+from collector.projects.topic import (
     ProjectsUnavailableError,
     project_record,
     project_record_of,
     read_projects,
     write_project,
 )
-from collector.publisher import KafkaPublisher
-from collector.serve import Listeners, Parts, serve
-from collector.supervise import supervise
-from collector.whereabouts import Finder
+from collector.server.lifecycle import Listeners, Parts, serve
+from collector.server.sockets import PortTakenError, allow_open_files, bind
+from collector.server.supervise import supervise
 from schemas import logs
 from schemas.codec import Codec
 from schemas.metrics import CollectorMetrics

@@ -25,7 +25,7 @@ class CollectorMetrics:
         )
         self.refusals_total = Counter(
             "tally_collector_refusals_total",
-            "requests refused, and connections, by why: the names of collector.refusals.Refusal",
+            "requests refused, and connections, by why: the names of collector.errors.Refusal",
             ["refusal"],
             registry=registry,
         )

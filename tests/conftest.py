@@ -156,8 +156,8 @@ _LONGEST_FIRST = (
     "tests/sinks/test_rebalance.py",
     "tests/sinks/",
     "tests/dashboards/test_panels.py",
-    "tests/collector/test_hostile_json.py",
-    "tests/collector/test_life.py",
+    "tests/collector/events/test_hostile_json.py",
+    "tests/collector/server/test_lifecycle.py",
     "tests/local/",
 )
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from collector.projects_admin import project_record, write_project
+from collector.projects.topic import project_record, write_project
 from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
 from docker.local.packages import fetch

@@ -12,16 +12,16 @@ import uvloop
 from aiohttp import ClientSession
 from prometheus_client import CollectorRegistry
 
-from collector.app import Collector
-from collector.browser_sdks import BrowserSdks
-from collector.connections import Server
-from collector.counts import Counts
-from collector.event_ids import EventIds
-from collector.forwarded import TrustedProxies
-from collector.intake import Intake
-from collector.pages import Pages
-from collector.projects import ProjectDirectory
-from collector.whereabouts import Finder
+from collector.events.event_ids import EventIds
+from collector.http.app import Collector
+from collector.http.browser_sdks import BrowserSdks
+from collector.http.connection import Server
+from collector.http.counts import Counts
+from collector.http.pages import Pages
+from collector.http.public_url import Finder
+from collector.http.trusted_proxies import TrustedProxies
+from collector.ingest import Intake
+from collector.projects.directory import ProjectDirectory
 from docker.local.kafka import KafkaServer
 from schemas.metrics import CollectorMetrics
 from schemas.settings import Settings

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from random import getrandbits
 from typing import Any
 
-from collector.admit import Admission, Arrival, Limits, admit
-from collector.encode import DeadLetterEncoder, RawEventEncoder
-from collector.event_ids import EventIds
-from collector.intake import Encoders
-from collector.parse import Batch, parse_batch, parse_single
-from collector.projects import Project, ProjectDirectory
-from collector.publisher import OverloadedError, Record
-from collector.times import Bounds
+from collector.events.admit import Admission, Arrival, Limits, admit
+from collector.events.event_ids import EventIds
+from collector.events.parse import Batch, parse_batch, parse_single
+from collector.events.times import Bounds
+from collector.ingest import Encoders
+from collector.kafka.encode import DeadLetterEncoder, RawEventEncoder
+from collector.kafka.publisher import OverloadedError, Record
+from collector.projects.directory import Project, ProjectDirectory
 from schemas.codec import Codec
 from schemas.registry import EmbeddedIds
 

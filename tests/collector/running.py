@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
-from collector.projects_admin import project_record, write_project
+from collector.projects.topic import project_record, write_project
 from docker.local import PROJECT_ROOT
 from docker.local.process import HOST, free_port
 from docker.local.services import Service, python

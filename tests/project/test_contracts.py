@@ -42,9 +42,9 @@ def test_contracts_hold(copy: Path) -> None:
 
 
 ACROSS_LAYERS = {
-    "collector/admit.py": "import streams.events.chain",
+    "collector/events/admit.py": "import streams.events.chain",
     "streams/events/chain.py": "import sinks.write.thread",
-    "sinks/write/thread.py": "import collector.app",
+    "sinks/write/thread.py": "import collector.http.app",
     "schemas/codec.py": "import streams.sessions.state",
 }
 EFFECTS = {

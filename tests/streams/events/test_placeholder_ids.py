@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.session_key import session_key, visitor_of
+from collector.events.session_key import session_key, visitor_of
 from schemas.placeholders import PATTERN, WORDS, is_placeholder
 from streams.events.claims import claims
 

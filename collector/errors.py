@@ -1,0 +1,80 @@
+"""Why a request is refused, and the one place that says with which HTTP status.
+
+SDKs retry 408, 429 and 5xx for hours and drop the events of any other 4xx for good: what may succeed later is never
+one of those. Bodies are Segment's: its SDKs read `code` and `message`.
+"""
+
+from enum import Enum
+from typing import Final
+
+import msgspec
+
+from collector.http.response import Answer
+
+
+class Refusal(Enum):
+    """(status, code, default message)"""
+
+    MALFORMED = (400, "invalid_request", "malformed JSON")
+    TOO_LARGE = (400, "invalid_request", "the body is too large")
+    UNREADABLE = (400, "invalid_request", "no valid HTTP request")
+    HEADERS_TOO_LARGE = (400, "invalid_request", "the address with its query, or a header, is too large")
+    ENCODING_UNKNOWN = (400, "invalid_request", "Content-Encoding is gzip, deflate or identity")
+    KEY_MISSING = (
+        401,
+        "write_key_missing",
+        "no write key: send it as the user name of Basic authentication, as X-Write-Key, as ?writeKey= or as the "
+        "member 'writeKey' of the body; with analytics.js, set apiKey in the settings of Segment.io",
+    )
+    KEY_UNKNOWN = (401, "write_key_unknown", "no project has this write key")
+    PROJECT_DISABLED = (401, "project_disabled", "the project of this write key is disabled")
+    ORIGIN_NOT_ALLOWED = (403, "origin_not_allowed", "the project does not allow events from this origin")
+    NOT_FOUND = (404, "not_found", "no such route")
+    SDK_NOT_INSTALLED = (
+        404,
+        "not_found",
+        "the browser SDKs are not installed here: TALLY_COLLECTOR_BROWSER_SDKS_PATH names a node_modules folder with "
+        "@segment/analytics-next and @jitsu/js (see collector/README.md)",
+    )
+    METHOD_NOT_ALLOWED = (405, "method_not_allowed", "this route does not take the method")
+    BODY_TOO_SLOW = (408, "request_timeout", "the body did not arrive in time")
+    INTERNAL = (500, "internal_error", "the collector failed; the request may be repeated")
+    STARTING = (503, "unavailable", "the collector does not know the projects yet")
+    STOPPING = (503, "unavailable", "the collector is about to stop")
+    NO_PROJECTS = (
+        503,
+        "unavailable",
+        "no project is known: add one with 'python -m collector projects add', or see to TALLY_TOPIC_PREFIX",
+    )
+    TOO_MANY_CONNECTIONS = (503, "unavailable", "too many connections")
+    OVERLOADED = (503, "unavailable", "too much waits for Kafka")
+    NOT_DURABLE = (503, "unavailable", "Kafka did not acknowledge the events in time")
+
+
+_ALLOW: Final = {405: "Allow: GET, HEAD, POST, OPTIONS\r\n"}
+
+
+class RefusedRequest(Exception):
+    """Ends the handling of a request with a refusal."""
+
+    def __init__(self, refusal: Refusal, message: str | None = None) -> None:
+        self.refusal = refusal
+        self.message = message
+        super().__init__(refusal, message)
+
+
+class Refusals:
+    """Makes the answers; those of a default message are made once."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        self._retry_after: Final = f"Retry-After: {retry_after_s}\r\n"
+        self._ready = {refusal: self._make(refusal, refusal.value[2]) for refusal in Refusal}
+
+    def answer(self, refusal: Refusal, message: str | None = None) -> Answer:
+        """The answer to a refused request."""
+        return self._ready[refusal] if message is None else self._make(refusal, message)
+
+    def _make(self, refusal: Refusal, message: str) -> Answer:
+        status, code, _ = refusal.value
+        body = msgspec.json.encode({"success": False, "message": message, "code": code})
+        return Answer(status, body, headers=self._retry_after if status == 503 else _ALLOW.get(status, ""))

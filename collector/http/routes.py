@@ -1,0 +1,139 @@
+"""The paths SDKs ask for, and what each takes."""
+
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from typing import Final, NamedTuple
+from urllib.parse import unquote
+
+from collector.events.admit import EVENT_TYPES
+
+
+class Takes(Enum):
+    """What the body of a POST is."""
+
+    EVENT = "event"
+    BATCH = "batch"
+    NOTHING = "nothing"  # accepted and discarded
+
+
+class Route(NamedTuple):
+    """name: the label in metrics. event_type: of a route for one type, None where the event says it.
+
+    is_import: its events may be as old as the table.
+    """
+
+    name: str
+    takes: Takes
+    event_type: str | None = None
+    is_import: bool = False
+
+
+class Page(Enum):
+    """What a GET can ask for; the value is the label in metrics."""
+
+    WELCOME = "welcome"
+    HEALTH = "health"
+    PIXEL = "pixel"
+    SETTINGS = "settings"
+    SOURCE_CONFIG = "source_config"
+    ANALYTICS_JS = "analytics_js"
+    BUNDLE = "bundle"
+    JITSU_JS = "jitsu_js"
+
+
+class Found(NamedTuple):
+    """argument: the write key or the file's name in the path. pixel: the route of a pixel."""
+
+    page: Page
+    argument: str = ""
+    pixel: Route | None = None
+
+
+LETTERS: Final[Mapping[str, str]] = {
+    event_type[0]: event_type for event_type in EVENT_TYPES if event_type != "screen"
+} | {"s": "screen"}
+_NAMES: Final[Mapping[str, str]] = {**{event_type: event_type for event_type in EVENT_TYPES}, **LETTERS}
+_JITSU: Final = ("/api/s/", "/api/s/s2s/")
+_BATCH: Final = Route("batch", Takes.BATCH)
+_IMPORT: Final = Route("import", Takes.BATCH, is_import=True)
+_JITSU_ROUTE: Final = Route("jitsu", Takes.EVENT)
+_BATCHES: Final = ("/v1/batch", "/v1/b", "/v1/batch/b", "/batch", "/b", "/batch/b", "/beacon/v1/batch")
+_SETTINGS_PREFIXES: Final = ("/v1/projects/", "/projects/")
+_SETTINGS_SUFFIX: Final = "/settings"
+_SNIPPET_PREFIX: Final = "/analytics.js/v1/"
+_SNIPPET_SUFFIXES: Final = ("/analytics.min.js", "/analytics.js")
+_BUNDLE_PREFIX: Final = "/analytics-next/bundles/"
+_PLAIN_PAGES: Final = {
+    "/": Found(Page.WELCOME),
+    "/health": Found(Page.HEALTH),
+    "/sourceConfig": Found(Page.SOURCE_CONFIG),
+    "/p.js": Found(Page.JITSU_JS),
+}
+
+
+def _posts() -> Iterator[tuple[str, Route]]:
+    for name, event_type in _NAMES.items():
+        yield f"/v1/{name}", Route(event_type, Takes.EVENT, event_type)
+        for prefix in _JITSU:
+            yield f"{prefix}{name}", Route("jitsu", Takes.EVENT, event_type)
+    for path in (*_BATCHES, *(f"{prefix}{name}" for prefix in _JITSU for name in ("batch", "b", "batch/b"))):
+        yield path, _BATCH
+    yield "/v1/import", _IMPORT
+    # RudderStack's: no type that Tally knows, so a dead letter with its bytes.
+    yield "/v1/merge", Route("merge", Takes.EVENT, "merge")
+    yield "/v1/m", Route("metrics", Takes.NOTHING)
+
+
+def _pixels() -> Iterator[tuple[str, Route]]:
+    for name, event_type in _NAMES.items():
+        for prefix in ("/pixel/v1/", "/api/px/"):
+            yield f"{prefix}{name}", Route("pixel", Takes.EVENT, event_type)
+    for name in ("e", "event"):
+        yield f"/api/px/{name}", Route("pixel", Takes.EVENT)
+
+
+_POSTS: Final = dict(_posts())
+_PAGES: Final = _PLAIN_PAGES | {path: Found(Page.PIXEL, pixel=route) for path, route in _pixels()}
+
+
+def find_post(path: str) -> Route | None:
+    """The route of a POST to a path without its query."""
+    route = _POSTS.get(path)
+    if route is not None:
+        return route
+    plain = plain_path(path)
+    # Jitsu's /api/s/event, and whatever else: the event says its type.
+    return _POSTS.get(plain) or (_JITSU_ROUTE if plain.startswith(_JITSU[0]) else None)
+
+
+def find_page(path: str) -> Found | None:
+    """What a GET of a path without its query asks for."""
+    path = plain_path(path)
+    found = _PAGES.get(path)
+    if found is not None:
+        return found
+    if path.startswith(_BUNDLE_PREFIX):
+        return Found(Page.BUNDLE, path[len(_BUNDLE_PREFIX) :])
+    for suffix in _SNIPPET_SUFFIXES:
+        if write_key := _between(path, _SNIPPET_PREFIX, suffix):
+            return Found(Page.ANALYTICS_JS, write_key)
+    for prefix in _SETTINGS_PREFIXES:
+        if write_key := _between(path, prefix, _SETTINGS_SUFFIX):
+            return Found(Page.SETTINGS, write_key)
+    return None
+
+
+def plain_path(path: str) -> str:
+    """The path as a route names it: the host of an absolute address, doubled slashes, one at the end, escapes go.
+
+    Hosts that end in a slash, or paths that begin without, make SDKs ask for `//v1/batch` and the like.
+    """
+    if not path.startswith("/"):
+        path = "/" + path.partition("://")[2].partition("/")[2]
+    return "/" + "/".join(filter(None, unquote(path.partition("#")[0]).split("/")))
+
+
+def _between(path: str, prefix: str, suffix: str) -> str:
+    if path.startswith(prefix) and path.endswith(suffix):
+        return path[len(prefix) : -len(suffix)]
+    return ""

@@ -1,0 +1,180 @@
+"""From a body to records on their way to Kafka, in one go and without waiting: nothing of a request stays behind but
+the acknowledgement it waits for.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from collector.errors import Refusal, RefusedRequest
+from collector.events.admit import Admission, Arrival, Limits, admit, refuse_batch
+from collector.events.event_ids import EventIds
+from collector.events.parse import MalformedError, parse_batch, parse_single
+from collector.events.readmit import Letter, readmit
+from collector.events.session_key import session_key, visitor_of
+from collector.events.times import Bounds
+from collector.http.routes import Route, Takes
+from collector.kafka.encode import DeadLetterEncoder, RawEventEncoder
+from collector.kafka.publisher import OverloadedError, Publisher, Record
+from collector.projects.authenticate import Credentials, find_early, require_project
+from collector.projects.directory import Project, ProjectDirectory
+from schemas.settings import Settings
+
+_NONE: Final[Counter[str]] = Counter()
+# What a record has besides what stood in the body: ids, names of tenant and project, times, address, the key.
+_OWN_BYTES: Final = 400
+
+
+class Origin(msgspec.Struct, gc=False):
+    """Where a request comes from. page: the Origin header of a browser, ip_policy: X-IP-Policy; None without."""
+
+    credentials: Credentials
+    ip_address: str
+    user_agent: str
+    page: str | None
+    ip_policy: str | None = None
+
+
+class Encoders(NamedTuple):
+    """Records to bytes."""
+
+    raw_events: RawEventEncoder
+    dead_letters: DeadLetterEncoder
+
+
+class Pending(msgspec.Struct, gc=False):
+    """A request whose events wait for Kafka: how many were admitted, how many refused by reason, how large it was."""
+
+    durable: "asyncio.Future[bool] | None"
+    admitted: int
+    refused: Counter[str]
+    body_bytes: int
+
+
+class Intake:
+    """Takes requests. `clock` gives seconds since 1970."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        directory: ProjectDirectory,
+        publisher: Publisher,
+        encoders: Encoders,
+        ids: EventIds,
+        clock: Callable[[], float],
+    ) -> None:
+        self._directory = directory
+        self._publisher = publisher
+        self._encoders = encoders
+        self._ids = ids
+        self._clock = clock
+        self._limits: Final = Limits(
+            settings.collector_event_bytes_max,
+            settings.collector_batch_events_max,
+            Bounds(settings.collector_timestamp_past_s_max, settings.collector_timestamp_future_s_max),
+            Bounds(settings.collector_import_past_s_max, settings.collector_timestamp_future_s_max),
+            settings.collector_way_ms_max,
+        )
+        self._raw_events = settings.topic("raw_events")
+        self._dead_letters = settings.topic("dead_letters")
+
+    def authenticate(self, origin: Origin) -> Project | None:
+        """Who sends, by what stands outside the body; None when only the body can tell. Raises RefusedRequest."""
+        project = find_early(self._directory, origin.credentials)
+        if project is not None:
+            _require_origin(project, origin)
+        return project
+
+    def take(self, route: Route, body: bytes, origin: Origin, found: Project | None) -> Pending:
+        """Parse, admit, encode and publish for a project found by `authenticate`, else for that of the body's key.
+
+        Raises RefusedRequest.
+        """
+        try:
+            if route.takes is Takes.BATCH:
+                batch = parse_batch(body, is_key_known=found is not None)
+            else:
+                batch = parse_single(body, key_wanted=found is None)
+            project = found
+            if project is None:
+                project = require_project(self._directory, None, origin.credentials, batch.write_key)
+                _require_origin(project, origin)
+            received_at = int(self._clock() * 1000)
+            arrival = Arrival(
+                project,
+                received_at,
+                origin.ip_address,
+                origin.user_agent,
+                route.event_type,
+                origin.ip_policy,
+                route.is_import,
+            )
+            if len(batch.events) > self._limits.batch_events_max:
+                admission = refuse_batch(batch, body, arrival, self._limits)
+            else:
+                admission = admit(batch, arrival, self._limits, self._ids)
+        except MalformedError as error:
+            raise RefusedRequest(Refusal.MALFORMED, str(error)) from None
+        records = self._records(admission, project)
+        refused: Counter[str] = Counter(event.reason for event in admission.refused) if admission.refused else _NONE
+        try:
+            count = len(admission.admitted)
+            # Of refused events the context is kept with each, unless it is too large for that.
+            came_with = sum(len(event.came_with) for event in admission.refused) if admission.refused else 0
+            size = len(body) + _OWN_BYTES * (count + len(admission.refused)) + len(batch.context) * count + came_with
+            future = self._publisher.publish(records, size) if records else None
+        except OverloadedError:
+            raise RefusedRequest(Refusal.OVERLOADED) from None
+        return Pending(future, len(admission.admitted), refused, len(body))
+
+    def take_again(self, letters: Sequence[Letter]) -> tuple["asyncio.Future[bool] | None", list[str]]:
+        """Dead letters, judged again: the acknowledgement to wait for, and of each "" or why it is refused.
+
+        What is refused again is the dead letter that it was. Raises OverloadedError.
+        """
+        batches: dict[str, list[Record]] = {}
+        outcomes = []
+        for letter in letters:
+            project = self._directory.by_key(letter.write_key)
+            if project is None or project.is_disabled:
+                outcomes.append("project_unknown_or_disabled")
+                continue
+            admission, outcome = readmit(letter, project, self._limits, self._ids)
+            outcomes.append(outcome)
+            for topic, records in self._records(admission, project):
+                batches.setdefault(topic, []).extend(records)
+        size = sum(len(record["key"]) + len(record["value"]) for records in batches.values() for record in records)
+        return (self._publisher.publish(list(batches.items()), size) if batches else None), outcomes
+
+    def _records(self, admission: Admission, project: Project) -> list[tuple[str, list[Record]]]:
+        batches: list[tuple[str, list[Record]]] = []
+        if admission.admitted:
+            encode = self._encoders.raw_events.encode
+            scope = project.scope
+            records: list[Record] = [
+                {
+                    "key": session_key(
+                        scope,
+                        visitor_of(event.anonymous_id, event.user_id, event.ip_address, event.user_agent),
+                        event.client_session_id,
+                    ),
+                    "value": encode(event),
+                }
+                for event in admission.admitted
+            ]
+            batches.append((self._raw_events, records))
+        if admission.refused:
+            encode_dead = self._encoders.dead_letters.encode
+            key = project.dead_letter_key
+            dead: list[Record] = [{"key": key, "value": encode_dead(event, project)} for event in admission.refused]
+            batches.append((self._dead_letters, dead))
+        return batches
+
+
+def _require_origin(project: Project, origin: Origin) -> None:
+    if origin.page is not None and not project.allows(origin.page):
+        raise RefusedRequest(Refusal.ORIGIN_NOT_ALLOWED)

@@ -1,0 +1,1 @@
+"""Whose events they are: the projects and their write keys. Knows nothing of events or of HTTP's machinery."""

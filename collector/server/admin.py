@@ -1,0 +1,63 @@
+"""The admin port: /healthz /readyz /metrics, and /replay, which takes dead letters again."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from collector.events.readmit import LETTERS_MAX, Letter
+from collector.kafka.publisher import OverloadedError
+
+# Dead letters are at most 2 MiB in Kafka; base64 makes them a third longer.
+_BODY_BYTES_MAX: Final = 64 * 2**20
+_decode_letters: Final = msgspec.json.Decoder(list[Letter]).decode
+
+TakeAgain = Callable[[Sequence[Letter]], tuple["asyncio.Future[bool] | None", list[str]]]
+
+
+def create_admin(
+    registry: CollectorRegistry,
+    refresh: Callable[[], None],
+    why_not_ready: Callable[[], str],
+    take_again: TakeAgain,
+) -> web.Application:
+    """`refresh` brings the metrics up to date; `why_not_ready` is '' when requests may come."""
+
+    async def healthz(_request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(_request: web.Request) -> web.Response:
+        reason = why_not_ready()
+        return web.Response(text=f"{reason or 'ready'}\n", status=503 if reason else 200)
+
+    async def metrics(_request: web.Request) -> web.Response:
+        refresh()
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def replay(request: web.Request) -> web.Response:
+        """A JSON list of `Letter`; the answer is a list of outcomes, "" for what Kafka has acknowledged."""
+        if reason := why_not_ready():
+            return web.Response(text=f"{reason}\n", status=503)
+        try:
+            letters = _decode_letters(await request.read())
+        except (msgspec.MsgspecError, ValueError) as error:
+            return web.Response(text=f"not a list of dead letters: {error}\n", status=400)
+        if len(letters) > LETTERS_MAX:
+            return web.Response(text=f"{len(letters)} dead letters, at most {LETTERS_MAX}\n", status=400)
+        try:
+            durable, outcomes = take_again(letters)
+        except OverloadedError:
+            return web.Response(text="overloaded, try again\n", status=503)
+        if durable is not None and not await durable:
+            return web.Response(text="not acknowledged by Kafka, try again\n", status=503)
+        return web.json_response(outcomes)
+
+    admin = web.Application(client_max_size=_BODY_BYTES_MAX)
+    admin.router.add_get("/healthz", healthz)
+    admin.router.add_get("/readyz", readyz)
+    admin.router.add_get("/metrics", metrics)
+    admin.router.add_post("/replay", replay)
+    return admin
