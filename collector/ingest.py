@@ -14,13 +14,14 @@ from collector.events.admit import Admission, Arrival, Limits, admit, refuse_bat
 from collector.events.event_ids import EventIds
 from collector.events.parse import MalformedError, parse_batch, parse_single
 from collector.events.readmit import Letter, readmit
-from collector.events.session_key import session_key, visitor_of
+from collector.events.session_key import visitor_of
 from collector.events.times import Bounds
 from collector.http.routes import Route, Takes
 from collector.kafka.encode import DeadLetterEncoder, RawEventEncoder
 from collector.kafka.publisher import OverloadedError, Publisher, Record
 from collector.projects.authenticate import Credentials, find_early, require_project
 from collector.projects.directory import Project, ProjectDirectory
+from schemas import keys
 from schemas.settings import Settings
 
 _NONE: Final[Counter[str]] = Counter()
@@ -154,10 +155,11 @@ class Intake:
         batches: list[tuple[str, list[Record]]] = []
         if admission.admitted:
             encode = self._encoders.raw_events.encode
+            key_of = keys.of_raw_event
             scope = project.scope
             records: list[Record] = [
                 {
-                    "key": session_key(
+                    "key": key_of(
                         scope,
                         visitor_of(event.anonymous_id, event.user_id, event.ip_address, event.user_agent),
                         event.client_session_id,

@@ -2,17 +2,12 @@
 
 from typing import Any, Final
 
+from schemas import keys
 from schemas.codec import Invalid
 from streams.events.decode import Records
 from streams.uuids import named_uuid
 
 _DETAIL_CHARS: Final = 500
-
-
-def owner(key: bytes | None) -> tuple[str, str]:
-    """Tenant and project of a Kafka key of raw_events, ('', '') when it names none."""
-    parts = (key or b"").decode("utf-8", "replace").split("/", 2)
-    return (parts[0], parts[1]) if len(parts) == 3 else ("", "")
 
 
 def dead_letter(records: Records, bad: Invalid, topic: str, generation: int, now_ms: int) -> dict[str, Any]:
@@ -21,7 +16,7 @@ def dead_letter(records: Records, bad: Invalid, topic: str, generation: int, now
     Its id is that of the place it stood in, so a repetition is the same row; or that of the dead letter it is a replay
     of: one that fails again, at another place then, stays the one it was.
     """
-    tenant_id, project_id = owner(records.keys[bad.index])
+    tenant_id, project_id = keys.owner_of(records.keys[bad.index])
     partition, offset = records.partitions[bad.index], records.offsets[bad.index]
     return {
         "dead_letter_id": records.replays.get((partition, offset))

@@ -1,8 +1,4 @@
-"""Which events must be seen in order by one worker: the Kafka key of a raw event.
-
-    {tenant_id}/{project_id}/s/{session uuid}             the client keeps sessions with ids of their own
-    {tenant_id}/{project_id}/s/{visitor}/{session id}     its ids are unique only with the visitor (RudderStack)
-    {tenant_id}/{project_id}/v/{visitor}                  no session id: streams cuts the visitor's events into sessions
+"""Which events must be seen in order by one worker: visitor and session id for the key (`schemas.keys`) of a raw event.
 
 The visitor is the anonymous_id, or the user_id when there is none. Where these are placeholders that name nobody (the
 nil UUID, `undefined`: schemas.placeholders), address and user agent are added, or all strangers would be one visitor
@@ -37,12 +33,3 @@ def visitor_of(anonymous_id: str, user_id: str | None, ip_address: str, user_age
         return user_id
     sender = hashlib.sha256(f"{ip_address}\0{user_agent}".encode()).hexdigest()[:16]
     return f"{anonymous_id or user_id}/{sender}"
-
-
-def session_key(scope: str, visitor: str, session_id: str | None) -> bytes:
-    """The key; `scope` is `{tenant_id}/{project_id}/`, `session_id` comes from `client_session_id`."""
-    if session_id is None:
-        return f"{scope}v/{visitor}".encode()
-    if canonical_uuid(session_id) is not None:
-        return f"{scope}s/{session_id}".encode()
-    return f"{scope}s/{visitor}/{session_id}".encode()

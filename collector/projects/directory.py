@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from schemas import keys
 from schemas.message_ids import MessageIds
 
 ANY_ORIGIN: Final = "*"
@@ -26,8 +27,8 @@ class Project:
         self.created_at = _ms(record["created_at"])
         self.updated_at = _ms(record["updated_at"])
         self.is_disabled: bool = record["is_disabled"]
-        self.scope = f"{self.tenant_id}/{self.project_id}/"
-        self.dead_letter_key = f"{self.tenant_id}/{self.project_id}".encode()
+        self.scope = keys.scope(self.tenant_id, self.project_id)
+        self.dead_letter_key = keys.of_dead_letter(self.tenant_id, self.project_id)
         self.message_ids = MessageIds(self.project_id)
 
     def allows(self, origin: str) -> bool:

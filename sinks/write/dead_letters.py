@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from schemas import keys
 from schemas.codec import Codec, RecordInvalidError
 from schemas.registry import RegistryUnavailableError
 from schemas.settings import MESSAGE_BYTES_MAX
@@ -48,7 +49,8 @@ class DeadLetters:
     def encode(self, bad: Bad, partition: int) -> tuple[bytes, bytes]:
         """Key and value for the topic dead_letters."""
         record = self._decoded(bad.value)
-        named = self._owner(bad.key)
+        # Of other topics the keys name no project.
+        named = keys.owner_of(bad.key) if self._codec.topic == "enriched_events" else ("", "")
         tenant_id = record.get("tenant_id", named[0])[:_ID_CHARS]
         project_id = record.get("project_id", named[1])[:_ID_CHARS]
         place = f"{self._generation}/{self._topic_name}/{partition}/{bad.offset}"
@@ -68,16 +70,11 @@ class DeadLetters:
             "first_seen_at": self._moment(bad),
             "source_key": (bad.key or b"").decode("utf-8", "replace")[:_KEY_CHARS],
         }
-        return f"{tenant_id}/{project_id}".encode(), self._letters.encode(letter)
+        return keys.of_dead_letter(tenant_id, project_id), self._letters.encode(letter)
 
     def _moment(self, bad: Bad) -> datetime:
         """When Kafka took the record: the same however often its dead letter is made."""
         return datetime.fromtimestamp(bad.timestamp / 1000 if bad.timestamp else self._clock(), UTC)
-
-    def _owner(self, key: bytes | None) -> tuple[str, str]:
-        """Tenant and project as the Kafka key of an event names them; ('', '') when it does not."""
-        parts = (key or b"").decode("utf-8", "replace").split("/", 2)
-        return (parts[0], parts[1]) if self._codec.topic == "enriched_events" and len(parts) == 3 else ("", "")
 
     def _decoded(self, value: bytes) -> dict[str, Any]:
         """The record, to say whose it is; {} when it cannot be decoded."""

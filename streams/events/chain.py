@@ -15,6 +15,7 @@ from typing import Any, Final
 import polars as pl
 import pyarrow as pa
 
+from schemas import keys
 from schemas.codec import Codec, Invalid
 from schemas.outcomes import DeadReason, DropReason, Outcome
 from schemas.registry import SchemaIds
@@ -104,10 +105,10 @@ class Pipeline:
             processed_at=pl.lit(now_ms, dtype=pl.Int64).cast(pl.Datetime("ms")),
         )
         values = self._enriched.encode_columns(to_arrow(frame, self._enriched.arrow_schema))
-        partitions, keys = frame["source_partition"].to_list(), frame["key"].to_list()
+        partitions, own_keys = frame["source_partition"].to_list(), frame["key"].to_list()
         return (
             {"value": value, "key": key, "partition": partition}
-            for value, key, partition in zip(values, keys, partitions, strict=True)
+            for value, key, partition in zip(values, own_keys, partitions, strict=True)
         )
 
     def _encode_claims(self, frame: pl.DataFrame) -> Iterable[Outgoing]:
@@ -128,7 +129,7 @@ class Pipeline:
         """Dead letters for what could not go on."""
         for bad in invalid:
             letter = dead_letter(records, bad, self.rules.source_topic, self.rules.generation, now_ms)
-            key = f"{letter['tenant_id']}/{letter['project_id']}".encode()
+            key = keys.of_dead_letter(letter["tenant_id"], letter["project_id"])
             outputs.add("dead_letters", [{"value": self._dead.encode(letter), "key": key}])
             outputs.dead[bad.reason] = outputs.dead.get(bad.reason, 0) + 1
 
@@ -145,8 +146,8 @@ class Pipeline:
             [pa.array(columns[field.name], field.type) for field in schema], schema=schema
         )
         values = self._sessions.encode_columns(batch)
-        keys = map("/".join, zip(columns["tenant_id"], columns["session_id"], strict=True))
-        return [{"value": value, "key": key} for value, key in zip(values, keys, strict=True)]
+        named = map(keys.of_session, columns["tenant_id"], columns["session_id"])
+        return [{"value": value, "key": key} for value, key in zip(values, named, strict=True)]
 
 
 def to_arrow(frame: pl.DataFrame, schema: pa.Schema) -> pa.RecordBatch:

@@ -4,7 +4,7 @@ from typing import Final
 
 import polars as pl
 
-from schemas import placeholders
+from schemas import keys, placeholders
 
 # Names of the logins in Segment's and RudderStack's event specifications, lower case.
 _LOGIN_NAMES: Final = ("signed in", "logged in", "login", "sign in", "user signed in", "user logged in")
@@ -50,8 +50,8 @@ def claims(frame: pl.DataFrame) -> pl.DataFrame:
     settled = (pl.col("anonymous_id") != "") & (pl.col("user_id") != "")
     key = (
         pl.when(settled)
-        .then(pl.concat_str("tenant_id", pl.lit("/a/"), "anonymous_id"))
-        .otherwise(pl.concat_str("tenant_id", pl.lit("/h/"), "handshake_token"))
+        .then(pl.concat_str("tenant_id", pl.lit(keys.OF_VISITOR), "anonymous_id"))
+        .otherwise(pl.concat_str("tenant_id", pl.lit(keys.OF_HANDSHAKE), "handshake_token"))
     )
     return found.select(*CLAIM_COLUMNS, key.alias("key"))
 

@@ -1,11 +1,12 @@
 """Bytes → frame. A record that cannot be decoded, or whose fields would poison what comes after, leaves alone. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 import polars as pl
 
+from schemas import keys
 from schemas.codec import Codec, Invalid
 from schemas.outcomes import DeadReason
 
@@ -17,11 +18,11 @@ _EARLIEST_MS: Final = 0
 _LATEST_MS: Final = 2**43 - 1
 
 # In the order of the checks; the first that fails names the problem.
-_CHECKS: Final[tuple[tuple[str, pl.Expr], ...]] = (
+_CHECKS_OF_IDS: Final[tuple[tuple[str, pl.Expr], ...]] = (
     ("event_id is not a UUID", pl.col("event_id").str.contains(_UUID)),
     ("message_id is not a lower-case UUID", pl.col("message_id").str.contains(_UUID)),
-    ("tenant_id is empty", pl.col("tenant_id") != ""),
-    ("project_id is empty", pl.col("project_id") != ""),
+)
+_CHECKS_OF_KEY_AND_TIMES: Final[tuple[tuple[str, pl.Expr], ...]] = (
     # Who owns a record is read off its key wherever the value cannot be trusted: the two must agree.
     (
         "the Kafka key does not begin with tenant_id/project_id/",
@@ -76,23 +77,36 @@ def decode(records: Records, codec: Codec) -> tuple[pl.DataFrame, list[Invalid]]
         pl.Series("key", _pick(records.keys, indexes, whole), dtype=pl.Binary),
         pl.Series("index", indexes, dtype=pl.Int64),
     )
-    sound = pl.all_horizontal(*(check for _, check in _CHECKS))
+    checks = _checks(frame)
+    sound = pl.all_horizontal(*(check for _, check in checks))
     checked = frame.with_columns(key_text=_texts(frame["key"]))
     if checked.select(sound.all()).item():
         return frame, invalid
     unsound = checked.filter(~sound)
-    problem = pl.coalesce(*(pl.when(~check).then(pl.lit(name)) for name, check in _CHECKS))
+    problem = pl.coalesce(*(pl.when(~check).then(pl.lit(name)) for name, check in checks))
     named = unsound.select("index", problem=problem).rows()
     invalid = invalid + [Invalid(index, DeadReason.FIELD_INVALID, text) for index, text in named]
     return checked.filter(sound).drop("key_text"), invalid
 
 
-def _texts(keys: pl.Series) -> pl.Series:
+def _checks(frame: pl.DataFrame) -> list[tuple[str, pl.Expr]]:
+    return [*_CHECKS_OF_IDS, *_checks_of_owners(frame), *_CHECKS_OF_KEY_AND_TIMES]
+
+
+def _checks_of_owners(frame: pl.DataFrame) -> Iterator[tuple[str, pl.Expr]]:
+    """Asked of the distinct ids alone, of which a chunk has few; none where all can stand in keys."""
+    for column in ("tenant_id", "project_id"):
+        unfit = [text for text in frame[column].unique().to_list() if not keys.is_owner_id(text)]
+        if unfit:
+            yield f"{column} is empty or has a '/'", ~pl.col(column).is_in(unfit)
+
+
+def _texts(column: pl.Series) -> pl.Series:
     """The keys as text, null for one that is no UTF-8."""
     try:
-        return keys.cast(pl.String)
+        return column.cast(pl.String)
     except pl.exceptions.ComputeError:  # raised for all because of one, by a cast that is not strict too
-        return pl.Series([_text(key) for key in keys.to_list()], dtype=pl.String)
+        return pl.Series([_text(key) for key in column.to_list()], dtype=pl.String)
 
 
 def _text(key: bytes | None) -> str | None:

@@ -8,6 +8,7 @@ import msgspec
 import pyarrow as pa
 from faust.types import TP
 
+from schemas import keys
 from schemas.codec import Codec, Invalid
 from schemas.outcomes import DeadReason
 from schemas.registry import SchemaIds
@@ -104,8 +105,8 @@ class IdentityClaims:
         if tied is None:
             return "too many ids were seen with the handshake token already"
         for claim_of_pair in tied:
-            key = f"{claim_of_pair['tenant_id']}/a/{claim_of_pair['anonymous_id']}"
-            outputs.add("identity_claims", [{"key": key.encode(), "value": self._claims.encode(claim_of_pair)}])
+            key = keys.of_claim(claim_of_pair["tenant_id"], claim_of_pair["anonymous_id"])
+            outputs.add("identity_claims", [{"key": key, "value": self._claims.encode(claim_of_pair)}])
         return ""
 
     def _settle(self, outputs: Outputs, state: ClaimState, claim: dict[str, Any]) -> str:
@@ -124,8 +125,8 @@ class IdentityClaims:
             "is_deleted": False,
             "first_linked_at": link.first_linked_ms,
         }
-        key = f"{claim['tenant_id']}/{claim['anonymous_id']}/{claim['user_id']}"
-        outputs.add("identities", [{"key": key.encode(), "value": self._identities.encode(identity)}])
+        key = keys.of_identity(claim["tenant_id"], claim["anonymous_id"], claim["user_id"])
+        outputs.add("identities", [{"key": key, "value": self._identities.encode(identity)}])
         return ""
 
     def bury(self, records: Records, detail: str) -> Outputs:
@@ -138,8 +139,8 @@ class IdentityClaims:
         letter = dead_letter(records, bad, self.topic, self._generation, self._now_ms())
         # The key names the tenant and no project.
         letter["project_id"] = "" if claim is None else claim["project_id"]
-        key = f"{letter['tenant_id']}/{letter['project_id']}"
-        outputs.add("dead_letters", [{"value": self._dead.encode(letter), "key": key.encode()}])
+        key = keys.of_dead_letter(letter["tenant_id"], letter["project_id"])
+        outputs.add("dead_letters", [{"value": self._dead.encode(letter), "key": key}])
         outputs.dead[bad.reason] = outputs.dead.get(bad.reason, 0) + 1
 
     def closing(self) -> Outputs:

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from msgspec.structs import astuple
 
+from schemas import keys
 from streams.sessions.fold import sessions, tombstones
 from streams.sessions.state import MOMENT_BITS, SessionRules, SessionState, Slice, new_slice
 
@@ -24,7 +25,7 @@ class SessionRows:
 
     def add(self, key: bytes, state: SessionState, rules: SessionRules) -> None:
         """The sessions of one key: tombstones first, so that a name taken up again comes after its end."""
-        tenant_id, project_id, _ = key.decode().split("/", 2)
+        tenant_id, project_id = keys.owner_of(key)
         for session_id in tombstones(state):
             self._append(tenant_id, project_id, state.applied, ceased(session_id, state), is_deleted=True)
         for session in sessions(state, rules):

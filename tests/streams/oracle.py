@@ -59,7 +59,8 @@ def decode_record(key: bytes | None, value: bytes | None, codec: Codec) -> Row |
     if not (_UUID.fullmatch(record["event_id"]) and _UUID.fullmatch(record["message_id"])):
         return DeadReason.FIELD_INVALID
     scope = f"{record['tenant_id']}/{record['project_id']}/"
-    if not record["tenant_id"] or not record["project_id"] or key is None or not _is_text(key):
+    owners = record["tenant_id"], record["project_id"]
+    if "" in owners or "/" in "".join(owners) or key is None or not _is_text(key):
         return DeadReason.FIELD_INVALID
     return record if key.startswith(scope.encode()) else DeadReason.FIELD_INVALID
 

@@ -142,6 +142,8 @@ _bad_fields: Final[st.SearchStrategy[Row]] = st.sampled_from(
         {"message_id": made_uuid("x") + "\n"},
         {"tenant_id": ""},
         {"project_id": ""},
+        {"tenant_id": f"{TENANT}/more"},
+        {"project_id": f"{PROJECTS[0]}/v"},
         {"timestamp": -1},
         {"timestamp": 2**43},
         {"timestamp": 2**43 - 1},

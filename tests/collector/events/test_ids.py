@@ -1,4 +1,4 @@
-"""Event ids, message ids and session keys."""
+"""Event ids, message ids and session ids."""
 
 import uuid
 from random import getrandbits
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.events.event_ids import EventIds
-from collector.events.session_key import client_session_id, session_key
+from collector.events.session_key import client_session_id
 from schemas.message_ids import MessageIds, canonical_uuid
 from tests.collector.made import PROJECT_ID
 
@@ -80,16 +80,3 @@ def test_what_only_resembles_a_uuid_is_none(text: str) -> None:
 )
 def test_client_session_id(sent: str | int | None, kept: str | None) -> None:
     assert client_session_id(sent) == kept
-
-
-def test_session_key_is_the_session_when_its_id_is_a_uuid() -> None:
-    own = "abcdef00-0000-4000-8000-000000000000"
-    assert session_key("t/p/", "visitor", own) == f"t/p/s/{own}".encode()
-
-
-def test_session_key_holds_the_visitor_when_the_session_id_is_unique_only_with_it() -> None:
-    assert session_key("t/p/", "visitor", "1795000000000") == b"t/p/s/visitor/1795000000000"
-
-
-def test_session_key_is_the_visitor_without_a_session_id() -> None:
-    assert session_key("t/p/", "bésucher", None) == "t/p/v/bésucher".encode()

@@ -41,6 +41,8 @@ def test_a_record_that_cannot_be_used_changes_nothing() -> None:
     directory = directory_of()
     with pytest.raises(ValueError, match="badly formed"):
         directory.apply(WRITE_KEY, project_fields(project_id="no uuid"))
+    with pytest.raises(ValueError, match="tenant_id 'a/b' is empty or has a '/'"):
+        directory.apply(WRITE_KEY, project_fields(tenant_id="a/b"))
     assert directory.by_key(WRITE_KEY) is not None
 
 

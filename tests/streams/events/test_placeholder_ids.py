@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.events.session_key import session_key, visitor_of
+from collector.events.session_key import visitor_of
+from schemas import keys
 from schemas.placeholders import PATTERN, WORDS, is_placeholder
 from streams.events.claims import claims
 
@@ -75,8 +76,8 @@ def test_strangers_with_a_placeholder_are_visitors_of_their_own_and_their_retrie
     one, other = visitor_of(nil, None, "192.0.2.1", "A"), visitor_of(nil, None, "192.0.2.2", "A")
     assert one != other
     assert one == visitor_of(nil, None, "192.0.2.1", "A")
-    assert session_key("t/p/", one, None).startswith(b"t/p/v/" + nil.encode())
-    assert session_key("t/p/", one, "17") != session_key("t/p/", other, "17")
+    assert keys.of_raw_event("t/p/", one, None).startswith(b"t/p/v/" + nil.encode())
+    assert keys.of_raw_event("t/p/", one, "17") != keys.of_raw_event("t/p/", other, "17")
 
 
 def test_whoever_has_a_name_is_found_by_it() -> None:

@@ -1,0 +1,79 @@
+"""The Kafka keys of all topics: built and read here only. Pure.
+
+A key decides what is seen in order by one worker, and in a compacted topic what replaces what, so different things must
+never have one key. The parts stand between slashes. Ids of tenants and projects are UUIDs (`projects add` refuses
+others) and can hold none; a part that clients choose and that another one follows is escaped: `%` becomes `%25`, `/`
+becomes `%2F`. The last part of a key holds what it likes.
+
+    {tenant_id}/{project_id}/s/{session uuid}             the client keeps sessions with ids of their own
+    {tenant_id}/{project_id}/s/{visitor}/{session id}     its ids are unique only with the visitor (RudderStack)
+    {tenant_id}/{project_id}/v/{visitor}                  no session id: streams cuts the visitor's events into sessions
+
+are those of raw events, and of the enriched ones that they become.
+
+An upgrade from a release that escaped nothing changes few keys: those with such a session id and a visitor that has a
+`/` or `%`, whose session of that hour is cut in two, and those of identities with such an anonymous_id, which get a
+second record in the topic and stay one row in the table. All others are what they were, byte for byte.
+"""
+
+from typing import Final
+
+from schemas.message_ids import canonical_uuid
+
+OF_VISITOR: Final = "/a/"
+"""Stands between tenant and anonymous_id in the key of an identity claim."""
+OF_HANDSHAKE: Final = "/h/"
+"""Stands between tenant and handshake token in the key of a claim that knows only one side."""
+
+
+def escaped(part: str) -> str:
+    """A part behind which another one stands: without a slash, and different for different parts."""
+    return part.replace("%", "%25").replace("/", "%2F")
+
+
+def is_owner_id(text: str) -> bool:
+    """Whether a tenant or project may have this id: it can stand in a key as it is."""
+    return text != "" and "/" not in text
+
+
+def scope(tenant_id: str, project_id: str) -> str:
+    """What the keys of a project's raw events begin with. Raises ValueError for ids that no key can hold."""
+    for name, text in (("tenant_id", tenant_id), ("project_id", project_id)):
+        if not is_owner_id(text):
+            raise ValueError(f"{name} {text!r} is empty or has a '/'")
+    return f"{tenant_id}/{project_id}/"
+
+
+def of_raw_event(scope: str, visitor: str, session_id: str | None) -> bytes:
+    """`session_id`: the client's, a UUID in lower case where it is one; None where it keeps none."""
+    if session_id is None:
+        return f"{scope}v/{visitor}".encode()
+    if canonical_uuid(session_id) is not None:
+        return f"{scope}s/{session_id}".encode()
+    return f"{scope}s/{escaped(visitor)}/{session_id}".encode()
+
+
+def owner_of(key: bytes | None) -> tuple[str, str]:
+    """Tenant and project of a raw or enriched event by its key; ('', '') when it names none."""
+    parts = (key or b"").decode("utf-8", "replace").split("/", 2)
+    return (parts[0], parts[1]) if len(parts) == 3 else ("", "")
+
+
+def of_session(tenant_id: str, session_id: str) -> bytes:
+    """That of a record of `sessions`."""
+    return f"{tenant_id}/{session_id}".encode()
+
+
+def of_claim(tenant_id: str, anonymous_id: str) -> bytes:
+    """That of an identity claim that knows both sides."""
+    return f"{tenant_id}{OF_VISITOR}{anonymous_id}".encode()
+
+
+def of_identity(tenant_id: str, anonymous_id: str, user_id: str) -> bytes:
+    """That of a record of `identities`."""
+    return f"{tenant_id}/{escaped(anonymous_id)}/{user_id}".encode()
+
+
+def of_dead_letter(tenant_id: str, project_id: str) -> bytes:
+    """That of a dead letter, '' for what is not known of its owner. Nobody reads it."""
+    return f"{tenant_id}/{project_id}".encode()
