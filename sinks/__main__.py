@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from schemas import logs
 from schemas.codec import Codec
+from schemas.column_codec import ColumnCodec
 from schemas.kafka import consumer_config, producer_config
 from schemas.metrics import SinksMetrics
 from schemas.registry import SchemaIds, open_ids
@@ -133,7 +134,7 @@ def _part(
 ) -> Part:
     """Build one topic's lane."""
     topic_name = settings.topic(route.topic)
-    codec = Codec(route.topic, ids)
+    codec = ColumnCodec(route.topic, ids)
     schemas = SchemaTexts(route.topic, ids)
     quorum = settings.clickhouse_insert_quorum
     writer = ClickHouseWriter(Connection(clickhouse_server(settings)), route, schemas, failpoint, quorum)

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from schemas import keys
-from schemas.codec import Invalid
+from schemas.column_codec import Invalid
 from streams.events.decode import Records
 from streams.uuids import named_uuid
 

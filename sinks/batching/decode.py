@@ -6,10 +6,11 @@ from datetime import datetime
 import pyarrow as pa
 
 from schemas.codec import Codec, RecordInvalidError
+from schemas.column_codec import ColumnCodec
 from schemas.registry import RegistryUnavailableError
 
 
-def version_reader(codec: Codec, field: str | None) -> Callable[[Sequence[bytes]], list[int | None]]:
+def version_reader(codec: ColumnCodec, field: str | None) -> Callable[[Sequence[bytes]], list[int | None]]:
     """Reads the field of framed records as an integer; None for a record that cannot be decoded."""
 
     def versions(values: Sequence[bytes]) -> list[int | None]:

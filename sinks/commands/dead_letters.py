@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.codec import Codec
+from schemas.column_codec import ColumnCodec
 from schemas.kafka import producer_config
 from schemas.registry import SchemaIds, open_ids
 from schemas.settings import Settings
@@ -146,7 +147,7 @@ def _way(settings: Settings, ids: SchemaIds, topic_name: str) -> Way | None:
         writer,
         refusals,
         Healing(writer, patience, settings.sinks_heal_bytes_max, pause_s_max, monotonic),
-        version_reader(Codec(route.topic, ids), route.version),
+        version_reader(ColumnCodec(route.topic, ids), route.version),
         pause_s_max,
         settings.sinks_session_ms_max / 1000,
         monotonic,

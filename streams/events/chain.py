@@ -16,7 +16,8 @@ import polars as pl
 import pyarrow as pa
 
 from schemas import keys
-from schemas.codec import Codec, Invalid
+from schemas.codec import Codec
+from schemas.column_codec import ColumnCodec, Invalid
 from schemas.outcomes import DeadReason, DropReason, Outcome
 from schemas.registry import SchemaIds
 from streams.dead_letters import dead_letter
@@ -75,10 +76,10 @@ class Pipeline:
     def __init__(self, rules: Rules, lookups: Lookups, ids: SchemaIds) -> None:
         self.rules = rules
         self._lookups = lookups
-        self._raw = Codec("raw_events", ids)
-        self._enriched = Codec("enriched_events", ids)
-        self._claims = Codec("identity_claims", ids)
-        self._sessions = Codec("sessions", ids)
+        self._raw = ColumnCodec("raw_events", ids)
+        self._enriched = ColumnCodec("enriched_events", ids)
+        self._claims = ColumnCodec("identity_claims", ids)
+        self._sessions = ColumnCodec("sessions", ids)
         self._dead = Codec("dead_letters", ids)
 
     def process(

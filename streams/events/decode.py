@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 import polars as pl
 
 from schemas import keys
-from schemas.codec import Codec, Invalid
+from schemas.column_codec import ColumnCodec, Invalid
 from schemas.outcomes import DeadReason
 
 _T = TypeVar("_T")
@@ -62,7 +62,7 @@ class Records:
         )
 
 
-def decode(records: Records, codec: Codec) -> tuple[pl.DataFrame, list[Invalid]]:
+def decode(records: Records, codec: ColumnCodec) -> tuple[pl.DataFrame, list[Invalid]]:
     """Decode a chunk.
 
     Returns the frame, in the records' order, with the columns of the schema and `source_partition`, `source_offset`,

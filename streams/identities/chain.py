@@ -9,7 +9,8 @@ import pyarrow as pa
 from faust.types import TP
 
 from schemas import keys
-from schemas.codec import Codec, Invalid
+from schemas.codec import Codec
+from schemas.column_codec import ColumnCodec, Invalid
 from schemas.outcomes import DeadReason
 from schemas.registry import SchemaIds
 from streams.dead_letters import dead_letter
@@ -69,7 +70,7 @@ class IdentityClaims:
         self._links_max = links_max
         self._generation = generation
         self._now_ms = now_ms
-        self._claims = Codec("identity_claims", ids)
+        self._claims = ColumnCodec("identity_claims", ids)
         self._identities = Codec("identities", ids)
         self._dead = Codec("dead_letters", ids)
         self._epoch: Epoch[_Tracked] = Epoch(lambda: table.store, ClaimStateCodec())

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from schemas.codec import Codec
+from schemas.column_codec import ColumnCodec
 from schemas.registry import open_ids
 from schemas.settings import Settings
 from tests.bench.broker import Broker
@@ -77,7 +77,7 @@ def load() -> Load:
 def topics(load: Load) -> Topics:
     """What a worker that does its work writes for the load."""
     rows = enrich(settings(), load, 0)
-    codec = {name: Codec(name, open_ids(None)) for name in ("sessions", "identities")}
+    codec = {name: ColumnCodec(name, open_ids(None)) for name in ("sessions", "identities")}
     session: dict[str, Any] = dict.fromkeys(codec["sessions"].arrow_schema.names, "")
     session |= {"is_bot": False, "converted": False}
     session |= dict.fromkeys(("started_at", "ended_at", "duration_seconds", "page_count", "version"), 0)
@@ -148,7 +148,7 @@ def test_dead_letter_is_no_figure(topics: Topics, load: Load) -> None:
 
 
 def test_loads_are_the_same_for_everyone_who_is_fed_from_them(load: Load) -> None:
-    codec = Codec("raw_events", open_ids(None))
+    codec = ColumnCodec("raw_events", open_ids(None))
     records = [codec.decode(record["value"]) for record in load.records]
     assert load.claims == len({record["event_id"] for record in records if record["event_type"] == "identify"})
     assert load.keys == {record["key"] for record in load.records}
@@ -163,7 +163,7 @@ def test_rate_leaves_out_the_first_block_and_the_last_which_waits_for_its_age() 
 
 
 def test_repeated_rows_are_the_same_but_for_their_offsets(load: Load) -> None:
-    codec = Codec("enriched_events", open_ids(None))
+    codec = ColumnCodec("enriched_events", open_ids(None))
     rows = enrich(settings(), load, 0)
     for partition, values in repeat(rows, 3).items():
         records = [codec.decode(value) for value in values]

@@ -1,6 +1,6 @@
 """Whether a worker's outputs are what the load says they must be: read back from Kafka, every record."""
 
-from schemas.codec import Codec
+from schemas.column_codec import ColumnCodec
 from schemas.registry import open_ids
 from schemas.settings import Settings
 from tests.bench.broker import Broker
@@ -21,7 +21,7 @@ def verify_streams(broker: Broker, settings: Settings, load: Load) -> None:
 
 
 def _verify_enriched(broker: Broker, topic: str, load: Load) -> None:
-    codec = Codec("enriched_events", open_ids(None))
+    codec = ColumnCodec("enriched_events", open_ids(None))
     found: list[str] = []
     values: list[bytes] = []
     partitions: list[int] = []
@@ -47,7 +47,7 @@ def _verify_enriched(broker: Broker, topic: str, load: Load) -> None:
 
 
 def _verify_sessions(broker: Broker, topic: str, load: Load) -> None:
-    codec = Codec("sessions", open_ids(None))
+    codec = ColumnCodec("sessions", open_ids(None))
     newest: dict[bytes, bytes] = {message.key() or b"": message.value() or b"" for message in broker.read(topic)}
     batch, _, _ = codec.decode_columns(list(newest.values()))
     pairs = zip(batch["event_count"].to_pylist(), batch["is_deleted"].to_pylist(), strict=True)
@@ -57,7 +57,7 @@ def _verify_sessions(broker: Broker, topic: str, load: Load) -> None:
 
 
 def _verify_identities(broker: Broker, topic: str, load: Load) -> None:
-    codec = Codec("identities", open_ids(None))
+    codec = ColumnCodec("identities", open_ids(None))
     links = set()
     for message in broker.read(topic):
         identity = codec.decode(message.value() or b"")

@@ -6,7 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from schemas.codec import HEADER_BYTES, Codec
+from schemas.codec import HEADER_BYTES
+from schemas.column_codec import ColumnCodec
 from schemas.registry import EmbeddedIds, current_schema
 from schemas.topics import TOPICS
 
@@ -15,7 +16,7 @@ FIRST_MS = -62_135_596_800_000
 LAST_MS = 253_402_300_799_999
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-CODECS: Mapping[str, Codec] = {topic: Codec(topic, EmbeddedIds()) for topic in TOPICS}
+CODECS: Mapping[str, ColumnCodec] = {topic: ColumnCodec(topic, EmbeddedIds()) for topic in TOPICS}
 # pyruhvro does not know the type bytes.
 COLUMNAR = tuple(topic for topic in TOPICS if topic != "dead_letters")
 

@@ -7,7 +7,8 @@ from typing import Any
 import fastavro
 import pytest
 
-from schemas.codec import HEADER_BYTES, Codec, RecordInvalidError
+from schemas.codec import HEADER_BYTES, RecordInvalidError
+from schemas.column_codec import ColumnCodec
 from schemas.outcomes import DeadReason
 from schemas.registry import EmbeddedIds, SchemaUnknownError, current_schema
 from tests.schemas.records import CODECS, LAST_MS, dated, record
@@ -46,7 +47,7 @@ class OldWriter(TwoVersions):
         return out.getvalue()
 
 
-def reason(codec: Codec, value: bytes) -> DeadReason:
+def reason(codec: ColumnCodec, value: bytes) -> DeadReason:
     """Why it is no record, said the same one by one and in a chunk."""
     with pytest.raises(RecordInvalidError) as caught:
         codec.decode(value)
@@ -134,7 +135,7 @@ def test_a_record_that_does_not_fit_is_not_encoded(wrong: dict[str, Any]) -> Non
 
 def test_an_older_version_is_read_with_the_defaults_of_what_it_lacks() -> None:
     lacking = {"user_id", "utm_source"}
-    codec = Codec("sessions", TwoVersions(lacking=lacking))
+    codec = ColumnCodec("sessions", TwoVersions(lacking=lacking))
     made = record("sessions", user_id="u", utm_source="s", version=7)
     value = OldWriter(lacking=lacking).encode(made)
     expected = dated("sessions", made | {"user_id": None, "utm_source": None})
@@ -148,19 +149,19 @@ def test_an_older_version_is_read_with_the_defaults_of_what_it_lacks() -> None:
 def test_an_older_version_keeps_times_that_are_no_dates() -> None:
     writer = OldWriter(lacking={"user_id"})
     value = writer.encode(record("sessions", started_at=LAST_MS + 1))
-    batch, _, invalid = Codec("sessions", writer).decode_columns([value])
+    batch, _, invalid = ColumnCodec("sessions", writer).decode_columns([value])
     assert invalid == []
     assert batch.column("started_at").cast("int64").to_pylist() == [LAST_MS + 1]
 
 
 def test_an_older_version_that_lacks_a_field_without_default_is_not_avro() -> None:
     writer = OldWriter(lacking={"exit_page"})
-    assert reason(Codec("sessions", writer), writer.encode(record("sessions"))) is DeadReason.NOT_AVRO
+    assert reason(ColumnCodec("sessions", writer), writer.encode(record("sessions"))) is DeadReason.NOT_AVRO
 
 
 def test_a_truncated_older_version_is_invalid_alone() -> None:
     writer = OldWriter(lacking={"user_id"})
-    codec = Codec("sessions", writer)
+    codec = ColumnCodec("sessions", writer)
     value = writer.encode(record("sessions"))
     _, indexes, (bad,) = codec.decode_columns([value, value[:-9], value])
     assert (indexes, bad.index, bad.reason) == ([0, 2], 1, DeadReason.NOT_AVRO)

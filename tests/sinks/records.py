@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from schemas.codec import Codec
+from schemas.column_codec import ColumnCodec
 from schemas.registry import open_ids
 
 TENANT = "11111111-1111-4111-8111-111111111111"
@@ -19,9 +19,9 @@ START = (datetime.now(UTC) - timedelta(days=2)).replace(hour=12, minute=0, secon
 
 
 @cache
-def codec(topic: str) -> Codec:
+def codec(topic: str) -> ColumnCodec:
     """The codec of a topic, with the committed ids."""
-    return Codec(topic, open_ids(None))
+    return ColumnCodec(topic, open_ids(None))
 
 
 def event(offset: int, partition: int = 0, generation: int = 1, **fields: Any) -> dict[str, Any]:

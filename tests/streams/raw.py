@@ -5,12 +5,12 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from schemas.codec import Codec
+from schemas.column_codec import ColumnCodec
 from schemas.registry import EmbeddedIds
 from tests.streams.universe import MESSAGE_IDS, PROJECTS, TENANT, Row, clustered_times, made_uuid
 
 IDS: Final = EmbeddedIds()
-RAW: Final = Codec("raw_events", IDS)
+RAW: Final = ColumnCodec("raw_events", IDS)
 
 
 def raw_event(number: int = 0, **fields: Any) -> Row:

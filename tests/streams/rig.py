@@ -9,7 +9,7 @@ from docker.local.kafka import KafkaServer
 from docker.local.process import free_port
 from docker.local.services import Service
 from schemas.apply_topics import apply_topics
-from schemas.codec import Codec
+from schemas.column_codec import ColumnCodec
 from schemas.outcomes import DeadReason
 from schemas.settings import Settings
 from streams.runtime.app import app_id, rules
@@ -86,7 +86,7 @@ class StreamsRig:
     def rows(self, topic: str) -> list[Row]:
         """The fields of every record of a topic, partition by partition, times in ms."""
         stored = self.records(topic)
-        batch, indexes, invalid = Codec(topic, IDS).decode_columns([record.value or b"" for record in stored])
+        batch, indexes, invalid = ColumnCodec(topic, IDS).decode_columns([record.value or b"" for record in stored])
         assert not invalid
         rows: list[Row] = batch.to_pylist()
         for index, row in zip(indexes, rows, strict=True):
