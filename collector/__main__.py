@@ -24,9 +24,9 @@ from collector.http.app import Collector
 from collector.http.browser_sdks import BrowserSdks, NoSdksError
 from collector.http.counts import Counts
 from collector.http.pages import Pages
-from collector.http.public_url import Finder
+from collector.http.public_url import PublicUrls
 from collector.http.trusted_proxies import TrustedProxies
-from collector.ingest import Encoders, Intake
+from collector.ingest import Encoders, Ingest
 from collector.kafka.encode import DeadLetterEncoder, RawEventEncoder
 from collector.kafka.publisher import KafkaPublisher
 from collector.projects.directory import ProjectDirectory
@@ -37,8 +37,8 @@ from collector.projects.topic import (
     read_projects,
     write_project,
 )
-from collector.server.lifecycle import Listeners, Parts, serve
-from collector.server.sockets import PortTakenError, allow_open_files, bind
+from collector.server.lifecycle import Parts, Sockets, serve
+from collector.server.sockets import PortTakenError, bind, raise_open_files_limit
 from collector.server.supervise import supervise
 from schemas import logs
 from schemas.codec import Codec
@@ -89,13 +89,13 @@ def run(
     logs.configure(settings)
     if settings.collector_processes > 1 and not shared:
         raise typer.Exit(_run_several(settings))
-    listeners = Listeners(_bind_public(settings, shared), _bind_admin(settings))
+    sockets = Sockets(_bind_public(settings, shared), _bind_admin(settings))
     sdks = _browser_sdks(settings)
-    allow_open_files(settings.collector_connections_max)
-    raise typer.Exit(uvloop.run(_run_one(settings, sdks, listeners, watch_parent=shared)))
+    raise_open_files_limit(settings.collector_connections_max)
+    raise typer.Exit(uvloop.run(_run_one(settings, sdks, sockets, watch_parent=shared)))
 
 
-async def _run_one(settings: Settings, sdks: BrowserSdks, listeners: Listeners, watch_parent: bool) -> int:
+async def _run_one(settings: Settings, sdks: BrowserSdks, sockets: Sockets, watch_parent: bool) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     failures: list[str] = []
@@ -116,7 +116,7 @@ async def _run_one(settings: Settings, sdks: BrowserSdks, listeners: Listeners, 
     ):
         return 0
     parts = _build(settings, sdks, ids, fail)
-    return await serve(parts, listeners, stop, lambda: failures[0] if failures else "")
+    return await serve(parts, sockets, stop, lambda: failures[0] if failures else "")
 
 
 def _browser_sdks(settings: Settings) -> BrowserSdks:
@@ -133,7 +133,7 @@ def _build(settings: Settings, sdks: BrowserSdks, ids: SchemaIds, on_fatal: Call
     metrics = CollectorMetrics(registry)
     counts = Counts(metrics)
     publisher = KafkaPublisher(settings, on_fatal)
-    intake = Intake(
+    ingest = Ingest(
         settings,
         directory=directory,
         publisher=publisher,
@@ -142,12 +142,11 @@ def _build(settings: Settings, sdks: BrowserSdks, ids: SchemaIds, on_fatal: Call
         clock=time.time,
     )
     proxies = TrustedProxies(settings.collector_trusted_proxies, settings.collector_address_headers)
-    pages = Pages(directory, Finder(settings.collector_public_url, proxies), sdks)
+    pages = Pages(directory, PublicUrls(settings.collector_public_url, proxies), sdks)
     collector = Collector(
         settings,
         directory=directory,
-        publisher=publisher,
-        intake=intake,
+        ingest=ingest,
         counts=counts,
         pages=pages,
         proxies=proxies,
@@ -160,7 +159,7 @@ def _build(settings: Settings, sdks: BrowserSdks, ids: SchemaIds, on_fatal: Call
         collector.is_loaded = True
 
     follower = ProjectsFollower(settings, ids, directory, on_loaded)
-    return Parts(settings, collector, intake, publisher, follower, directory, metrics, counts, registry)
+    return Parts(settings, collector, ingest, publisher, follower, directory, metrics, counts, registry)
 
 
 def _run_several(settings: Settings) -> int:

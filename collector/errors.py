@@ -1,15 +1,10 @@
-"""Why a request is refused, and the one place that says with which HTTP status.
+"""Why a request is refused, and the one place that says with which HTTP status. Pure: `http/` makes the response.
 
 SDKs retry 408, 429 and 5xx for hours and drop the events of any other 4xx for good: what may succeed later is never
 one of those. Bodies are Segment's: its SDKs read `code` and `message`.
 """
 
 from enum import Enum
-from typing import Final
-
-import msgspec
-
-from collector.http.response import Answer
 
 
 class Refusal(Enum):
@@ -51,9 +46,6 @@ class Refusal(Enum):
     NOT_DURABLE = (503, "unavailable", "Kafka did not acknowledge the events in time")
 
 
-_ALLOW: Final = {405: "Allow: GET, HEAD, POST, OPTIONS\r\n"}
-
-
 class RefusedRequest(Exception):
     """Ends the handling of a request with a refusal."""
 
@@ -61,20 +53,3 @@ class RefusedRequest(Exception):
         self.refusal = refusal
         self.message = message
         super().__init__(refusal, message)
-
-
-class Refusals:
-    """Makes the answers; those of a default message are made once."""
-
-    def __init__(self, retry_after_s: int) -> None:
-        self._retry_after: Final = f"Retry-After: {retry_after_s}\r\n"
-        self._ready = {refusal: self._make(refusal, refusal.value[2]) for refusal in Refusal}
-
-    def answer(self, refusal: Refusal, message: str | None = None) -> Answer:
-        """The answer to a refused request."""
-        return self._ready[refusal] if message is None else self._make(refusal, message)
-
-    def _make(self, refusal: Refusal, message: str) -> Answer:
-        status, code, _ = refusal.value
-        body = msgspec.json.encode({"success": False, "message": message, "code": code})
-        return Answer(status, body, headers=self._retry_after if status == 503 else _ALLOW.get(status, ""))

@@ -1,5 +1,9 @@
-"""From a body to records on their way to Kafka, in one go and without waiting: nothing of a request stays behind but
-the acknowledgement it waits for.
+"""One request's way: authenticate → parse → admit → encode → publish, in one go and without waiting.
+
+    http.app ──▶ authenticate ──▶ (body arrives) ──▶ accept: parse ─▶ admit ─┬─▶ encode ─▶ publish ──▶ Pending
+                                                                             └─▶ refused ─▶ dead letters ─┘
+
+Nothing of a request stays behind but the acknowledgement it waits for; with that, `http.app` answers.
 """
 
 import asyncio
@@ -10,13 +14,13 @@ from typing import Final, NamedTuple
 import msgspec
 
 from collector.errors import Refusal, RefusedRequest
-from collector.events.admit import Admission, Arrival, Limits, admit, refuse_batch
+from collector.events.admit import Admission, Limits, admit, refuse_batch
+from collector.events.arrival import Arrival
 from collector.events.event_ids import EventIds
-from collector.events.parse import MalformedError, parse_batch, parse_single
-from collector.events.readmit import Letter, readmit
+from collector.events.parse import Call, MalformedError, parse_batch, parse_single
+from collector.events.readmit import DeadLetter, readmit
 from collector.events.session_key import visitor_of
 from collector.events.times import Bounds
-from collector.http.routes import Route, Takes
 from collector.kafka.encode import DeadLetterEncoder, RawEventEncoder
 from collector.kafka.publisher import OverloadedError, Publisher, Record
 from collector.projects.authenticate import Credentials, find_early, require_project
@@ -29,13 +33,13 @@ _NONE: Final[Counter[str]] = Counter()
 _OWN_BYTES: Final = 400
 
 
-class Origin(msgspec.Struct, gc=False):
-    """Where a request comes from. page: the Origin header of a browser, ip_policy: X-IP-Policy; None without."""
+class Sender(msgspec.Struct, gc=False):
+    """Who sends a request. origin: of the page, from a browser; ip_policy: X-IP-Policy; None without."""
 
     credentials: Credentials
     ip_address: str
     user_agent: str
-    page: str | None
+    origin: str | None
     ip_policy: str | None = None
 
 
@@ -55,8 +59,8 @@ class Pending(msgspec.Struct, gc=False):
     body_bytes: int
 
 
-class Intake:
-    """Takes requests. `clock` gives seconds since 1970."""
+class Ingest:
+    """Takes requests to Kafka. `clock` gives seconds since 1970."""
 
     def __init__(
         self,
@@ -70,6 +74,7 @@ class Intake:
     ) -> None:
         self._directory = directory
         self._publisher = publisher
+        self._inflight_bytes_max = settings.collector_inflight_bytes_max
         self._encoders = encoders
         self._ids = ids
         self._clock = clock
@@ -83,36 +88,41 @@ class Intake:
         self._raw_events = settings.topic("raw_events")
         self._dead_letters = settings.topic("dead_letters")
 
-    def authenticate(self, origin: Origin) -> Project | None:
+    def require_room(self) -> None:
+        """Raises RefusedRequest when as much waits for Kafka as may."""
+        if self._publisher.inflight_bytes >= self._inflight_bytes_max:
+            raise RefusedRequest(Refusal.OVERLOADED)
+
+    def authenticate(self, sender: Sender) -> Project | None:
         """Who sends, by what stands outside the body; None when only the body can tell. Raises RefusedRequest."""
-        project = find_early(self._directory, origin.credentials)
+        project = find_early(self._directory, sender.credentials)
         if project is not None:
-            _require_origin(project, origin)
+            _require_origin(project, sender)
         return project
 
-    def take(self, route: Route, body: bytes, origin: Origin, found: Project | None) -> Pending:
+    def accept(self, call: Call, body: bytes, sender: Sender, found: Project | None) -> Pending:
         """Parse, admit, encode and publish for a project found by `authenticate`, else for that of the body's key.
 
         Raises RefusedRequest.
         """
         try:
-            if route.takes is Takes.BATCH:
+            if call.is_batch:
                 batch = parse_batch(body, is_key_known=found is not None)
             else:
                 batch = parse_single(body, key_wanted=found is None)
             project = found
             if project is None:
-                project = require_project(self._directory, None, origin.credentials, batch.write_key)
-                _require_origin(project, origin)
+                project = require_project(self._directory, None, sender.credentials, batch.write_key)
+                _require_origin(project, sender)
             received_at = int(self._clock() * 1000)
             arrival = Arrival(
                 project,
                 received_at,
-                origin.ip_address,
-                origin.user_agent,
-                route.event_type,
-                origin.ip_policy,
-                route.is_import,
+                sender.ip_address,
+                sender.user_agent,
+                call.event_type,
+                sender.ip_policy,
+                call.is_import,
             )
             if len(batch.events) > self._limits.batch_events_max:
                 admission = refuse_batch(batch, body, arrival, self._limits)
@@ -125,26 +135,26 @@ class Intake:
         try:
             count = len(admission.admitted)
             # Of refused events the context is kept with each, unless it is too large for that.
-            came_with = sum(len(event.came_with) for event in admission.refused) if admission.refused else 0
-            size = len(body) + _OWN_BYTES * (count + len(admission.refused)) + len(batch.context) * count + came_with
+            kept_bytes = sum(len(event.arrival) for event in admission.refused) if admission.refused else 0
+            size = len(body) + _OWN_BYTES * (count + len(admission.refused)) + len(batch.context) * count + kept_bytes
             future = self._publisher.publish(records, size) if records else None
         except OverloadedError:
             raise RefusedRequest(Refusal.OVERLOADED) from None
         return Pending(future, len(admission.admitted), refused, len(body))
 
-    def take_again(self, letters: Sequence[Letter]) -> tuple["asyncio.Future[bool] | None", list[str]]:
+    def replay(self, dead_letters: Sequence[DeadLetter]) -> tuple["asyncio.Future[bool] | None", list[str]]:
         """Dead letters, judged again: the acknowledgement to wait for, and of each "" or why it is refused.
 
         What is refused again is the dead letter that it was. Raises OverloadedError.
         """
         batches: dict[str, list[Record]] = {}
         outcomes = []
-        for letter in letters:
-            project = self._directory.by_key(letter.write_key)
+        for dead_letter in dead_letters:
+            project = self._directory.by_key(dead_letter.write_key)
             if project is None or project.is_disabled:
                 outcomes.append("project_unknown_or_disabled")
                 continue
-            admission, outcome = readmit(letter, project, self._limits, self._ids)
+            admission, outcome = readmit(dead_letter, project, self._limits, self._ids)
             outcomes.append(outcome)
             for topic, records in self._records(admission, project):
                 batches.setdefault(topic, []).extend(records)
@@ -177,6 +187,6 @@ class Intake:
         return batches
 
 
-def _require_origin(project: Project, origin: Origin) -> None:
-    if origin.page is not None and not project.allows(origin.page):
+def _require_origin(project: Project, sender: Sender) -> None:
+    if sender.origin is not None and not project.allows(sender.origin):
         raise RefusedRequest(Refusal.ORIGIN_NOT_ALLOWED)

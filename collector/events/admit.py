@@ -3,17 +3,17 @@
 Every event is judged alone: nothing in one can harm its neighbours.
 """
 
-import hashlib
-from collections import Counter
 from typing import Final, NamedTuple
 
 import msgspec
 
+from collector.events.arrival import CONTEXTS_BYTES_MAX, Arrival, kept_arrival
 from collector.events.context import merge_objects, read_context, require_object, with_group, with_notes
 from collector.events.event import Event, Raw, Refused, read_event
 from collector.events.event_ids import EventIds
 from collector.events.parse import Batch, MalformedError, is_utf8
 from collector.events.properties import name_and_category, properties_of
+from collector.events.refuse import MESSAGE_ID_CHARS_MAX, RefusedEvent, assign_dead_letter_ids, refused_event
 from collector.events.salvage import is_json_but_for_numbers
 from collector.events.session_key import client_session_id
 from collector.events.times import Bounds
@@ -23,11 +23,7 @@ from collector.projects.directory import Project
 from schemas.outcomes import DeadReason
 
 EVENT_TYPES: Final = frozenset({"track", "identify", "page", "screen", "group", "alias"})
-MESSAGE_ID_CHARS_MAX: Final = 100
-DETAIL_CHARS_MAX: Final = 500
 _NAMED: Final = frozenset({"page", "screen"})
-# What a batch's context may come to beneath all its events: 128 events with the largest, 2,500 with 1.6 KB each.
-_CONTEXTS_BYTES_MAX: Final = 4 * 2**20
 # The bytes of the smallest event there could be; a body with more elements than that holds something else.
 _EVENT_BYTES_MIN: Final = len(b'{"type":"page","userId":"1"},')
 
@@ -40,25 +36,6 @@ class Limits(NamedTuple):
     times: Bounds
     import_times: Bounds
     way_ms_max: int
-
-
-class Arrival(msgspec.Struct, gc=False):
-    """What is known of a request besides its body.
-
-    received_at: ms. event_type: the route's, None for a batch. ip_policy: the header X-IP-Policy. is_import: old times
-    are meant. replay_of: the id of the dead letter that is sent through again; message_id: what its event has for an id
-    when it brought none, the same each time.
-    """
-
-    project: Project
-    received_at: int
-    ip_address: str
-    user_agent: str
-    event_type: str | None = None
-    ip_policy: str | None = None
-    is_import: bool = False
-    replay_of: str | None = None
-    message_id: str | None = None
 
 
 class RawEvent(msgspec.Struct, gc=False):
@@ -84,18 +61,6 @@ class RawEvent(msgspec.Struct, gc=False):
     context: bytes
 
 
-class RefusedEvent(msgspec.Struct, gc=False):
-    """One event that goes to dead_letters, with its bytes, and what it came with (see `came_with`)."""
-
-    dead_letter_id: str
-    reason: DeadReason
-    detail: str
-    payload: bytes
-    client_message_id: str
-    first_seen_at: int
-    came_with: bytes
-
-
 class Admission(msgspec.Struct, gc=False):
     """What became of a request's events; together as many as it had."""
 
@@ -110,12 +75,14 @@ def admit(batch: Batch, arrival: Arrival, limits: Limits, ids: EventIds) -> Admi
     it is within a batch.
     """
     count = len(batch.events)
-    if len(batch.context) > limits.event_bytes_max or len(batch.context) * count > _CONTEXTS_BYTES_MAX:
+    if len(batch.context) > limits.event_bytes_max or len(batch.context) * count > CONTEXTS_BYTES_MAX:
         detail = f"the batch's context has {len(batch.context)} bytes and stands beneath {count} events"
-        return _refuse_all(batch, arrival, Refused(DeadReason.EVENT_TOO_LARGE, detail))
+        refusal = Refused(DeadReason.EVENT_TOO_LARGE, detail)
+        kept = kept_arrival(batch, arrival)
+        return _refusals([refused_event(raw, arrival, refusal, kept) for raw in batch.events], arrival.project)
     admitted: list[RawEvent] = []
     refused: list[RefusedEvent] = []
-    came_with_it = b""
+    kept = b""
     if arrival.is_import:
         limits = limits._replace(times=limits.import_times)
     for raw, event_id in zip(batch.events, ids.take(arrival.received_at, count), strict=True):
@@ -128,10 +95,10 @@ def admit(batch: Batch, arrival: Arrival, limits: Limits, ids: EventIds) -> Admi
                 and not is_json_but_for_numbers(bytes(raw))
             ):
                 raise MalformedError(f"malformed JSON: {refusal.detail}") from None
-            came_with_it = came_with_it or came_with(batch, arrival)
-            refused.append(_refused(raw, arrival, refusal, came_with_it))
+            kept = kept or kept_arrival(batch, arrival)
+            refused.append(refused_event(raw, arrival, refusal, kept))
     if refused:
-        _name(refused, arrival.project)
+        assign_dead_letter_ids(refused, arrival.project)
     return Admission(admitted, refused)
 
 
@@ -226,89 +193,10 @@ def refuse_batch(batch: Batch, body: bytes, arrival: Arrival, limits: Limits) ->
         raise MalformedError(f"malformed batch: {count} elements are too short to be events")
     detail = f"{count} events in one batch, at most {limits.batch_events_max}"
     # What the events came with stands in the body itself.
-    refused = [_refused(body, arrival, Refused(DeadReason.BATCH_TOO_LONG, detail), came_with(Batch([], True), arrival))]
-    _name(refused, arrival.project)
+    kept = kept_arrival(Batch([], True), arrival)
+    return _refusals([refused_event(body, arrival, Refused(DeadReason.BATCH_TOO_LONG, detail), kept)], arrival.project)
+
+
+def _refusals(refused: list[RefusedEvent], project: Project) -> Admission:
+    assign_dead_letter_ids(refused, project)
     return Admission([], refused)
-
-
-def _refuse_all(batch: Batch, arrival: Arrival, refusal: Refused) -> Admission:
-    came_with_it = came_with(batch, arrival)
-    refused = [_refused(raw, arrival, refusal, came_with_it) for raw in batch.events]
-    _name(refused, arrival.project)
-    return Admission([], refused)
-
-
-def _name(refused: list[RefusedEvent], project: Project) -> None:
-    """Ids that follow from bytes and reason: a client's retry, or a replay, makes the same dead letter again."""
-    seen: Counter[str] = Counter()
-    for letter in refused:
-        what = f"{letter.reason}/{hashlib.sha256(letter.payload).hexdigest()}"
-        letter.dead_letter_id = project.message_ids(f"{what}/{seen[what]}")
-        seen[what] += 1
-
-
-class CameWith(msgspec.Struct, gc=False, rename="camel", omit_defaults=True):
-    """What an event came with besides its own bytes: without it, a replay would give it other times and another place.
-
-    times: ms. sent_at: of its batch. unread_sent_at: as sent, when it is no time. context: of its batch, unless it is
-    too large to stand beneath every event; context_bytes says so then.
-    """
-
-    received_at: int
-    type: str | None = None
-    is_import: bool = False
-    sent_at: int | None = None
-    unread_sent_at: str = ""
-    ip: str = ""
-    ip_policy: str | None = None
-    user_agent: str = ""
-    context: Raw = Raw(b"{}")
-    context_bytes: int = 0
-
-
-def came_with(batch: Batch, arrival: Arrival) -> bytes:
-    """`CameWith` as JSON, one for all the events of a request."""
-    fits = len(batch.context) * len(batch.events) <= _CONTEXTS_BYTES_MAX
-    kept = CameWith(
-        arrival.received_at,
-        arrival.event_type,
-        arrival.is_import,
-        batch.sent_at,
-        batch.unread_sent_at,
-        arrival.ip_address,
-        arrival.ip_policy,
-        arrival.user_agent,
-        Raw(batch.context if batch.context and fits else b"{}"),
-        0 if fits else len(batch.context),
-    )
-    return msgspec.json.encode(kept)
-
-
-def _refused(raw: Raw | bytes, arrival: Arrival, refusal: Refused, came_with_it: bytes) -> RefusedEvent:
-    payload = bytes(raw)
-    return RefusedEvent(
-        "",
-        refusal.reason,
-        refusal.detail[:DETAIL_CHARS_MAX],
-        payload,
-        _client_message_id(payload),
-        arrival.received_at,
-        came_with_it,
-    )
-
-
-class _MessageId(msgspec.Struct, gc=False, rename="camel"):
-    message_id: str | int | None = None
-
-
-_decode_message_id: Final = msgspec.json.Decoder(_MessageId).decode
-
-
-def _client_message_id(payload: bytes) -> str:
-    """The messageId of a refused event if it can be found, to look it up by."""
-    try:
-        sent = _decode_message_id(payload).message_id
-    except (ValueError, RecursionError):
-        return ""
-    found = "" if sent is None else str(sent)
-    return found if len(found) <= MESSAGE_ID_CHARS_MAX else ""

@@ -1,6 +1,6 @@
 """The body of a request as the raw JSON of its events, and what it says about all of them."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -12,6 +12,18 @@ _ABSENT: Final = Raw(b"")
 _BOM: Final = b"\xef\xbb\xbf"
 # Of what was sent as a time and is none; times have at most 128 characters.
 NOTED_CHARS_MAX: Final = 1_000
+
+
+class Call(NamedTuple):
+    """What its route says of a body.
+
+    is_batch: it has many events, else it is one. event_type: of a route for one type, None where the event says it.
+    is_import: its events may be as old as the table.
+    """
+
+    is_batch: bool = False
+    event_type: str | None = None
+    is_import: bool = False
 
 
 class MalformedError(ValueError):

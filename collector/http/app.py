@@ -1,6 +1,6 @@
 """The HTTP application: one callable that answers every request of the public port.
 
-request → route → key → body → intake (parse → authenticate → admit → encode → publish) → Kafka's ack → answer
+request → route → key → body → `collector.ingest` → Kafka's acknowledgement → response
 """
 
 import time
@@ -12,18 +12,18 @@ from aiohttp import HttpVersion11, hdrs
 from aiohttp.web_protocol import RequestPayloadError
 from multidict import istr
 
-from collector.errors import Refusal, Refusals, RefusedRequest
+from collector.errors import Refusal, RefusedRequest
+from collector.events.parse import Call
 from collector.http.body import GZIP_MAGIC, BodyReader, decompress
 from collector.http.cors import ANY_ORIGIN_HEADERS, origin_headers, preflight
 from collector.http.counts import Counts
 from collector.http.pages import Pages
 from collector.http.pixel import GIF, event_of_query, origin_of
 from collector.http.request import Headers, Request, header_text
-from collector.http.response import Answer
-from collector.http.routes import Found, Page, Route, Takes, find_page, find_post
+from collector.http.response import ErrorResponses, Response
+from collector.http.routes import Found, Page, Route, find_page, find_post
 from collector.http.trusted_proxies import TrustedProxies
-from collector.ingest import Intake, Origin, Pending
-from collector.kafka.publisher import Publisher
+from collector.ingest import Ingest, Pending, Sender
 from collector.projects.authenticate import Credentials
 from collector.projects.directory import ProjectDirectory
 from schemas.settings import Settings
@@ -36,7 +36,7 @@ _USER_AGENT: Final = hdrs.USER_AGENT
 _X_WRITE_KEY: Final = istr("X-Write-Key")
 _X_IP_POLICY: Final = istr("X-IP-Policy")
 _OTHER: Final = "other"
-_SUCCESS: Final = Answer(200, b'{"success":true}')
+_SUCCESS: Final = Response(200, b'{"success":true}')
 
 
 class Collector:
@@ -51,23 +51,20 @@ class Collector:
         settings: Settings,
         *,
         directory: ProjectDirectory,
-        publisher: Publisher,
-        intake: Intake,
+        ingest: Ingest,
         counts: Counts,
         pages: Pages,
         proxies: TrustedProxies,
     ) -> None:
         self._directory = directory
-        self._publisher = publisher
-        self._intake = intake
+        self._ingest = ingest
         self._counts = counts
         self._pages = pages
         self.proxies = proxies
-        self._refusals = Refusals(settings.collector_retry_after_s)
+        self._errors = ErrorResponses(settings.collector_retry_after_s)
         self._body_bytes_max = settings.collector_body_bytes_max
-        self._inflight_bytes_max = settings.collector_inflight_bytes_max
         self._bodies = BodyReader(
-            self._body_bytes_max, settings.collector_body_read_ms_max / 1000, self._inflight_bytes_max
+            self._body_bytes_max, settings.collector_body_read_ms_max / 1000, settings.collector_inflight_bytes_max
         )
         self.is_loaded = False
         self.is_draining = False
@@ -78,7 +75,7 @@ class Collector:
         """Of bodies that are still arriving."""
         return self._bodies.receiving_bytes
 
-    async def __call__(self, request: Request) -> Answer:
+    async def __call__(self, request: Request) -> Response:
         """Answer one request; whatever happens is an answer."""
         started = time.perf_counter()
         name = _OTHER
@@ -108,29 +105,30 @@ class Collector:
             answer = answer.closing()
         return answer
 
-    def refuse_unread(self, refusal: Refusal) -> Answer:
+    def refuse_unread(self, refusal: Refusal) -> Response:
         """The answer, the last on its connection, to what could not be read as a request."""
         answer = self._refuse(refusal)
         self._counts.request("unread", answer.status, 0.0)
         return answer.with_headers(ANY_ORIGIN_HEADERS).closing()
 
-    def _refuse(self, refusal: Refusal, message: str | None = None) -> Answer:
+    def _refuse(self, refusal: Refusal, message: str | None = None) -> Response:
         self._counts.refusal(refusal)
-        return self._refusals.answer(refusal, message)
+        return self._errors.of(refusal, message)
 
-    async def _collect(self, request: Request, headers: Headers, route: Route, query: str) -> Answer:
+    async def _collect(self, request: Request, headers: Headers, route: Route, query: str) -> Response:
         """A POST: 200 once every event is durable. Raises RefusedRequest."""
         self._require_capacity()
-        if route.takes is Takes.NOTHING:
+        call = route.call
+        if call is None:
             await self._read(request)
             return _SUCCESS
-        origin = self._origin(request, headers, _query_value(query, "writeKey") if query else None)
-        project = self._intake.authenticate(origin)
+        sender = self._sender(request, headers, _query_value(query, "writeKey") if query else None)
+        project = self._ingest.authenticate(sender)
         body = await self._read(request)
         encoding = headers.get(_CONTENT_ENCODING)
         if encoding is not None or body.startswith(GZIP_MAGIC):
             body = decompress(body, encoding, self._body_bytes_max)
-        pending = self._intake.take(route, body, origin, project)
+        pending = self._ingest.accept(call, body, sender, project)
         del body  # nothing is kept of a request that only waits
         await self._settle(pending)
         return _SUCCESS
@@ -148,14 +146,13 @@ class Collector:
 
     def _require_capacity(self) -> None:
         self._require_projects()
-        if self._publisher.inflight_bytes >= self._inflight_bytes_max:
-            raise RefusedRequest(Refusal.OVERLOADED)
+        self._ingest.require_room()
 
-    def _origin(self, request: Request, headers: Headers, query_key: str | None) -> Origin:
+    def _sender(self, request: Request, headers: Headers, query_key: str | None) -> Sender:
         credentials = Credentials(headers.get(_AUTHORIZATION), headers.get(_X_WRITE_KEY), query_key)
         address = self.proxies.client_address(request.peer, headers)
         user_agent = header_text(headers.get(_USER_AGENT, ""))
-        return Origin(credentials, address, user_agent, headers.get(_ORIGIN), headers.get(_X_IP_POLICY))
+        return Sender(credentials, address, user_agent, headers.get(_ORIGIN), headers.get(_X_IP_POLICY))
 
     async def _settle(self, pending: Pending) -> None:
         """Wait for Kafka. Raises RefusedRequest when an event may not be durable."""
@@ -164,7 +161,7 @@ class Collector:
         if not is_durable:
             raise RefusedRequest(Refusal.NOT_DURABLE)
 
-    async def _answer_others(self, request: Request, path: str, query: str) -> tuple[str, Answer]:
+    async def _answer_others(self, request: Request, path: str, query: str) -> tuple[str, Response]:
         """Everything but a POST to a known route: (name in metrics, answer)."""
         method = request.method
         if method == hdrs.METH_OPTIONS:
@@ -177,7 +174,7 @@ class Collector:
         is_known = found is not None or find_post(path) is not None
         raise RefusedRequest(Refusal.METHOD_NOT_ALLOWED if is_known else Refusal.NOT_FOUND)
 
-    async def _look(self, request: Request, found: Found | None, path: str, query: str) -> Answer:
+    async def _look(self, request: Request, found: Found | None, path: str, query: str) -> Response:
         """What a GET would be told, for a HEAD: it stores nothing."""
         try:
             if found is not None and found.page is not Page.PIXEL:
@@ -187,7 +184,7 @@ class Collector:
         is_known = found is not None or find_post(path) is not None
         return self._refuse(Refusal.METHOD_NOT_ALLOWED if is_known else Refusal.NOT_FOUND)
 
-    async def _show(self, request: Request, found: Found, query: str) -> Answer:
+    async def _show(self, request: Request, found: Found, query: str) -> Response:
         """A GET. Raises RefusedRequest."""
         if found.page is Page.WELCOME:
             return self._pages.welcome
@@ -204,13 +201,13 @@ class Collector:
         self._require_projects()
         return self._pages.of_project(request, found, _query_value(query, "writeKey"))
 
-    async def _collect_pixel(self, request: Request, route: Route, query: str) -> Answer:
+    async def _collect_pixel(self, request: Request, call: Call, query: str) -> Response:
         self._require_capacity()
         event, write_key = event_of_query(query)
         headers = request.headers
-        origin = self._origin(request, headers, write_key)
-        origin.page = origin.page or origin_of(headers.get(hdrs.REFERER, ""))
-        await self._settle(self._intake.take(route, event, origin, self._intake.authenticate(origin)))
+        sender = self._sender(request, headers, write_key)
+        sender.origin = sender.origin or origin_of(headers.get(hdrs.REFERER, ""))
+        await self._settle(self._ingest.accept(call, event, sender, self._ingest.authenticate(sender)))
         return GIF
 
 

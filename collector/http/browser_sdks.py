@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 
 from collector.errors import Refusal, RefusedRequest
-from collector.http.public_url import Whereabouts
-from collector.http.response import Answer
+from collector.http.public_url import PublicUrl
+from collector.http.response import Response
 
 _SCRIPT: Final = "text/javascript; charset=utf-8"
 # Pages that isolate themselves load only what says this.
@@ -47,24 +47,24 @@ class BrowserSdks:
 
     def __init__(self, folder: str | None) -> None:
         self._pieces: list[bytes] = []
-        self._bundles: Mapping[str, tuple[Answer, Answer]] = {}
-        self._jitsu: tuple[Answer, Answer] | None = None
+        self._bundles: Mapping[str, tuple[Response, Response]] = {}
+        self._jitsu: tuple[Response, Response] | None = None
         if folder is not None:
             self._read(Path(folder))
 
-    def analytics_js(self, write_key: str, found_at: Whereabouts, is_gzip_taken: bool) -> Answer:
+    def analytics_js(self, write_key: str, public_url: PublicUrl, is_gzip_taken: bool) -> Response:
         """analytics.js of a project, which loads its bundles and settings from here and nothing from its vendor.
 
         Raises RefusedRequest.
         """
         if not self._pieces:
             raise RefusedRequest(Refusal.SDK_NOT_INSTALLED)
-        if found_at.is_fixed and is_gzip_taken:
-            return self._packed_analytics_js(write_key, found_at)
-        headers = _BY_SETTING if found_at.is_fixed else _BY_REQUEST
-        return Answer(200, self._analytics_js(write_key, found_at), _SCRIPT, headers, _VARY)
+        if public_url.is_fixed and is_gzip_taken:
+            return self._packed_analytics_js(write_key, public_url)
+        headers = _BY_SETTING if public_url.is_fixed else _BY_REQUEST
+        return Response(200, self._analytics_js(write_key, public_url), _SCRIPT, headers, _VARY)
 
-    def bundle(self, name: str, is_gzip_taken: bool) -> Answer:
+    def bundle(self, name: str, is_gzip_taken: bool) -> Response:
         """A part of analytics.js. Raises RefusedRequest."""
         if not self._pieces:
             raise RefusedRequest(Refusal.SDK_NOT_INSTALLED)
@@ -72,7 +72,7 @@ class BrowserSdks:
             raise RefusedRequest(Refusal.NOT_FOUND, "no such bundle")
         return found[is_gzip_taken]
 
-    def jitsu_js(self, is_gzip_taken: bool) -> Answer:
+    def jitsu_js(self, is_gzip_taken: bool) -> Response:
         """Jitsu's script. Raises RefusedRequest."""
         if self._jitsu is None:
             raise RefusedRequest(Refusal.SDK_NOT_INSTALLED)
@@ -95,14 +95,14 @@ class BrowserSdks:
         # Texts between the places, and the places.
         self._pieces = _split(standalone)
 
-    def _analytics_js(self, write_key: str, found_at: Whereabouts) -> bytes:
-        own = {_KEY: _in_script(write_key), _CDN: found_at.url.encode(), _API: f"{found_at.host}/v1".encode()}
+    def _analytics_js(self, write_key: str, public_url: PublicUrl) -> bytes:
+        own = {_KEY: _in_script(write_key), _CDN: public_url.url.encode(), _API: f"{public_url.host}/v1".encode()}
         return b"".join([own.get(piece, piece) for piece in self._pieces])
 
     @lru_cache(maxsize=128)  # noqa: B019 - as long-lived as the process; 128 scripts of 40 KiB, of known keys alone
-    def _packed_analytics_js(self, write_key: str, found_at: Whereabouts) -> Answer:
-        packed = _gzip(self._analytics_js(write_key, found_at))
-        return Answer(200, packed, _SCRIPT, _GZIP + _BY_SETTING, _VARY)
+    def _packed_analytics_js(self, write_key: str, public_url: PublicUrl) -> Response:
+        packed = _gzip(self._analytics_js(write_key, public_url))
+        return Response(200, packed, _SCRIPT, _GZIP + _BY_SETTING, _VARY)
 
 
 def _content(path: Path) -> bytes:
@@ -112,10 +112,10 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _both(content: bytes, headers: str) -> tuple[Answer, Answer]:
+def _both(content: bytes, headers: str) -> tuple[Response, Response]:
     """(plain, packed)"""
-    plain = Answer(200, content, _SCRIPT, headers, _VARY)
-    return plain, Answer(200, _gzip(content), _SCRIPT, _GZIP + headers, _VARY)
+    plain = Response(200, content, _SCRIPT, headers, _VARY)
+    return plain, Response(200, _gzip(content), _SCRIPT, _GZIP + headers, _VARY)
 
 
 def _gzip(content: bytes) -> bytes:

@@ -22,7 +22,7 @@ from collector.http.request import Request
 from schemas.settings import Settings
 
 _log: Final = structlog.get_logger()
-_SITE_BITS: Final = 64  # one visitor of IPv6 has a whole network of this size
+_NETWORK_BITS: Final = 64  # one visitor of IPv6 has a whole network of this size
 
 
 class Connection(RequestHandler):
@@ -40,13 +40,13 @@ class Connection(RequestHandler):
         "_is_refused",
         "_reading_deadline",
         "_server",
-        "_site",
+        "_source",
     )
 
     def __init__(self, manager: "Server", *, first_s_max: float, **options: Any) -> None:
         super().__init__(manager, **options)
         self._server = manager
-        self._site = ""
+        self._source = ""
         self._first_s_max = first_s_max
         self._first_deadline: asyncio.TimerHandle | None = None
         self._body: StreamReader = EMPTY_PAYLOAD
@@ -56,7 +56,7 @@ class Connection(RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._site, is_admitted = self._server.admit(self.peername)
+        self._source, is_admitted = self._server.admit(self.peername)
         if not is_admitted:
             if self.transport is not None:
                 self.transport.write(self._server.refuse(Refusal.TOO_MANY_CONNECTIONS).to_bytes())
@@ -106,7 +106,7 @@ class Connection(RequestHandler):
             self._first_deadline.cancel()
         if self._reading_deadline is not None:
             self._reading_deadline.cancel()
-        self._server.release(self._site)
+        self._server.release(self._source)
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -152,8 +152,8 @@ class Server(web.Server):
         self._proxies = collector.proxies
         self._open = 0
         self._open_max = settings.collector_connections_max
-        self._of_sites: Counter[str] = Counter()
-        self._of_site_max = settings.collector_connections_per_address_max
+        self._by_source: Counter[str] = Counter()
+        self._of_source_max = settings.collector_connections_per_address_max
         self._options: dict[str, Any] = {
             "first_s_max": settings.collector_body_read_ms_max / 1000,
             "keepalive_timeout": settings.collector_keepalive_s,
@@ -177,29 +177,32 @@ class Server(web.Server):
 
     def admit(self, peername: object) -> tuple[str, bool]:
         """(whose connection it is, whether it may stay). Whoever gets an answer must `release` it."""
-        site = "" if not isinstance(peername, tuple) or self._proxies.trusts(peername[0]) else _site_of(peername[0])
+        source = ""
+        if isinstance(peername, tuple) and not self._proxies.trusts(peername[0]):
+            source = _source_of(peername[0])
         self._open += 1
-        self._of_sites[site] += 1
-        return site, self._open <= self._open_max and (not site or self._of_sites[site] <= self._of_site_max)
+        self._by_source[source] += 1
+        return source, self._open <= self._open_max and (not source or self._by_source[source] <= self._of_source_max)
 
-    def release(self, site: str) -> None:
+    def release(self, source: str) -> None:
         """A connection has ended."""
         self._open -= 1
-        self._of_sites[site] -= 1
-        if not self._of_sites[site]:
-            del self._of_sites[site]
+        self._by_source[source] -= 1
+        if not self._by_source[source]:
+            del self._by_source[source]
 
     def close_idle(self) -> None:
         """Close the connections on which no request is being handled; the others close after their answer."""
         self.pre_shutdown()
 
 
-def _site_of(address: str) -> str:
+def _source_of(address: str) -> str:
     """An address, of IPv6 its network: who has one address there has them all."""
     if ":" not in address:
         return address
     parsed = ipaddress.IPv6Address(address.partition("%")[0])
-    return str(parsed.ipv4_mapped or ipaddress.IPv6Network((int(parsed) >> _SITE_BITS << _SITE_BITS, _SITE_BITS)))
+    network = int(parsed) >> _NETWORK_BITS << _NETWORK_BITS
+    return str(parsed.ipv4_mapped or ipaddress.IPv6Network((network, _NETWORK_BITS)))
 
 
 def _make_own_request(

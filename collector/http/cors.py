@@ -15,7 +15,7 @@ from typing import Final
 from multidict import istr
 
 from collector.http.request import Headers
-from collector.http.response import Answer
+from collector.http.response import Response
 
 # Chromium keeps a preflight for ten minutes at most.
 _MAX_AGE_S: Final = 600
@@ -48,7 +48,7 @@ def _origin_headers(origin: str) -> bytes:
     return f"Access-Control-Allow-Origin: {origin}\r\n{_READABLE}".encode("utf-8", "surrogateescape")
 
 
-def preflight(headers: Headers) -> Answer:
+def preflight(headers: Headers) -> Response:
     """The answer to OPTIONS: all that was asked for is allowed."""
     names = headers.get(_REQUEST_HEADERS, "").strip(" \t,")
     if not names or len(names) > _HEADERS_CHARS_MAX or not _NAMES(names):
@@ -59,11 +59,11 @@ def preflight(headers: Headers) -> Answer:
 
 # 512 answers of at most 3 KiB.
 @lru_cache(maxsize=512)
-def _preflight(names: str, method: str, is_private: bool) -> Answer:
+def _preflight(names: str, method: str, is_private: bool) -> Response:
     methods = _USUAL_METHODS if method in ("", *_USUAL_METHODS.split(", ")) else f"{_USUAL_METHODS}, {method}"
     # A page of the public internet may call a collector in a private network: a write key guards it there as anywhere.
     private = "Access-Control-Allow-Private-Network: true\r\n" if is_private else ""
-    return Answer(
+    return Response(
         204,
         headers=f"Allow: {_USUAL_METHODS}\r\nAccess-Control-Allow-Methods: {methods}\r\n"
         f"Access-Control-Allow-Headers: {names}\r\nAccess-Control-Max-Age: {_MAX_AGE_S}\r\n{private}",

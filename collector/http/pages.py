@@ -6,11 +6,11 @@ import msgspec
 from aiohttp import hdrs
 
 from collector.http.browser_sdks import BrowserSdks
-from collector.http.public_url import Finder
+from collector.http.public_url import PublicUrls
 from collector.http.request import Request
-from collector.http.response import Answer
+from collector.http.response import Response
 from collector.http.routes import Found, Page
-from collector.http.settings_route import settings_answer, source_config_answer
+from collector.http.settings_route import settings_response, source_config_response
 from collector.projects.authenticate import Credentials, find_project, require_project
 from collector.projects.directory import Project, ProjectDirectory
 
@@ -26,30 +26,30 @@ _NOT_KEPT: Final = "Cache-Control: no-store\r\n"
 class Pages:
     """Makes the answers. Whether the collector may answer at all is its own business."""
 
-    def __init__(self, directory: ProjectDirectory, finder: Finder, sdks: BrowserSdks) -> None:
+    def __init__(self, directory: ProjectDirectory, finder: PublicUrls, sdks: BrowserSdks) -> None:
         self._directory = directory
         self._finder = finder
         self._sdks = sdks
-        self.welcome = Answer(200, msgspec.json.encode(_WELCOME), headers=_NOT_KEPT)
-        self.health = Answer(200, b'{"status":"pass"}', headers=_NOT_KEPT)
+        self.welcome = Response(200, msgspec.json.encode(_WELCOME), headers=_NOT_KEPT)
+        self.health = Response(200, b'{"status":"pass"}', headers=_NOT_KEPT)
 
-    def script(self, request: Request, found: Found) -> Answer:
+    def script(self, request: Request, found: Found) -> Response:
         """A script that is the same for all projects. Raises RefusedRequest."""
         is_packed = _takes_gzip(request)
         if found.page is Page.JITSU_JS:
             return self._sdks.jitsu_js(is_packed)
         return self._sdks.bundle(found.argument, is_packed)
 
-    def of_project(self, request: Request, found: Found, query_key: str | None) -> Answer:
+    def of_project(self, request: Request, found: Found, query_key: str | None) -> Response:
         """What differs by project; its key stands in the path, or where SDKs put it. Raises RefusedRequest."""
         if found.page is Page.SOURCE_CONFIG:
-            return source_config_answer(self._project(Credentials(_authorization(request), None, query_key)))
+            return source_config_response(self._project(Credentials(_authorization(request), None, query_key)))
         write_key = found.argument
         self._project(Credentials(None, write_key, None))
-        found_at = self._finder.find(request.peer, request.headers)
+        public_url = self._finder.find(request.peer, request.headers)
         if found.page is Page.ANALYTICS_JS:
-            return self._sdks.analytics_js(write_key, found_at, _takes_gzip(request))
-        return settings_answer(write_key, found_at)
+            return self._sdks.analytics_js(write_key, public_url, _takes_gzip(request))
+        return settings_response(write_key, public_url)
 
     def _project(self, credentials: Credentials) -> Project:
         return require_project(self._directory, find_project(self._directory, credentials), credentials, None)

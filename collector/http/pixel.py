@@ -6,10 +6,10 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from collector.http.response import Answer
+from collector.http.response import Response
 
 # The smallest transparent GIF.
-GIF: Final = Answer(
+GIF: Final = Response(
     200,
     b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,"
     b"\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;",

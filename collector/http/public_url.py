@@ -13,7 +13,7 @@ _SECURE_PAGE: Final = "https://"
 _OWN_MACHINE: Final = ("localhost", "127.", "[::1]")
 
 
-class Whereabouts(NamedTuple):
+class PublicUrl(NamedTuple):
     """scheme: http or https. host: with a port, and below it a path, if any. is_fixed: the same for whoever asks."""
 
     scheme: str
@@ -26,15 +26,15 @@ class Whereabouts(NamedTuple):
         return f"{self.scheme}://{self.host}"
 
 
-class Finder:
+class PublicUrls:
     """Tells where a request found the collector. public_url: the operator's word, '' without."""
 
     def __init__(self, public_url: str, proxies: TrustedProxies) -> None:
         self._proxies = proxies
         parts = urlsplit(public_url)
-        self._fixed = Whereabouts(parts.scheme, parts.netloc + parts.path.rstrip("/"), True) if public_url else None
+        self._fixed = PublicUrl(parts.scheme, parts.netloc + parts.path.rstrip("/"), True) if public_url else None
 
-    def find(self, peer: str, headers: Headers) -> Whereabouts:
+    def find(self, peer: str, headers: Headers) -> PublicUrl:
         """From the setting, else from trusted proxies, else from the request. Raises RefusedRequest without a host."""
         if self._fixed is not None:
             return self._fixed
@@ -42,7 +42,7 @@ class Finder:
         if not host:
             # Settings without a host would make analytics.js send events to its vendor.
             raise RefusedRequest(Refusal.MALFORMED, "the request's Host is no host name")
-        return Whereabouts(self._proxies.scheme(peer, headers) or _scheme_of_page(headers, host), host)
+        return PublicUrl(self._proxies.scheme(peer, headers) or _scheme_of_page(headers, host), host)
 
 
 def _scheme_of_page(headers: Headers, host: str) -> str:

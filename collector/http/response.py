@@ -1,16 +1,19 @@
-"""HTTP answers as ready bytes: nearly all are one of a few, and building each anew is half of a request's cost."""
+"""Responses as ready bytes: nearly all are one of a few, and building each anew is half of a request's cost."""
 
 import email.utils
 import time
 from typing import Final
 
+import msgspec
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.web_request import BaseRequest
 
+from collector.errors import Refusal
 from collector.http.request import Request
 
 JSON: Final = "application/json"
+_ALLOW: Final = {405: "Allow: GET, HEAD, POST, OPTIONS\r\n"}
 _REASONS: Final = {
     200: "OK",
     204: "No Content",
@@ -44,8 +47,8 @@ class DateLine:
 _date_line: Final = DateLine()
 
 
-class Answer(web.StreamResponse):
-    """An answer whose bytes are made once and sent any number of times: `extra` headers vary, the rest does not."""
+class Response(web.StreamResponse):
+    """A response whose bytes are made once and sent any number of times: `extra` headers vary, the rest does not."""
 
     def __init__(
         self, status: int, body: bytes = b"", content_type: str = JSON, headers: str = "", vary: str = "Origin"
@@ -57,26 +60,26 @@ class Answer(web.StreamResponse):
         self._tail = b"\r\n" + body
         self._keep_alive = True
 
-    def with_headers(self, extra: bytes) -> "Answer":
-        """The same answer with more header lines, each ending in CRLF."""
+    def with_headers(self, extra: bytes) -> "Response":
+        """The same response with more header lines, each ending in CRLF."""
         other = _copy(self)
         other._head = self._head + extra
         return other
 
-    def without_body(self) -> "Answer":
-        """The same answer to a HEAD request."""
+    def without_body(self) -> "Response":
+        """The same response to a HEAD request."""
         other = _copy(self)
         other._tail = b"\r\n"
         return other
 
-    def closing(self) -> "Answer":
-        """The same answer as the last one on its connection."""
+    def closing(self) -> "Response":
+        """The same response as the last one on its connection."""
         other = self.with_headers(b"Connection: close\r\n")
         other._keep_alive = False
         return other
 
     async def prepare(self, request: BaseRequest | Request) -> AbstractStreamWriter | None:
-        """Send the whole answer, once the client has read those before."""
+        """Send the whole response, once the client has read those before."""
         if isinstance(request, Request):
             await request.drained()
         transport = request.transport
@@ -93,7 +96,24 @@ class Answer(web.StreamResponse):
         """Everything was sent by `prepare`."""
 
 
-def _copy(answer: Answer) -> Answer:
-    other = Answer.__new__(Answer)
-    other.__dict__.update(answer.__dict__)
+def _copy(response: Response) -> Response:
+    other = Response.__new__(Response)
+    other.__dict__.update(response.__dict__)
     return other
+
+
+class ErrorResponses:
+    """The responses to refused requests; those of a default message are made once."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        self._retry_after: Final = f"Retry-After: {retry_after_s}\r\n"
+        self._ready = {refusal: self._make(refusal, refusal.value[2]) for refusal in Refusal}
+
+    def of(self, refusal: Refusal, message: str | None = None) -> Response:
+        """The response to a refused request."""
+        return self._ready[refusal] if message is None else self._make(refusal, message)
+
+    def _make(self, refusal: Refusal, message: str) -> Response:
+        status, code, _ = refusal.value
+        body = msgspec.json.encode({"success": False, "message": message, "code": code})
+        return Response(status, body, headers=self._retry_after if status == 503 else _ALLOW.get(status, ""))

@@ -6,26 +6,14 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 from collector.events.admit import EVENT_TYPES
-
-
-class Takes(Enum):
-    """What the body of a POST is."""
-
-    EVENT = "event"
-    BATCH = "batch"
-    NOTHING = "nothing"  # accepted and discarded
+from collector.events.parse import Call
 
 
 class Route(NamedTuple):
-    """name: the label in metrics. event_type: of a route for one type, None where the event says it.
-
-    is_import: its events may be as old as the table.
-    """
+    """name: the label in metrics. call: None where the body is taken and thrown away."""
 
     name: str
-    takes: Takes
-    event_type: str | None = None
-    is_import: bool = False
+    call: Call | None
 
 
 class Page(Enum):
@@ -42,21 +30,21 @@ class Page(Enum):
 
 
 class Found(NamedTuple):
-    """argument: the write key or the file's name in the path. pixel: the route of a pixel."""
+    """argument: the write key or the file's name in the path. pixel: what a pixel's query is."""
 
     page: Page
     argument: str = ""
-    pixel: Route | None = None
+    pixel: Call | None = None
 
 
-LETTERS: Final[Mapping[str, str]] = {
+INITIALS: Final[Mapping[str, str]] = {
     event_type[0]: event_type for event_type in EVENT_TYPES if event_type != "screen"
 } | {"s": "screen"}
-_NAMES: Final[Mapping[str, str]] = {**{event_type: event_type for event_type in EVENT_TYPES}, **LETTERS}
+_NAMES: Final[Mapping[str, str]] = {**{event_type: event_type for event_type in EVENT_TYPES}, **INITIALS}
 _JITSU: Final = ("/api/s/", "/api/s/s2s/")
-_BATCH: Final = Route("batch", Takes.BATCH)
-_IMPORT: Final = Route("import", Takes.BATCH, is_import=True)
-_JITSU_ROUTE: Final = Route("jitsu", Takes.EVENT)
+_BATCH: Final = Route("batch", Call(is_batch=True))
+_IMPORT: Final = Route("import", Call(is_batch=True, is_import=True))
+_JITSU_ROUTE: Final = Route("jitsu", Call())
 _BATCHES: Final = ("/v1/batch", "/v1/b", "/v1/batch/b", "/batch", "/b", "/batch/b", "/beacon/v1/batch")
 _SETTINGS_PREFIXES: Final = ("/v1/projects/", "/projects/")
 _SETTINGS_SUFFIX: Final = "/settings"
@@ -73,27 +61,27 @@ _PLAIN_PAGES: Final = {
 
 def _posts() -> Iterator[tuple[str, Route]]:
     for name, event_type in _NAMES.items():
-        yield f"/v1/{name}", Route(event_type, Takes.EVENT, event_type)
+        yield f"/v1/{name}", Route(event_type, Call(event_type=event_type))
         for prefix in _JITSU:
-            yield f"{prefix}{name}", Route("jitsu", Takes.EVENT, event_type)
+            yield f"{prefix}{name}", Route("jitsu", Call(event_type=event_type))
     for path in (*_BATCHES, *(f"{prefix}{name}" for prefix in _JITSU for name in ("batch", "b", "batch/b"))):
         yield path, _BATCH
     yield "/v1/import", _IMPORT
     # RudderStack's: no type that Tally knows, so a dead letter with its bytes.
-    yield "/v1/merge", Route("merge", Takes.EVENT, "merge")
-    yield "/v1/m", Route("metrics", Takes.NOTHING)
+    yield "/v1/merge", Route("merge", Call(event_type="merge"))
+    yield "/v1/m", Route("metrics", None)
 
 
-def _pixels() -> Iterator[tuple[str, Route]]:
+def _pixels() -> Iterator[tuple[str, Call]]:
     for name, event_type in _NAMES.items():
         for prefix in ("/pixel/v1/", "/api/px/"):
-            yield f"{prefix}{name}", Route("pixel", Takes.EVENT, event_type)
+            yield f"{prefix}{name}", Call(event_type=event_type)
     for name in ("e", "event"):
-        yield f"/api/px/{name}", Route("pixel", Takes.EVENT)
+        yield f"/api/px/{name}", Call()
 
 
 _POSTS: Final = dict(_posts())
-_PAGES: Final = _PLAIN_PAGES | {path: Found(Page.PIXEL, pixel=route) for path, route in _pixels()}
+_PAGES: Final = _PLAIN_PAGES | {path: Found(Page.PIXEL, pixel=call) for path, call in _pixels()}
 
 
 def find_post(path: str) -> Route | None:

@@ -5,8 +5,8 @@ from typing import Final
 
 import msgspec
 
-from collector.http.public_url import Whereabouts
-from collector.http.response import Answer
+from collector.http.public_url import PublicUrl
+from collector.http.response import Response
 from collector.projects.directory import Project
 
 _ENABLED: Final = {"__default": {"enabled": True}}
@@ -16,12 +16,12 @@ _BY_SETTING: Final = "Cache-Control: public, max-age=120\r\n"
 _OFF: Final = {"enabled": False}
 
 
-def settings_answer(write_key: str, found_at: Whereabouts) -> Answer:
-    """The settings of a write key. found_at: where the asking page found the collector, and so where events go."""
+def settings_response(write_key: str, public_url: PublicUrl) -> Response:
+    """The settings of a write key. public_url: where the asking page found the collector, and so where events go."""
     segment = {
         "apiKey": write_key,
-        "apiHost": f"{found_at.host}/v1",
-        "protocol": found_at.scheme,
+        "apiHost": f"{public_url.host}/v1",
+        "protocol": public_url.scheme,
         "unbundledIntegrations": [],
         "addBundledMetadata": False,
     }
@@ -29,12 +29,12 @@ def settings_answer(write_key: str, found_at: Whereabouts) -> Answer:
         "integrations": {"Segment.io": segment},
         "plan": {"track": _ENABLED, "identify": _ENABLED, "group": _ENABLED},
         # analytics.js reports on itself to its vendor unless it is told not to.
-        "metrics": {"sampleRate": 0, "host": f"{found_at.host}/v1"},
+        "metrics": {"sampleRate": 0, "host": f"{public_url.host}/v1"},
     }
-    return Answer(200, msgspec.json.encode(body), headers=_BY_SETTING if found_at.is_fixed else _BY_REQUEST)
+    return Response(200, msgspec.json.encode(body), headers=_BY_SETTING if public_url.is_fixed else _BY_REQUEST)
 
 
-def source_config_answer(project: Project) -> Answer:
+def source_config_response(project: Project) -> Response:
     """What RudderStack's browser and mobile SDKs ask their control plane for: nothing to send elsewhere."""
     moment = datetime.fromtimestamp(project.updated_at / 1000, UTC).isoformat(timespec="milliseconds")
     source = {
@@ -49,4 +49,4 @@ def source_config_answer(project: Project) -> Answer:
         "updatedAt": moment,
     }
     body = msgspec.json.encode({"source": source, "updatedAt": moment, "isHosted": False})
-    return Answer(200, body, headers=_BY_REQUEST)
+    return Response(200, body, headers=_BY_REQUEST)

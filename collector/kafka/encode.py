@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from collector.events.admit import RawEvent, RefusedEvent
+from collector.events.admit import RawEvent
+from collector.events.refuse import RefusedEvent
 from collector.projects.directory import Project
 from schemas.codec import Codec
 from schemas.registry import current_schema
@@ -228,7 +229,7 @@ class DeadLetterEncoder:
                 self._source,
                 _zigzag(refused.first_seen_at),
                 _string(""),
-                _bytes(refused.came_with),
+                _bytes(refused.arrival),
             )
         )
 

@@ -8,21 +8,21 @@ import msgspec
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from collector.events.readmit import LETTERS_MAX, Letter
+from collector.events.readmit import DEAD_LETTERS_MAX, DeadLetter
 from collector.kafka.publisher import OverloadedError
 
 # Dead letters are at most 2 MiB in Kafka; base64 makes them a third longer.
 _BODY_BYTES_MAX: Final = 64 * 2**20
-_decode_letters: Final = msgspec.json.Decoder(list[Letter]).decode
+_decode_dead_letters: Final = msgspec.json.Decoder(list[DeadLetter]).decode
 
-TakeAgain = Callable[[Sequence[Letter]], tuple["asyncio.Future[bool] | None", list[str]]]
+Replay = Callable[[Sequence[DeadLetter]], tuple["asyncio.Future[bool] | None", list[str]]]
 
 
 def create_admin(
     registry: CollectorRegistry,
     refresh: Callable[[], None],
     why_not_ready: Callable[[], str],
-    take_again: TakeAgain,
+    replay_dead_letters: Replay,
 ) -> web.Application:
     """`refresh` brings the metrics up to date; `why_not_ready` is '' when requests may come."""
 
@@ -38,17 +38,17 @@ def create_admin(
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def replay(request: web.Request) -> web.Response:
-        """A JSON list of `Letter`; the answer is a list of outcomes, "" for what Kafka has acknowledged."""
+        """A JSON list of `DeadLetter`; the answer is a list of outcomes, "" for what Kafka has acknowledged."""
         if reason := why_not_ready():
             return web.Response(text=f"{reason}\n", status=503)
         try:
-            letters = _decode_letters(await request.read())
+            dead_letters = _decode_dead_letters(await request.read())
         except (msgspec.MsgspecError, ValueError) as error:
             return web.Response(text=f"not a list of dead letters: {error}\n", status=400)
-        if len(letters) > LETTERS_MAX:
-            return web.Response(text=f"{len(letters)} dead letters, at most {LETTERS_MAX}\n", status=400)
+        if len(dead_letters) > DEAD_LETTERS_MAX:
+            return web.Response(text=f"{len(dead_letters)} dead letters, at most {DEAD_LETTERS_MAX}\n", status=400)
         try:
-            durable, outcomes = take_again(letters)
+            durable, outcomes = replay_dead_letters(dead_letters)
         except OverloadedError:
             return web.Response(text="overloaded, try again\n", status=503)
         if durable is not None and not await durable:

@@ -13,11 +13,11 @@ from prometheus_client import CollectorRegistry
 from collector.http.app import Collector
 from collector.http.connection import Server
 from collector.http.counts import Counts
-from collector.ingest import Intake
+from collector.ingest import Ingest
 from collector.kafka.publisher import KafkaPublisher
 from collector.projects.directory import ProjectDirectory
 from collector.server.admin import create_admin
-from collector.server.sockets import let_nobody_in
+from collector.server.sockets import drop_new_connections
 from schemas.metrics import CollectorMetrics
 from schemas.projects import ProjectsFollower
 from schemas.settings import Settings
@@ -27,7 +27,7 @@ _IDLE_GRACE_S: Final = 0.5
 _BACKLOG: Final = 1024
 
 
-class Listeners(NamedTuple):
+class Sockets(NamedTuple):
     """The sockets, bound: a port that is taken is a bad setting, found before anything starts."""
 
     public: socket.socket
@@ -39,7 +39,7 @@ class Parts(NamedTuple):
 
     settings: Settings
     collector: Collector
-    intake: Intake
+    ingest: Ingest
     publisher: KafkaPublisher
     follower: ProjectsFollower
     directory: ProjectDirectory
@@ -48,13 +48,13 @@ class Parts(NamedTuple):
     registry: CollectorRegistry
 
 
-async def serve(parts: Parts, listeners: Listeners, stop: asyncio.Event, failure: Callable[[], str]) -> int:
+async def serve(parts: Parts, sockets: Sockets, stop: asyncio.Event, failure: Callable[[], str]) -> int:
     """Serve until `stop` is set; the exit code: 0 when everything taken was acknowledged and nothing failed."""
     server = Server(parts.collector, parts.settings)
-    admin = await _start_admin(parts, server, listeners.admin, lambda: _why_not_ready(parts.collector, failure()))
+    admin = await _start_admin(parts, server, sockets.admin, lambda: _why_not_ready(parts.collector, failure()))
     following = asyncio.create_task(parts.follower.run())
-    listening = await asyncio.get_running_loop().create_server(server, sock=listeners.public, backlog=_BACKLOG)
-    _log.info("listening", address="{}:{}".format(*listeners.public.getsockname()[:2]))
+    listening = await asyncio.get_running_loop().create_server(server, sock=sockets.public, backlog=_BACKLOG)
+    _log.info("listening", address="{}:{}".format(*sockets.public.getsockname()[:2]))
     # What has been made by now stays: the collector of garbage need not look at it again.
     gc.collect()
     gc.freeze()
@@ -68,7 +68,7 @@ async def serve(parts: Parts, listeners: Listeners, stop: asyncio.Event, failure
     if not failure() and not following.done() and (delay_ms := parts.settings.collector_drain_delay_ms):
         _log.info("not ready any more, still serving", for_ms=delay_ms)
         await asyncio.wait((following,), timeout=delay_ms / 1000)
-    unacknowledged = await _drain(parts, server, listening, listeners.public)
+    unacknowledged = await _drain(parts, server, listening, sockets.public)
     failed = bool(failure()) or following.done()
     following.cancel()
     parts.follower.close()
@@ -82,7 +82,7 @@ async def _drain(parts: Parts, server: Server, listening: asyncio.Server, listen
     loop = asyncio.get_running_loop()
     deadline = loop.time() + parts.settings.collector_stop_ms_max / 1000
     parts.collector.is_stopping = True
-    let_nobody_in(listener)
+    drop_new_connections(listener)
     # Who has been let in is accepted; a request under way on an idle connection is answered as its last.
     await asyncio.sleep(_IDLE_GRACE_S)
     listening.close()
@@ -109,9 +109,7 @@ async def _start_admin(
         parts.metrics.connections.set(server.open_connections)
         parts.metrics.projects.set(len(parts.directory))
 
-    runner = web.AppRunner(
-        create_admin(parts.registry, refresh, why_not_ready, parts.intake.take_again), access_log=None
-    )
+    runner = web.AppRunner(create_admin(parts.registry, refresh, why_not_ready, parts.ingest.replay), access_log=None)
     await runner.setup()
     await web.SockSite(runner, listener).start()
     return runner

@@ -40,7 +40,7 @@ def bind(host: str, port: int, shared: bool = False) -> socket.socket:
     return listener
 
 
-def allow_open_files(connections: int) -> None:
+def raise_open_files_limit(connections: int) -> None:
     """Raise this process's own limit of open files, as far as it may, so that so many connections can be open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + _OTHER_FILES
@@ -52,7 +52,7 @@ def allow_open_files(connections: int) -> None:
         _log.warning("fewer files may be open than TALLY_COLLECTOR_CONNECTIONS_MAX needs", may=allowed, needs=wanted)
 
 
-def let_nobody_in(listener: socket.socket) -> None:
+def drop_new_connections(listener: socket.socket) -> None:
     """Let no new connection begin, while those that have begun can still be accepted.
 
     Closing a listening socket resets the connections that wait to be accepted, with the requests in them. A client

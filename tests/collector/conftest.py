@@ -18,9 +18,9 @@ from collector.http.browser_sdks import BrowserSdks
 from collector.http.connection import Server
 from collector.http.counts import Counts
 from collector.http.pages import Pages
-from collector.http.public_url import Finder
+from collector.http.public_url import PublicUrls
 from collector.http.trusted_proxies import TrustedProxies
-from collector.ingest import Intake
+from collector.ingest import Ingest
 from collector.projects.directory import ProjectDirectory
 from docker.local.kafka import KafkaServer
 from schemas.metrics import CollectorMetrics
@@ -42,7 +42,7 @@ class Served:
         self.publisher = MemoryPublisher()
         self.directory = directory
         self.counts = Counts(CollectorMetrics(self.registry))
-        self.intake = Intake(
+        self.ingest = Ingest(
             settings,
             directory=directory,
             publisher=self.publisher,
@@ -51,12 +51,11 @@ class Served:
             clock=lambda: RECEIVED_AT / 1000,
         )
         proxies = TrustedProxies(settings.collector_trusted_proxies, settings.collector_address_headers)
-        finder = Finder(settings.collector_public_url, proxies)
+        finder = PublicUrls(settings.collector_public_url, proxies)
         self.collector = Collector(
             settings,
             directory=directory,
-            publisher=self.publisher,
-            intake=self.intake,
+            ingest=self.ingest,
             counts=self.counts,
             pages=Pages(directory, finder, BrowserSdks(settings.collector_browser_sdks_path)),
             proxies=proxies,

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from random import getrandbits
 from typing import Any
 
-from collector.events.admit import Admission, Arrival, Limits, admit
+from collector.events.admit import Admission, Limits, admit
+from collector.events.arrival import Arrival
 from collector.events.event_ids import EventIds
 from collector.events.parse import Batch, parse_batch, parse_single
 from collector.events.times import Bounds

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from collector.events.admit import RawEvent, RefusedEvent, refuse_batch
+from collector.events.admit import RawEvent, refuse_batch
 from collector.events.parse import MalformedError
+from collector.events.refuse import RefusedEvent
 from schemas.outcomes import DeadReason
 from tests.collector.made import (
     LIMITS,

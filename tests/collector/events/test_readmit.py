@@ -8,10 +8,11 @@ import msgspec
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from collector.events.admit import Arrival, Limits, admit, refuse_batch
+from collector.events.admit import Limits, admit, refuse_batch
+from collector.events.arrival import Arrival
 from collector.events.event_ids import EventIds
 from collector.events.parse import Batch
-from collector.events.readmit import Letter, readmit
+from collector.events.readmit import DeadLetter, readmit
 from collector.events.times import Bounds
 from collector.server.admin import create_admin
 from schemas.message_ids import MessageIds
@@ -22,20 +23,20 @@ SMALL: Limits = LIMITS._replace(event_bytes_max=200)
 LARGE_TEXT = "x" * 300
 
 
-def dead_letter(sent: Batch, came: Arrival, limits: Limits = SMALL) -> Letter:
+def dead_letter(sent: Batch, came: Arrival, limits: Limits = SMALL) -> DeadLetter:
     """The one event of these that the limits refuse, as the table would have it."""
     (refused,) = admit(sent, came, limits, EventIds(getrandbits)).refused
-    return Letter(
+    return DeadLetter(
         refused.dead_letter_id,
         PROJECT.write_key,
         str(refused.reason),
         refused.payload,
-        refused.came_with.decode(),
+        refused.arrival.decode(),
         refused.first_seen_at,
     )
 
 
-def again(letter: Letter, limits: Limits = LIMITS) -> Any:
+def again(letter: DeadLetter, limits: Limits = LIMITS) -> Any:
     """The one event that it becomes now."""
     admission, outcome = readmit(letter, PROJECT, limits, EventIds(getrandbits))
     assert (outcome, admission.refused) == ("", [])
@@ -76,7 +77,7 @@ def test_what_is_refused_again_is_the_dead_letter_that_it_was() -> None:
     admission, outcome = readmit(letter, PROJECT, SMALL, EventIds(getrandbits))
     (refused,) = admission.refused
     assert outcome == "event_too_large" == str(refused.reason)
-    assert (refused.dead_letter_id, refused.came_with.decode()) == (letter.dead_letter_id, letter.arrival)
+    assert (refused.dead_letter_id, refused.arrival.decode()) == (letter.dead_letter_id, letter.arrival)
     assert refused.first_seen_at == letter.first_seen_at
 
 
@@ -92,8 +93,8 @@ def test_of_a_batch_that_was_too_long_each_event_is_judged_for_itself_and_is_the
     body = as_json({"batch": [track(), track(), track(messageId="m"), {"type": "nothing"}], "context": {"a": 1}})
     sent = batch(*[track()] * 4)
     (refused,) = refuse_batch(sent, body, arrival(), limits).refused
-    letter = Letter(
-        refused.dead_letter_id, "", str(refused.reason), body, refused.came_with.decode(), refused.first_seen_at
+    letter = DeadLetter(
+        refused.dead_letter_id, "", str(refused.reason), body, refused.arrival.decode(), refused.first_seen_at
     )
     assert readmit(letter, PROJECT, limits, EventIds(getrandbits))[1] == "batch_too_long"
     seen = []
@@ -112,8 +113,8 @@ def test_a_context_beneath_many_events_is_not_kept_with_each_of_them() -> None:
     sent = batch(*[track()] * 300, context=context)
     refused = admit(sent, arrival(), LIMITS, EventIds(getrandbits)).refused
     assert len(refused) == 300
-    assert sum(len(event.came_with) for event in refused) < 300 * 1_000
-    assert all(b"contextBytes" in event.came_with for event in refused)
+    assert sum(len(event.arrival) for event in refused) < 300 * 1_000
+    assert all(b"contextBytes" in event.arrival for event in refused)
 
 
 @pytest.fixture
@@ -127,7 +128,7 @@ def letters() -> list[dict[str, Any]]:
 async def admin(serve: Serve) -> AsyncIterator[tuple[Served, TestClient[Any, Any]]]:
     """A collector and a client of its admin port."""
     served = await serve(directory_of())
-    application = create_admin(served.registry, lambda: None, lambda: "", served.intake.take_again)
+    application = create_admin(served.registry, lambda: None, lambda: "", served.ingest.replay)
     async with TestClient(TestServer(application)) as client:
         yield served, client
 

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import ClientSession
 
 from collector.http.browser_sdks import BrowserSdks, NoSdksError
-from collector.http.public_url import Whereabouts
+from collector.http.public_url import PublicUrl
 from docker.local.packages import fetch
 from tests.collector.conftest import Serve
 from tests.collector.made import WRITE_KEY
@@ -93,7 +93,7 @@ async def test_the_script_of_an_unknown_key_is_refused(client: ClientSession, se
 
 def test_a_key_cannot_end_the_text_it_stands_in(folder: Path) -> None:
     key = "a\"'`${x}</script>\\"
-    script = BrowserSdks(str(folder))._analytics_js(key, Whereabouts("https", "h"))
+    script = BrowserSdks(str(folder))._analytics_js(key, PublicUrl("https", "h"))
     assert script.startswith(b'var k="a\\"\\u0027\\u0060\\u0024{x}\\u003c/script>\\\\",')
 
 
@@ -116,7 +116,7 @@ def test_a_folder_without_them_is_a_bad_setting(tmp_path: Path, folder: Path) ->
 
 def test_the_packages_that_are_pinned_are_what_is_served() -> None:
     sdks = BrowserSdks(str(fetch("browser-sdks") / "node_modules"))
-    found = Whereabouts("https", "t.shop.example", is_fixed=True)
+    found = PublicUrl("https", "t.shop.example", is_fixed=True)
     script = sdks._analytics_js(WRITE_KEY, found)
     assert WRITE_KEY.encode() in script
     for vendor in (b"cdn.segment.com", b"api.segment.io", b"__WRITE_KEY__"):

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from aiohttp import ClientSession
 
-from collector.http.routes import LETTERS
+from collector.http.routes import INITIALS
 from docker.local.kafka import KafkaServer
 from docker.local.process import HOST
 from tests.collector.conftest import Serve
@@ -23,7 +23,7 @@ from tests.collector.wire import EVENT, KEY, Wire, request
 
 TYPES = ("track", "identify", "page", "screen", "group", "alias")
 SINGLE_ROUTES = [
-    f"{prefix}{name}" for prefix in ("/v1/", "/api/s/", "/api/s/s2s/") for name in (*TYPES, *sorted(LETTERS))
+    f"{prefix}{name}" for prefix in ("/v1/", "/api/s/", "/api/s/s2s/") for name in (*TYPES, *sorted(INITIALS))
 ]
 BATCH_ROUTES = ["/v1/batch", "/v1/b", "/v1/batch/b", "/v1/import", "/batch", "/b", "/beacon/v1/batch", "/batch/b"]
 BATCH_ROUTES += [f"/api/s/{name}" for name in ("batch", "b", "s2s/batch", "s2s/b")]

@@ -10,7 +10,7 @@ from aiohttp import ClientSession
 from collector.errors import RefusedRequest
 from collector.events.salvage import STRANGERS_TOKENS_MAX, salvage
 from collector.http.body import decompress
-from collector.http.connection import _site_of
+from collector.http.connection import _source_of
 from collector.projects.directory import ProjectDirectory
 from tests.collector.conftest import Serve
 from tests.collector.made import WRITE_KEY, directory_of, project_fields, track
@@ -173,6 +173,6 @@ async def test_trusted_proxies_may_have_more_connections(serve: Serve) -> None:
 
 
 def test_an_ipv6_network_counts_as_one_address() -> None:
-    assert _site_of("2001:db8:1:2::1") == _site_of("2001:db8:1:2:ffff::9") != _site_of("2001:db8:1:3::1")
-    assert _site_of("::ffff:203.0.113.7") == "203.0.113.7"
-    assert _site_of("203.0.113.7") == "203.0.113.7"
+    assert _source_of("2001:db8:1:2::1") == _source_of("2001:db8:1:2:ffff::9") != _source_of("2001:db8:1:3::1")
+    assert _source_of("::ffff:203.0.113.7") == "203.0.113.7"
+    assert _source_of("203.0.113.7") == "203.0.113.7"

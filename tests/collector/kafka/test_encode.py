@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.events.admit import RawEvent, RefusedEvent
+from collector.events.admit import RawEvent
+from collector.events.refuse import RefusedEvent
 from collector.kafka import encode
 from collector.kafka.encode import DeadLetterEncoder, RawEventEncoder, _millis, _zigzag
 from schemas.outcomes import DeadReason
@@ -48,7 +49,7 @@ refusals = st.builds(
     payload=st.binary(max_size=9000),
     client_message_id=text,
     first_seen_at=moments,
-    came_with=long_text.map(str.encode),
+    arrival=long_text.map(str.encode),
 )
 
 
@@ -79,7 +80,7 @@ def test_dead_letters_equal_fastavro(refused: RefusedEvent) -> None:
         "source_offset": -1,
         "first_seen_at": refused.first_seen_at,
         "source_key": "",
-        "arrival": refused.came_with.decode(),
+        "arrival": refused.arrival.decode(),
     }
     assert DeadLetterEncoder(reference).encode(refused, PROJECT) == reference.encode(record)
 

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from collector.server.sockets import PortTakenError, bind, let_nobody_in
+from collector.server.sockets import PortTakenError, bind, drop_new_connections
 
 
 def connected(address: tuple[str, int], timeout_s: float) -> socket.socket:
@@ -20,7 +20,7 @@ def test_who_was_let_in_is_served_and_nobody_else_is_let_in() -> None:
     listener.settimeout(5)
     address = listener.getsockname()
     waiting = [connected(address, 5) for _ in range(3)]
-    let_nobody_in(listener)
+    drop_new_connections(listener)
     with pytest.raises(TimeoutError):
         connected(address, 0.2)
     for _ in waiting:
