@@ -27,18 +27,18 @@ from sinks.batching.batcher import Intake, Limits, Resumption
 from sinks.batching.decode import time_reader, version_reader
 from sinks.batching.filter import Sieve
 from sinks.batching.schema_texts import SchemaTexts
-from sinks.clickhouse.http import Connection, clickhouse_server
-from sinks.clickhouse.ledger_tables import Tables
-from sinks.clickhouse.writer import ClickHouseWriter
-from sinks.commands import dead_letters as letters_commands
-from sinks.commands.inspect import ledger, open_client, trace
+from sinks.commands import dead_letters
+from sinks.commands.ledger import ledger
+from sinks.commands.replay import replay
+from sinks.commands.trace import trace
 from sinks.consume.assignment import Assignment
 from sinks.consume.dispatch import Reception
 from sinks.consume.loop import Lane, Pace
 from sinks.consume.report import Report
+from sinks.database import open_reader, open_writer
 from sinks.errors import TableUnfitError
 from sinks.failpoints import Failpoint, from_environ
-from sinks.ledger.kafka import Topics
+from sinks.ledger.kafka import KafkaTopics
 from sinks.ledger.monitor import Bookkeeper, Sources
 from sinks.ledger.pages import Book
 from sinks.routes import DEAD_LETTERS, ROUTES, Route
@@ -60,8 +60,8 @@ log = structlog.get_logger()
 
 app.command()(ledger)
 app.command()(trace)
-app.command()(letters_commands.replay)
-app.add_typer(letters_commands.app, name="dead-letters")
+app.command()(replay)
+app.add_typer(dead_letters.app, name="dead-letters")
 
 
 @app.callback()
@@ -136,8 +136,7 @@ def _part(
     topic_name = settings.topic(route.topic)
     codec = ColumnCodec(route.topic, ids)
     schemas = SchemaTexts(route.topic, ids)
-    quorum = settings.clickhouse_insert_quorum
-    writer = ClickHouseWriter(Connection(clickhouse_server(settings)), route, schemas, failpoint, quorum)
+    writer = open_writer(settings, route, schemas, failpoint)
     stops = Stops(route.topic, metrics)
     writing = WritingReport(route.topic, metrics, stops)
     pause_s_max = settings.sinks_retry_ms_max / 1000
@@ -178,16 +177,15 @@ def _part(
 
 def _bookkeeper(settings: Settings, ids: SchemaIds, metrics: SinksMetrics, is_mine: Callable[[], bool]) -> Bookkeeper:
     def open_sources() -> Sources:
-        timeout_s = settings.sinks_request_ms_max / 1000
         # One thread: rows and queries come before it.
-        client = open_client(settings, send_receive_timeout=timeout_s, settings={"max_threads": 1})
-        topics = Topics(settings, ids)
+        reader = open_reader(settings, timeout_s=settings.sinks_request_ms_max / 1000, threads_max=1)
+        topics = KafkaTopics(settings, ids)
 
         def close() -> None:
-            client.disconnect()
+            reader.close()
             topics.close()
 
-        return Sources(topics, Tables(client, settings), close)
+        return Sources(topics, reader.ledger, close)
 
     open_book = partial(Book, settings.sinks_ledger_projects_max)
     interval_s = float(settings.sinks_ledger_interval_s)

@@ -7,7 +7,7 @@ SinkError
 │   └── LaneStoppedError     the same until somebody acts; `cause` says what for
 └── RowsRefusedError         the database says the rows themselves are wrong: never tried again as they are
 
-None of them says that nothing was written: only the table can.
+None of them says that nothing was written: only the table can. Who only asks gets a ReadFailedError.
 """
 
 
@@ -58,3 +58,7 @@ class RowsRefusedError(SinkError):
     def __init__(self, detail: str, code: int = 0, row: int | None = None) -> None:
         self.row = row
         super().__init__(detail, code)
+
+
+class ReadFailedError(RuntimeError):
+    """Kafka or the database cannot be read; the message says which. What was not read is not gone."""

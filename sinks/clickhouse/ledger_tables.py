@@ -6,13 +6,14 @@ Where these are unreadable, nobody can say which raw event it was, and the ledge
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
-from clickhouse_driver import Client
 
 from schemas.settings import Settings
+from sinks.clickhouse.client import Client
 from sinks.ledger.account import NO_OFFSETS, Offsets, RawEvent, Stored
+from sinks.ledger.evidence import DeadEvent
 
 _IDS_MAX: Final = 5_000  # message ids asked for at once
 _SPAN: Final = "source_offset >= %(start)s AND source_offset < %(end)s"
@@ -39,18 +40,7 @@ _IDS_OF_LETTERS: Final = (
 )
 
 
-class Death(NamedTuple):
-    """A dead letter and the offset of the raw event that it is of."""
-
-    project_id: str
-    stage: str
-    reason: str
-    detail: str
-    dead_letter_id: str
-    raw_offset: int
-
-
-class Tables:
+class LedgerTables:
     """Reads the lineage columns and the dead letters."""
 
     def __init__(self, client: Client, settings: Settings) -> None:
@@ -75,7 +65,9 @@ class Tables:
         for start in range(0, len(ids), _IDS_MAX):
             some = ids[start : start + _IDS_MAX]
             query = "SELECT DISTINCT project_id, toString(message_id) FROM events WHERE message_id IN %(ids)s"
-            having = set(self._client.execute(query, {"ids": tuple(some)}))
+            having = {
+                (project_id, message_id) for project_id, message_id in self._client.execute(query, {"ids": tuple(some)})
+            }
             found |= having
             left = sorted(set(some) - {message_id for _, message_id in having})
             if left:
@@ -85,16 +77,16 @@ class Tables:
 
     def by_project(self, partition: int, start: int, end: int) -> list[tuple[str, str, int]]:
         """Outcome (stored or dead), project id and number of the source offsets [start, end) of a partition."""
-        rows: list[tuple[str, str, int]] = self._client.execute(
+        rows = self._client.execute(
             f"SELECT 'stored', project_id, uniqExact(source_offset) {_ROWS} GROUP BY project_id UNION ALL "
             f"SELECT 'dead', project_id, uniqExact(raw_offset) {_DEAD} "
             # One that was sent through again is a row by now.
             f"WHERE raw_offset NOT IN (SELECT toInt64(source_offset) {_ROWS}) GROUP BY project_id",
             self._span(partition, start, end),
         )
-        return rows
+        return [(outcome, project_id, events) for outcome, project_id, events in rows]
 
-    def deaths(self, partition: int, offsets: Sequence[int]) -> Iterator[Death]:
+    def dead_events(self, partition: int, offsets: Sequence[int]) -> Iterator[DeadEvent]:
         """The dead letters of the raw events at these offsets."""
         if not offsets:
             return
@@ -104,16 +96,21 @@ class Tables:
             where,
             settings=_BY_INDEX,
         )
-        yield from (Death(*row) for row in rows)
+        yield from (DeadEvent(*row) for row in rows)
 
     def refused(self, since_ms: int) -> list[tuple[str, int]]:
         """Project id and number of the dead letters of the collector since a time (ms since 1970)."""
-        rows: list[tuple[str, int]] = self._client.execute(
+        rows = self._client.execute(
             "SELECT project_id, uniqExact(dead_letter_id) FROM dead_letters WHERE stage = 'collector' "
             "AND first_seen_at >= fromUnixTimestamp64Milli(toInt64(%(since)s)) GROUP BY project_id",
             {"since": since_ms},
         )
-        return rows
+        return [(project_id, events) for project_id, events in rows]
+
+    def project_names(self) -> dict[str, str]:
+        """The name of each project, by its id."""
+        query = "SELECT toString(project_id), any(name) FROM projects FINAL GROUP BY 1"
+        return dict(self._client.execute(query))
 
     def _span(self, partition: int, start: int, end: int) -> dict[str, Any]:
         return self._own | {"partition": partition, "start": start, "end": end}

@@ -5,10 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from sinks.clickhouse.ledger_tables import Tables
 from sinks.ledger.account import NO_OFFSETS, Account, Offsets, RawEvent, Settlement, frontier, missing, settle, spans
-from sinks.ledger.evidence import TableEvidence, TopicEvidence
-from sinks.ledger.kafka import Topics
+from sinks.ledger.evidence import AuditedTables, AuditedTopics, TableEvidence, TopicEvidence
 
 Tell = Callable[[str], None]
 Sleep = Callable[[float], object]
@@ -105,9 +103,9 @@ class Ledger:
 
 
 class Auditor:
-    """Computes ledgers from Kafka and ClickHouse, whole, for a command."""
+    """Computes ledgers from Kafka and the database, whole, for a command."""
 
-    def __init__(self, topics: Topics, tables: Tables, sleep: Sleep) -> None:
+    def __init__(self, topics: AuditedTopics, tables: AuditedTables, sleep: Sleep) -> None:
         self._topics = topics
         self._tables = tables
         self._sleep = sleep

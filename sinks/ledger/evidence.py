@@ -1,12 +1,24 @@
-"""What the ledger asks of the topics and of the tables; `Topics` and `Tables` answer from Kafka and ClickHouse.
+"""What the ledger asks of the topics (`ledger/kafka.py` answers) and of the tables (a database's folder does).
 
 The tests' stand-in for both passes the same tests as they do.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sinks.ledger.account import Offsets, RawEvent, Stored
+
+
+class DeadEvent(NamedTuple):
+    """A dead letter and the offset of the raw event that it is of."""
+
+    project_id: str
+    stage: str
+    reason: str
+    detail: str
+    dead_letter_id: str
+    raw_offset: int
 
 
 class TopicEvidence(Protocol):
@@ -45,3 +57,23 @@ class TableEvidence(Protocol):
 
     def by_project(self, partition: int, start: int, end: int) -> list[tuple[str, str, int]]:
         """Outcome (stored or dead), project id and number of the source offsets [start, end) of a partition."""
+
+
+class AuditedTopics(TopicEvidence, Protocol):
+    """The same for a whole ledger at once, which tells projects apart also of what is in flight."""
+
+    def offset_at(self, partition: int, since_ms: int, end: int) -> int:
+        """The first offset of raw_events at or after a time; `end` when there is none."""
+
+    def projects(self, partition: int, start: int, end: int) -> Counter[str]:
+        """How many raw events of [start, end) each project has."""
+
+
+class AuditedTables(TableEvidence, Protocol):
+    """The same, with events that never were in raw_events."""
+
+    def refused(self, since_ms: int) -> list[tuple[str, int]]:
+        """Project id and number of the dead letters of the collector since a time (ms since 1970)."""
+
+    def project_names(self) -> dict[str, str]:
+        """The name of each project, by its id."""

@@ -12,8 +12,8 @@ from schemas.codec import Codec, RecordInvalidError
 from schemas.kafka import consumer_config
 from schemas.registry import SchemaIds
 from schemas.settings import Settings
-from sinks.batching import commit_metadata as plan
-from sinks.batching import watermark
+from sinks.batching import commit_metadata, watermark
+from sinks.errors import ReadFailedError
 from sinks.ledger.account import Offsets, RawEvent
 
 _TIMEOUT_S: Final = 10.0
@@ -27,11 +27,7 @@ _READING: Final = {
 }  # fmt: skip
 
 
-class LedgerError(RuntimeError):
-    """A source of the ledger cannot be read; the message says which."""
-
-
-class Topics:
+class KafkaTopics:
     """Reads positions and raw events; commits nothing. `timeout_s`: longest wait for an answer of Kafka."""
 
     def __init__(self, settings: Settings, ids: SchemaIds, timeout_s: float = _TIMEOUT_S) -> None:
@@ -51,10 +47,10 @@ class Topics:
         return Consumer(consumer_config(self._settings, group, log_level=0))
 
     def partitions(self) -> list[int]:
-        """The partitions of raw_events. Raises LedgerError when there is no such topic."""
+        """The partitions of raw_events. Raises ReadFailedError when there is no such topic."""
         topic = self._consumer.list_topics(self._raw, timeout=self._timeout_s).topics[self._raw]
         if topic.error is not None:
-            raise LedgerError(f"topic {self._raw}: {topic.error.str()}; run `python -m schemas apply`")
+            raise ReadFailedError(f"topic {self._raw}: {topic.error.str()}; run `python -m schemas apply`")
         return sorted(topic.partitions)
 
     def bounds(self, partition: int) -> tuple[int, int]:
@@ -72,7 +68,7 @@ class Topics:
         low, high = self._consumer.get_watermark_offsets(
             TopicPartition(self._enriched, partition), timeout=self._timeout_s
         )
-        planned = plan.decode(committed.metadata)
+        planned = commit_metadata.decode(committed.metadata)
         written = max(committed.offset, int(low))
         behind = written < int(high) or (planned is not None and planned.end is not None)
         mark = None if planned is None or planned.watermark < 0 else planned.watermark
@@ -111,7 +107,7 @@ class Topics:
     def read(self, partition: int, offsets: Offsets) -> Iterator[RawEvent]:
         """The raw events at these offsets (rising), as far as the topic still has them and they can be decoded.
 
-        Raises LedgerError when Kafka does not answer: what was not read is not gone.
+        Raises ReadFailedError when Kafka does not answer: what was not read is not gone.
         """
         for run in np.split(offsets, np.flatnonzero(np.diff(offsets) > _SKIP_MAX) + 1):
             if len(run):
@@ -139,13 +135,13 @@ class Topics:
         return found
 
     def _between(self, partition: int, start: int, end: int) -> Iterator[Message]:
-        """The records of [start, end), one fetch in memory. Raises LedgerError when Kafka does not answer."""
+        """The records of [start, end), one fetch in memory. Raises ReadFailedError when Kafka does not answer."""
         self._consumer.assign([TopicPartition(self._raw, partition, start)])
         try:
             while True:
                 first = self._consumer.poll(self._timeout_s)
                 if first is None:
-                    raise LedgerError(
+                    raise ReadFailedError(
                         f"topic {self._raw}, partition {partition}: Kafka has not answered for "
                         f"{self._timeout_s:.0f} s; nothing can be said of what it holds, try again"
                     )
@@ -153,7 +149,7 @@ class Topics:
                     if (error := message.error()) is not None:
                         if error.code() == KafkaError._PARTITION_EOF:
                             return
-                        raise LedgerError(f"topic {self._raw}: {error.str()}")
+                        raise ReadFailedError(f"topic {self._raw}: {error.str()}")
                     if message.offset() >= end:
                         return
                     if message.offset() >= start:

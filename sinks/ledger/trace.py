@@ -5,31 +5,15 @@ What an event is follows from its own project: two projects may use one messageI
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
-
-from clickhouse_driver import Client
+from typing import Final, NamedTuple, Protocol
 
 from schemas.message_ids import MessageIds, canonical_uuid
-from schemas.settings import Settings
-from sinks.clickhouse.ledger_tables import Death, Tables
 from sinks.ledger.account import RawEvent, spans
 from sinks.ledger.audit import Reach, Sleep, Tell, reaches
-from sinks.ledger.kafka import Topics
+from sinks.ledger.evidence import DeadEvent, TopicEvidence
 
 COPIES_MAX: Final = 1_000  # a client that sends one event for ever must not fill the memory
 _PROGRESS_EVENTS: Final = 5_000_000
-_IDS_MAX: Final = 2_000  # ids asked for at once; ClickHouse reads statements of up to 256 KiB
-_TIME: Final = "formatDateTime({0}, '%%Y-%%m-%%d %%H:%%i:%%S', 'UTC')"
-_EVENT: Final = (
-    "SELECT project_id, toString(message_id), source_generation, source_partition, source_offset, event_type, "
-    f"event_name, toString(event_id), {_TIME.format('received_at')}, {_TIME.format('processed_at')}, session_id "
-    "FROM events WHERE message_id IN %(ids)s"
-)
-_DEAD: Final = (
-    f"SELECT project_id, toString(dead_letter_id), stage, reason, detail, {_TIME.format('first_seen_at')}, "
-    "source_topic, source_partition, source_offset FROM dead_letters FINAL WHERE client_message_id = %(text)s "
-    "ORDER BY first_seen_at LIMIT 1000"
-)
 
 EventName = tuple[str, str]  # project_id and message_id
 
@@ -82,17 +66,7 @@ def names_of(text: str, project_ids: Iterable[str], copies: Iterable[RawEvent]) 
     return names | {(project_id, own or MessageIds(project_id)(text)) for project_id in project_ids}
 
 
-def rows_of(client: Client, names: set[EventName]) -> list[Row]:
-    """The rows of these events, however many projects there are."""
-    ids = sorted({message_id for _, message_id in names})
-    found: list[Row] = []
-    for start in range(0, len(ids), _IDS_MAX):
-        answer: list[tuple[Any, ...]] = client.execute(_EVENT, {"ids": tuple(ids[start : start + _IDS_MAX])})
-        found += [_row(*values) for values in answer if values[:2] in names]
-    return found
-
-
-def _row(
+def stored_row(
     project_id: str,
     message_id: str,
     generation: int,
@@ -105,6 +79,7 @@ def _row(
     processed: str,
     session: str,
 ) -> Row:
+    """What `events` has in a row, as `Row` tells it."""
     particulars = (
         f"{kind} {name!r}, event_id {event_id}, accepted {received}, processed {processed} (UTC), session {session}, "
         f"raw_events generation {generation} partition {partition} offset {offset}"
@@ -112,20 +87,25 @@ def _row(
     return Row((project_id, message_id), generation, partition, offset, particulars)
 
 
-def dead_letters_of(client: Client, text: str) -> dict[str, Sighting]:
-    """The dead letters that name this messageId, by their ids."""
-    found = {}
-    for project_id, dead_letter_id, stage, reason, detail, seen, topic, partition, offset in client.execute(
-        _DEAD, {"text": text}
-    ):
-        place = f", {topic} partition {partition} offset {offset}" if topic else ""
-        particulars = f"{reason} in {stage}: {detail}; dead letter {dead_letter_id}, first seen {seen} (UTC){place}"
-        found[dead_letter_id] = Sighting("dead letter", project_id, particulars)
-    return found
+def dead_letter(
+    project_id: str,
+    dead_letter_id: str,
+    stage: str,
+    reason: str,
+    detail: str,
+    seen: str,
+    topic: str,
+    partition: int,
+    offset: int,
+) -> Sighting:
+    """What `dead_letters` has in a row, as a sighting."""
+    place = f", {topic} partition {partition} offset {offset}" if topic else ""
+    particulars = f"{reason} in {stage}: {detail}; dead letter {dead_letter_id}, first seen {seen} (UTC){place}"
+    return Sighting("dead letter", project_id, particulars)
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Progress:
     """How far everybody is with a partition of raw_events.
 
     processed: the offset below which streams has been. settled: the one below which everything has landed.
@@ -138,70 +118,100 @@ class Standing:
 
 
 def judge(
-    standing: Standing,
+    progress: Progress,
     copies: Sequence[RawEvent],
     rows: Sequence[Row],
-    deaths: Mapping[int, Death],
+    dead_events: Mapping[int, DeadEvent],
     dead: set[EventName],
 ) -> Iterator[Sighting]:
     """What became of the copies in a partition of raw_events that have no row of their own.
 
-    deaths: the dead letters, by the raw event's offset. dead: events of which a copy, in any partition, became one.
+    dead_events: the dead letters, by the raw event's offset. dead: events of which a copy, anywhere, became one.
     """
     own = {(row.generation, row.partition, row.offset) for row in rows}
     stored = {row.name for row in rows}
     for event in copies:
-        if (standing.generation, standing.partition, event.offset) in own:
+        if (progress.generation, progress.partition, event.offset) in own:
             continue
         name = (event.project_id, event.message_id)
-        if (death := deaths.get(event.offset)) is not None:
+        if (found := dead_events.get(event.offset)) is not None:
             where = "dead letter"
-            why = f"{death.reason} in {death.stage}, dead letter {death.dead_letter_id}: {death.detail}"
-        elif event.offset >= standing.processed:
+            why = f"{found.reason} in {found.stage}, dead letter {found.dead_letter_id}: {found.detail}"
+        elif event.offset >= progress.processed:
             where, why = "in flight", "accepted, not yet processed by streams"
         elif name in stored:
             where, why = "duplicate", "repeats the stored event"
         elif name in dead:
             where, why = "duplicate", "repeats the event that became a dead letter"
-        elif event.offset >= standing.settled:
+        elif event.offset >= progress.settled:
             where, why = "in flight", "processed by streams, not yet written by the sink"
         else:
             where, why = "lost", "streams and the sink are past it, and it has neither row nor dead letter"
         yield Sighting(
-            where, event.project_id, f"raw_events partition {standing.partition} offset {event.offset}: {why}"
+            where, event.project_id, f"raw_events partition {progress.partition} offset {event.offset}: {why}"
         )
+
+
+class SearchedTopics(TopicEvidence, Protocol):
+    """Raw events by what their bytes hold."""
+
+    def offset_at(self, partition: int, since_ms: int, end: int) -> int:
+        """The first offset of raw_events at or after a time; `end` when there is none."""
+
+    def matching(self, partition: int, start: int, end: int, texts: Sequence[bytes]) -> Iterator[RawEvent]:
+        """The raw events of [start, end) whose bytes hold one of the texts."""
+
+
+class SearchedTables(Protocol):
+    """Rows and dead letters of single events."""
+
+    def rows(self, names: set[EventName]) -> list[Row]:
+        """The rows of these events, however many projects there are."""
+
+    def dead_letters(self, text: str) -> dict[str, Sighting]:
+        """The dead letters that name this messageId, by their ids."""
+
+    def dead_events(self, partition: int, offsets: Sequence[int]) -> Iterator[DeadEvent]:
+        """The dead letters of the raw events at these offsets."""
+
+    def project_ids(self) -> list[str]:
+        """Every project that the table knows."""
 
 
 class Tracer:
     """Looks for events in the topics and tables; `tell` is told of each part that is read, as that can take minutes."""
 
     def __init__(
-        self, settings: Settings, client: Client, topics: Topics, sleep: Sleep, tell: Tell = lambda line: None
+        self,
+        generation: int,
+        topics: SearchedTopics,
+        tables: SearchedTables,
+        sleep: Sleep,
+        tell: Tell = lambda line: None,
     ) -> None:
-        self._generation = settings.streams_generation
-        self._client = client
+        self._generation = generation
         self._topics = topics
-        self._tables = Tables(client, settings)
+        self._tables = tables
         self._sleep = sleep
         self._tell = tell
 
     def find(self, text: str, since_ms: int | None = None) -> list[Sighting]:
         """Where the event of a messageId is: in the tables, then each copy in raw_events without a row of its own.
 
-        since_ms: look only at what was accepted since (ms since 1970). Raises LedgerError when Kafka does not answer.
+        since_ms: look only at what was accepted since (ms since 1970). Raises ReadFailedError.
         """
         # Positions before tables: what is settled by now has its row when it is asked for.
-        standings = self._standings()
+        progress = self._progress()
         copies = {
-            partition: self._copies(partition, reach, text, since_ms) for partition, (_, reach) in standings.items()
+            partition: self._copies(partition, reach, text, since_ms) for partition, (_, reach) in progress.items()
         }
         every = [event for found in copies.values() for event in found.kept]
-        rows = rows_of(self._client, names_of(text, project_ids(self._client), every))
-        dead_letters = dead_letters_of(self._client, text)
-        deaths = {
+        rows = self._tables.rows(names_of(text, self._tables.project_ids(), every))
+        dead_letters = self._tables.dead_letters(text)
+        dead_events = {
             partition: {
-                death.raw_offset: death
-                for death in self._tables.deaths(partition, [event.offset for event in found.kept])
+                event.raw_offset: event
+                for event in self._tables.dead_events(partition, [event.offset for event in found.kept])
             }
             for partition, found in copies.items()
         }
@@ -209,22 +219,22 @@ class Tracer:
             (event.project_id, event.message_id)
             for partition, found in copies.items()
             for event in found.kept
-            if event.offset in deaths[partition]
+            if event.offset in dead_events[partition]
         }
         sightings = [Sighting("stored", row.name[0], row.particulars) for row in rows]
         sightings += dead_letters.values()
         for partition, found in copies.items():
-            told = {offset for offset, death in deaths[partition].items() if death.dead_letter_id in dead_letters}
+            told = {offset for offset, dead in dead_events[partition].items() if dead.dead_letter_id in dead_letters}
             untold = [event for event in found.kept if event.offset not in told]
-            sightings += judge(standings[partition][0], untold, rows, deaths[partition], dead)
+            sightings += judge(progress[partition][0], untold, rows, dead_events[partition], dead)
             if found.more:
                 sightings.append(Sighting("duplicate", "any", f"partition {partition}: {found.more} more copies"))
         return sightings
 
-    def _standings(self) -> dict[int, tuple[Standing, Reach]]:
+    def _progress(self) -> dict[int, tuple[Progress, Reach]]:
         processed = {partition: self._topics.processed(partition) for partition in self._topics.partitions()}
         return {
-            partition: (Standing(self._generation, partition, processed.get(partition, 0), reach.settled), reach)
+            partition: (Progress(self._generation, partition, processed.get(partition, 0), reach.settled), reach)
             for partition, reach in reaches(self._topics, self._sleep).items()
         }
 
@@ -237,8 +247,3 @@ class Tracer:
             self._tell(f"partition {partition}: reading {first} to {last} of {reach.end}")
             found.collect(self._topics.matching(partition, first, last, needles(text)), text)
         return found
-
-
-def project_ids(client: Client) -> list[str]:
-    """Every project that the table knows."""
-    return [name for (name,) in client.execute("SELECT DISTINCT toString(project_id) FROM projects")]

@@ -17,7 +17,7 @@ from sinks.batching.batch import NO_SOURCES, Bad, Batch, Rows
 from sinks.batching.filter import SchemaVerdict
 from sinks.batching.headers import read_heads, read_lineage
 from sinks.errors import LaneStoppedError
-from sinks.replay.query import Letter
+from sinks.replay.query import DeadLetter
 from sinks.routes import Route
 from sinks.write.delivery import AbandonedError, Delivery
 
@@ -32,7 +32,7 @@ class NoRowError(ValueError):
 
 @dataclass(slots=True)
 class Refusals:
-    """The Graveyard of a redelivery: the dead letters exist already, so nothing is written."""
+    """Where a reinsertion's bad records go: the dead letters exist already, so nothing is written."""
 
     bad: list[Bad] = field(default_factory=list)
 
@@ -73,7 +73,7 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Target:
     """Into one table: `delivery` buries in `refusals` and tells `patience`."""
 
     route: Route
@@ -92,62 +92,62 @@ class _Place(NamedTuple):
     generation: int
 
 
-class Redelivery:
-    """`open_way`: the way by the broker's topic name, None for a topic that sinks do not write."""
+class Reinsertion:
+    """`open_target`: the target by the broker's topic name, None for a topic that sinks do not write."""
 
-    def __init__(self, open_way: Callable[[str], Way | None], clock: Callable[[], float]) -> None:
-        self._open_way = open_way
+    def __init__(self, open_target: Callable[[str], Target | None], clock: Callable[[], float]) -> None:
+        self._open_target = open_target
         self._clock = clock
-        self._ways: dict[str, Way] = {}
-        self._waiting: dict[_Place, dict[int, Letter]] = {}
+        self._targets: dict[str, Target] = {}
+        self._waiting: dict[_Place, dict[int, DeadLetter]] = {}
 
-    def add(self, letter: Letter) -> None:
+    def add(self, dead_letter: DeadLetter) -> None:
         """Take one, to be sent by `finish`. Raises NoRowError."""
-        place, source = self._read(letter)
+        place, source = self._read(dead_letter)
         # Of repeats of one source, one: nothing but this keeps rows of the same batch apart.
-        self._waiting.setdefault(place, {}).setdefault(source, letter)
+        self._waiting.setdefault(place, {}).setdefault(source, dead_letter)
 
     def finish(self) -> dict[str, str]:
         """Send what was added; what is wrong with those that did not become rows, by their ids."""
         problems: dict[str, str] = {}
-        for place, letters in self._waiting.items():
-            for sources in _batches(sorted(letters), by_source=self._ways[place.topic].route.exactly_once):
-                problems |= self._send(place, sources, [letters[source] for source in sources])
+        for place, dead_letters in self._waiting.items():
+            for sources in _batches(sorted(dead_letters), by_source=self._targets[place.topic].route.exactly_once):
+                problems |= self._send(place, sources, [dead_letters[source] for source in sources])
         self._waiting = {}
         return problems
 
-    def _read(self, letter: Letter) -> tuple[_Place, int]:
-        topic, partition, value = letter["source_topic"], letter["source_partition"], letter["payload"]
-        way = self._ways.get(topic) or self._open_way(topic)
-        if way is None:
+    def _read(self, dead_letter: DeadLetter) -> tuple[_Place, int]:
+        topic, partition, value = dead_letter["source_topic"], dead_letter["source_partition"], dead_letter["payload"]
+        target = self._targets.get(topic) or self._open_target(topic)
+        if target is None:
             raise NoRowError(f"came from {topic!r}, which is no topic that sinks write")
-        self._ways[topic] = way
-        heads = read_lineage([value], partition) if way.route.exactly_once else read_heads([value])
+        self._targets[topic] = target
+        heads = read_lineage([value], partition) if target.route.exactly_once else read_heads([value])
         schema_id = int(heads.schema_ids[0])
         try:
-            problem = way.verdict(schema_id)
+            problem = target.verdict(schema_id)
         except LaneStoppedError as error:
-            raise NoRowError(f"dead letter {letter['dead_letter_id']}: {error.detail}") from None
+            raise NoRowError(f"dead letter {dead_letter['dead_letter_id']}: {error.detail}") from None
         if problem is not None:
             raise NoRowError(f"is no row: {problem[1]}")
         if heads.sources is None or heads.plausible is None:
-            return _Place(topic, partition, schema_id, 0), letter["source_offset"]
+            return _Place(topic, partition, schema_id, 0), dead_letter["source_offset"]
         if not heads.plausible[0]:
             raise NoRowError("does not begin with its place in raw_events")
         source = int(heads.sources[0])
         return _Place(topic, partition, schema_id, watermark.generation_of(source)), source
 
-    def _send(self, place: _Place, sources: Sequence[int], letters: Sequence[Letter]) -> dict[str, str]:
-        way = self._ways[place.topic]
-        way.refusals.bad.clear()
-        batch = _batch(place, sources if way.route.exactly_once else (), letters)
+    def _send(self, place: _Place, sources: Sequence[int], dead_letters: Sequence[DeadLetter]) -> dict[str, str]:
+        target = self._targets[place.topic]
+        target.refusals.bad.clear()
+        batch = _batch(place, sources if target.route.exactly_once else (), dead_letters)
         try:
-            way.delivery.deliver(batch, self._clock(), way.patience.abandoned)
+            target.delivery.deliver(batch, self._clock(), target.patience.abandoned)
         except AbandonedError:
-            ids = [str(letter["dead_letter_id"]) for letter in letters]
+            ids = [str(dead_letter["dead_letter_id"]) for dead_letter in dead_letters]
             return dict.fromkeys(ids, "is not taken by the database")
-        of = {letter["source_offset"]: str(letter["dead_letter_id"]) for letter in letters}
-        return {of[bad.offset]: f"is refused again: {bad.detail}" for bad in way.refusals.bad}
+        of = {dead_letter["source_offset"]: str(dead_letter["dead_letter_id"]) for dead_letter in dead_letters}
+        return {of[bad.offset]: f"is refused again: {bad.detail}" for bad in target.refusals.bad}
 
 
 def _batches(sources: Sequence[int], by_source: bool) -> Iterator[Sequence[int]]:
@@ -161,10 +161,10 @@ def _batches(sources: Sequence[int], by_source: bool) -> Iterator[Sequence[int]]
         yield sources[start:]
 
 
-def _batch(place: _Place, sources: Sequence[int], letters: Sequence[Letter]) -> Batch:
-    offsets = [letter["source_offset"] for letter in letters]
-    values = [letter["payload"] for letter in letters]
-    keys = [letter["source_key"].encode() or None for letter in letters]
+def _batch(place: _Place, sources: Sequence[int], dead_letters: Sequence[DeadLetter]) -> Batch:
+    offsets = [dead_letter["source_offset"] for dead_letter in dead_letters]
+    values = [dead_letter["payload"] for dead_letter in dead_letters]
+    keys = [dead_letter["source_key"].encode() or None for dead_letter in dead_letters]
     packed = np.array(sources, dtype=np.int64) if sources else NO_SOURCES
     digest = hashlib.blake2b(",".join(map(str, offsets)).encode(), digest_size=12).hexdigest()
     return Batch(

@@ -19,8 +19,8 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from schemas.codec import Codec, RecordInvalidError
 from schemas.dead_letters import REPLAY_HEADER
-from sinks.replay.query import SENDING, SENT, STORED, Letter, event_name
-from sinks.replay.reinsert import NoRowError, Redelivery
+from sinks.replay.query import SENDING, SENT, STORED, DeadLetter, ReplayTable, event_name
+from sinks.replay.reinsert import NoRowError, Reinsertion
 
 _FLUSH_S: Final = 30.0
 _ANSWER_S: Final = 60.0
@@ -37,11 +37,11 @@ class Replayed:
     failed: int = 0
     problems: list[str] = field(default_factory=list)
 
-    def fail(self, letter: Letter, why: str) -> None:
+    def fail(self, dead_letter: DeadLetter, why: str) -> None:
         """Count one that could not be sent."""
         self.failed += 1
         if len(self.problems) < _PROBLEMS_MAX:
-            self.problems.append(f"dead letter {letter['dead_letter_id']} {why}")
+            self.problems.append(f"dead letter {dead_letter['dead_letter_id']} {why}")
 
     def add(self, other: "Replayed") -> None:
         """Count those of another page too."""
@@ -61,18 +61,18 @@ class CollectorAdmin:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def take_again(self, letters: Sequence[Letter], write_keys: Mapping[str, str]) -> list[str]:
+    def take_again(self, dead_letters: Sequence[DeadLetter], write_keys: Mapping[str, str]) -> list[str]:
         """Of each "" once it is durable, or why it is refused again. Raises CollectorUnreachableError."""
         body = [
             {
-                "deadLetterId": str(letter["dead_letter_id"]),
-                "writeKey": write_keys[letter["project_id"]],
-                "reason": letter["reason"],
-                "payload": b64encode(letter["payload"]).decode(),
-                "arrival": letter["arrival"],
-                "firstSeenAt": letter["first_seen_ms"],
+                "deadLetterId": str(dead_letter["dead_letter_id"]),
+                "writeKey": write_keys[dead_letter["project_id"]],
+                "reason": dead_letter["reason"],
+                "payload": b64encode(dead_letter["payload"]).decode(),
+                "arrival": dead_letter["arrival"],
+                "firstSeenAt": dead_letter["first_seen_ms"],
             }
-            for letter in letters
+            for dead_letter in dead_letters
         ]
         request = urllib.request.Request(f"{self._url}/replay", json.dumps(body).encode(), method="POST")
         try:
@@ -87,23 +87,10 @@ class CollectorAdmin:
             ) from None
 
 
-class Notes(Protocol):
-    """What is known of dead letters and projects: `sinks.letters.Letters`."""
-
-    def write_keys(self) -> dict[str, str]:
-        """A write key that is not disabled, by project id."""
-
-    def stored(self, names: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Which of these events, by project id and message id, have a row already."""
-
-    def mark(self, letters: Sequence[Letter], outcome: str) -> None:
-        """Note what becomes of letters that are sent through again."""
-
-
-class Taker(Protocol):
+class CollectorReplay(Protocol):
     """Who takes dead letters of the collector: `CollectorAdmin`."""
 
-    def take_again(self, letters: Sequence[Letter], write_keys: Mapping[str, str]) -> list[str]:
+    def take_again(self, dead_letters: Sequence[DeadLetter], write_keys: Mapping[str, str]) -> list[str]:
         """Of each "" once it is durable, or why it is refused again. Raises CollectorUnreachableError."""
 
 
@@ -112,157 +99,161 @@ class Replayer:
 
     def __init__(
         self,
-        letters: Notes,
-        collector: Taker,
+        table: ReplayTable,
+        collector: CollectorReplay,
         producer: Producer,
         raw_events: Codec,
         topics: Collection[str],
-        redelivery: Redelivery,
+        reinsertion: Reinsertion,
         pace_per_s: float,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._letters = letters
+        self._table = table
         self._collector = collector
         self._producer = producer
         self._raw_events = raw_events
         self._topics = topics
-        self._redelivery = redelivery
+        self._reinsertion = reinsertion
         self._pause_s = 1.0 / pace_per_s if pace_per_s > 0 else 0.0
         self._sleep = sleep
-        self._write_keys = letters.write_keys()
+        self._write_keys = table.write_keys()
 
-    def replay(self, page: Sequence[Letter]) -> Replayed:
+    def replay(self, page: Sequence[DeadLetter]) -> Replayed:
         """Send some through; returns when they are durable."""
         result = Replayed()
-        ways: dict[str, Callable[[Sequence[Letter], Replayed], None]] = {
-            "collector": self._post, "streams": self._produce, "sinks": self._redeliver,
+        ways: dict[str, Callable[[Sequence[DeadLetter], Replayed], None]] = {
+            "collector": self._post, "streams": self._produce, "sinks": self._reinsert,
         }  # fmt: skip
-        for letter in page:
-            if letter["stage"] not in ways:
-                result.fail(letter, f"is of an unknown stage {letter['stage']!r}")
+        for dead_letter in page:
+            if dead_letter["stage"] not in ways:
+                result.fail(dead_letter, f"is of an unknown stage {dead_letter['stage']!r}")
         for stage, way in ways.items():
-            if chosen := [letter for letter in page if letter["stage"] == stage]:
+            if chosen := [dead_letter for dead_letter in page if dead_letter["stage"] == stage]:
                 way(chosen, result)
         if self._pause_s:
             self._sleep(self._pause_s * len(page))
         return result
 
     def _without_stored(
-        self, letters: Sequence[Letter], names: Mapping[str, tuple[str, str]], result: Replayed
-    ) -> list[Letter]:
+        self, dead_letters: Sequence[DeadLetter], names: Mapping[str, tuple[str, str]], result: Replayed
+    ) -> list[DeadLetter]:
         """Those whose event has no row yet; the others are marked and counted."""
-        having = self._letters.stored([names[key] for key in names])
-        there = [letter for letter in letters if names.get(_id(letter)) in having]
-        self._letters.mark(there, STORED)
+        having = self._table.stored([names[key] for key in names])
+        there = [dead_letter for dead_letter in dead_letters if names.get(_id(dead_letter)) in having]
+        self._table.mark(there, STORED)
         result.stored += len(there)
-        return [letter for letter in letters if names.get(_id(letter)) not in having]
+        return [dead_letter for dead_letter in dead_letters if names.get(_id(dead_letter)) not in having]
 
-    def _post(self, letters: Sequence[Letter], result: Replayed) -> None:
+    def _post(self, dead_letters: Sequence[DeadLetter], result: Replayed) -> None:
         known = []
-        for letter in letters:
-            if letter["project_id"] in self._write_keys:
-                known.append(letter)
+        for dead_letter in dead_letters:
+            if dead_letter["project_id"] in self._write_keys:
+                known.append(dead_letter)
             else:
-                result.fail(letter, f"is of project {letter['project_id']}, which has no write key that is enabled")
-        left = self._without_stored(known, {_id(letter): event_name(letter) for letter in known}, result)
+                result.fail(
+                    dead_letter, f"is of project {dead_letter['project_id']}, which has no write key that is enabled"
+                )
+        left = self._without_stored(known, {_id(dead_letter): event_name(dead_letter) for dead_letter in known}, result)
         for some in _by_size(left):
             self._post_some(some, result)
 
-    def _post_some(self, letters: Sequence[Letter], result: Replayed) -> None:
+    def _post_some(self, dead_letters: Sequence[DeadLetter], result: Replayed) -> None:
         try:
-            outcomes = self._collector.take_again(letters, self._write_keys)
+            outcomes = self._collector.take_again(dead_letters, self._write_keys)
         except CollectorUnreachableError as error:
-            for letter in letters:
-                result.fail(letter, f"is not sent: {error}")
+            for dead_letter in dead_letters:
+                result.fail(dead_letter, f"is not sent: {error}")
             return
-        judged = list(zip(letters, outcomes, strict=True))
-        taken = [letter for letter, why in judged if not why]
-        self._letters.mark(taken, SENT)
+        judged = list(zip(dead_letters, outcomes, strict=True))
+        taken = [dead_letter for dead_letter, why in judged if not why]
+        self._table.mark(taken, SENT)
         result.sent += len(taken)
-        for letter, why in judged:
+        for dead_letter, why in judged:
             if why:
-                result.fail(letter, f"is refused again: {why}")
+                result.fail(dead_letter, f"is refused again: {why}")
 
-    def _produce(self, letters: Sequence[Letter], result: Replayed) -> None:
+    def _produce(self, dead_letters: Sequence[DeadLetter], result: Replayed) -> None:
         fit = []
-        for letter in letters:
-            if letter["source_topic"] not in self._topics:
-                result.fail(letter, f"came from {letter['source_topic']!r}, which is no topic that streams reads")
-            elif not letter["source_key"]:
-                result.fail(letter, "has no key: its partition cannot be known")
+        for dead_letter in dead_letters:
+            if dead_letter["source_topic"] not in self._topics:
+                result.fail(
+                    dead_letter, f"came from {dead_letter['source_topic']!r}, which is no topic that streams reads"
+                )
+            elif not dead_letter["source_key"]:
+                result.fail(dead_letter, "has no key: its partition cannot be known")
             else:
-                fit.append(letter)
-        names = {_id(letter): name for letter in fit if (name := self._name_of(letter)) is not None}
+                fit.append(dead_letter)
+        names = {_id(dead_letter): name for dead_letter in fit if (name := self._name_of(dead_letter)) is not None}
         left = self._without_stored(fit, names, result)
         # First the note: the ledger must know of a place whose dead letter may soon stand at another.
-        self._letters.mark(left, SENDING)
+        self._table.mark(left, SENDING)
         failures: dict[str, str] = {}
-        for letter in left:
-            self._produce_one(letter, failures)
+        for dead_letter in left:
+            self._produce_one(dead_letter, failures)
         if self._producer.flush(_FLUSH_S):
             self._producer.purge()
             self._producer.flush(_FLUSH_S)  # calls back for each that was not delivered
-        for letter in left:
-            if _id(letter) in failures:
-                result.fail(letter, failures[_id(letter)])
-        delivered = [letter for letter in left if _id(letter) not in failures]
-        self._letters.mark(delivered, SENT)
+        for dead_letter in left:
+            if _id(dead_letter) in failures:
+                result.fail(dead_letter, failures[_id(dead_letter)])
+        delivered = [dead_letter for dead_letter in left if _id(dead_letter) not in failures]
+        self._table.mark(delivered, SENT)
         result.sent += len(delivered)
 
-    def _produce_one(self, letter: Letter, failures: dict[str, str]) -> None:
-        dead_letter_id = _id(letter)
+    def _produce_one(self, dead_letter: DeadLetter, failures: dict[str, str]) -> None:
+        dead_letter_id = _id(dead_letter)
 
         def on_delivery(error: KafkaError | None, _message: Message) -> None:
             if error is not None:
-                failures[dead_letter_id] = f"is not delivered to {letter['source_topic']}: {error.str()}"
+                failures[dead_letter_id] = f"is not delivered to {dead_letter['source_topic']}: {error.str()}"
 
         self._producer.produce(
-            letter["source_topic"],
-            letter["payload"],
-            key=letter["source_key"].encode(),
+            dead_letter["source_topic"],
+            dead_letter["payload"],
+            key=dead_letter["source_key"].encode(),
             headers=[(REPLAY_HEADER, dead_letter_id.encode())],
             on_delivery=on_delivery,
         )
         self._producer.poll(0)
 
-    def _name_of(self, letter: Letter) -> tuple[str, str] | None:
+    def _name_of(self, dead_letter: DeadLetter) -> tuple[str, str] | None:
         """Project id and message id of a raw event; None when it cannot be decoded, or is none."""
         try:
-            record: Mapping[str, Any] = self._raw_events.decode(letter["payload"])
+            record: Mapping[str, Any] = self._raw_events.decode(dead_letter["payload"])
         except RecordInvalidError:
             return None
         return record["project_id"], record["message_id"]
 
-    def _redeliver(self, letters: Sequence[Letter], result: Replayed) -> None:
+    def _reinsert(self, dead_letters: Sequence[DeadLetter], result: Replayed) -> None:
         added = []
-        for letter in letters:
+        for dead_letter in dead_letters:
             try:
-                self._redelivery.add(letter)
-                added.append(letter)
+                self._reinsertion.add(dead_letter)
+                added.append(dead_letter)
             except NoRowError as error:
-                result.fail(letter, str(error))
-        problems = self._redelivery.finish()
-        for letter in added:
-            if _id(letter) in problems:
-                result.fail(letter, problems[_id(letter)])
-        done = [letter for letter in added if _id(letter) not in problems]
-        self._letters.mark(done, STORED)
+                result.fail(dead_letter, str(error))
+        problems = self._reinsertion.finish()
+        for dead_letter in added:
+            if _id(dead_letter) in problems:
+                result.fail(dead_letter, problems[_id(dead_letter)])
+        done = [dead_letter for dead_letter in added if _id(dead_letter) not in problems]
+        self._table.mark(done, STORED)
         result.sent += len(done)
 
 
-def _by_size(letters: Sequence[Letter]) -> Iterator[list[Letter]]:
+def _by_size(dead_letters: Sequence[DeadLetter]) -> Iterator[list[DeadLetter]]:
     """Pieces that one request can carry."""
-    some: list[Letter] = []
+    some: list[DeadLetter] = []
     size = 0
-    for letter in letters:
-        size += len(letter["payload"])
+    for dead_letter in dead_letters:
+        size += len(dead_letter["payload"])
         if some and size > _POST_BYTES_MAX:
             yield some
-            some, size = [], len(letter["payload"])
-        some.append(letter)
+            some, size = [], len(dead_letter["payload"])
+        some.append(dead_letter)
     if some:
         yield some
 
 
-def _id(letter: Letter) -> str:
-    return str(letter["dead_letter_id"])
+def _id(dead_letter: DeadLetter) -> str:
+    return str(dead_letter["dead_letter_id"])

@@ -4,13 +4,10 @@ from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from clickhouse_driver import Client
-
 from schemas.registry import open_ids
-from sinks.clickhouse.ledger_tables import Tables
-from sinks.commands.inspect import open_client
+from sinks.database import Reader, open_reader
 from sinks.ledger.audit import Auditor, Ledger
-from sinks.ledger.kafka import Topics
+from sinks.ledger.kafka import KafkaTopics
 from tests.sinks.records import NOT_A_UUID, event, framed, framed_all
 from tests.sinks.rig import SinkRig
 
@@ -60,20 +57,20 @@ class Accounts:
         self.rig.kafka.commit_places(group, [("raw_events", partition, end)])
 
     @contextmanager
-    def sources(self) -> Iterator[tuple[Client, Topics, Tables]]:
+    def sources(self) -> Iterator[tuple[Reader, KafkaTopics]]:
         """Connections of a ledger."""
-        client = open_client(self.rig.settings)
-        topics = Topics(self.rig.settings, open_ids(None))
+        reader = open_reader(self.rig.settings)
+        topics = KafkaTopics(self.rig.settings, open_ids(None))
         try:
-            yield client, topics, Tables(client, self.rig.settings)
+            yield reader, topics
         finally:
             topics.close()
-            client.disconnect()
+            reader.close()
 
     def ledger(self) -> Ledger:
         """The ledger now, waiting for nothing."""
-        with self.sources() as (_, topics, tables):
-            return Auditor(topics, tables, lambda _seconds: None).audit()
+        with self.sources() as (reader, topics):
+            return Auditor(topics, reader.ledger, lambda _seconds: None).audit()
 
     def settled(self) -> Ledger:
         """The ledger once nothing is in flight."""

@@ -1,11 +1,11 @@
-"""Dead letters as their table has them, and the ways into tables in memory."""
+"""Dead letters as their table has them, and tables in memory to put them into."""
 
 import time
 from typing import Any
 
 from schemas.registry import open_ids
 from sinks.batching.schema_texts import SchemaTexts
-from sinks.replay.reinsert import Patience, Refusals, Way
+from sinks.replay.reinsert import Patience, Refusals, Target
 from sinks.routes import ROUTES
 from sinks.write.delivery import Delivery
 from sinks.write.healing import Healing
@@ -29,14 +29,14 @@ def letter(offset: int, raw: int, stage: str = "sinks", topic: str = TOPIC, **fi
     return made | fields
 
 
-class Ways:
-    """The ways into tables in memory, with all that was opened."""
+class Targets:
+    """Tables in memory, with all that was opened."""
 
     def __init__(self, writer: MemoryWriter) -> None:
         self.writer = writer
         self.patience = Patience()
 
-    def __call__(self, topic: str) -> Way | None:
+    def __call__(self, topic: str) -> Target | None:
         route = ROUTES.get(topic.removeprefix("prefix_"))
         if route is None:
             return None
@@ -45,4 +45,4 @@ class Ways:
         delivery = Delivery(
             route, self.writer, refusals, healing, lambda _values: [1], 0.001, 60, time.monotonic, self.patience
         )
-        return Way(route, SchemaTexts(route.topic, open_ids(None)).verdict, delivery, refusals, self.patience)
+        return Target(route, SchemaTexts(route.topic, open_ids(None)).verdict, delivery, refusals, self.patience)

@@ -5,7 +5,7 @@ from clickhouse_driver import Client
 from docker.local.clickhouse import ClickHouseServer
 from schemas.apply_tables import apply_tables, clickhouse
 from schemas.settings import Settings
-from sinks.clickhouse.ledger_tables import Tables
+from sinks.clickhouse.ledger_tables import LedgerTables
 
 LETTERS = 300_000
 _FILL = f"""
@@ -32,12 +32,12 @@ def test_dead_letters_of_a_page_are_found_by_their_place(
     apply_tables(settings)
     with clickhouse(settings) as client:
         client.execute(_FILL)
-        tables = Tables(client, settings)
+        tables = LedgerTables(client, settings)
         assert tables.stored(3, 70_000, 70_100).dead.tolist() == list(range(70_000, 70_100))
         assert rows_read(client) < LETTERS // 10
         assert tables.by_project(3, 70_000, 70_100) == [("dead", "", 100)]
         assert rows_read(client) < LETTERS // 10
-        assert [death.raw_offset for death in tables.deaths(3, [7, 70_000])] == [7, 70_000]
+        assert [death.raw_offset for death in tables.dead_events(3, [7, 70_000])] == [7, 70_000]
         assert tables.stored(2, 0, LETTERS).dead.tolist() == []
         client.execute("SELECT count() FROM dead_letters WHERE detail = 'nowhere'")
         assert rows_read(client) == LETTERS  # what has no index is read whole: the measure can fail

@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sinks.__main__ import app
-from sinks.commands.inspect import EXIT_UNREACHABLE
+from sinks.commands.console import EXIT_UNREACHABLE
 
 NOBODY = {"TALLY_CLICKHOUSE_TCP_PORT": "1", "TALLY_CLICKHOUSE_HTTP_PORT": "1", "TALLY_KAFKA_BOOTSTRAP": "127.0.0.1:1"}
 REGISTRY = {"TALLY_SCHEMA_REGISTRY_URL": "http://user:secret-word@127.0.0.1:1/registry"}

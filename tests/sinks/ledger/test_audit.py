@@ -83,11 +83,11 @@ def test_places_of_every_length_are_read_off_the_bytes(accounts: Accounts) -> No
     run(accounts)
     accounts.rig.produce("enriched_events", [framed(offset, 1, **NOT_A_UUID) for offset in OFFSETS], 1)
     accounts.rig.wait_for_rows(len(OFFSETS), "dead_letters")
-    with accounts.sources() as (_, _, tables):
-        assert tables.stored(1, 0, 2**48).dead.tolist() == list(OFFSETS)
-        assert tables.stored(1, 64, 8_192).dead.tolist() == [64, 8_191]
-        assert tables.stored(0, 0, 2**48).dead.tolist() == []
-        assert [death.raw_offset for death in tables.deaths(1, [63, 65, 2**47])] == [63, 2**47]
+    with accounts.sources() as (reader, _):
+        assert reader.ledger.stored(1, 0, 2**48).dead.tolist() == list(OFFSETS)
+        assert reader.ledger.stored(1, 64, 8_192).dead.tolist() == [64, 8_191]
+        assert reader.ledger.stored(0, 0, 2**48).dead.tolist() == []
+        assert [death.raw_offset for death in reader.trace.dead_events(1, [63, 65, 2**47])] == [63, 2**47]
 
 
 def test_an_id_of_a_refused_event_is_found_whichever_of_its_ids_is_broken(accounts: Accounts) -> None:
@@ -96,8 +96,8 @@ def test_an_id_of_a_refused_event_is_found_whichever_of_its_ids_is_broken(accoun
     accounts.rig.produce("enriched_events", values)
     accounts.rig.wait_for_rows(3, "dead_letters")
     asked = [RawEvent(offset, PROJECT, event(offset)["message_id"]) for offset in range(4)]
-    with accounts.sources() as (_, _, tables):
-        assert tables.kept(asked) == {(PROJECT, asked[0].message_id), (PROJECT, asked[2].message_id)}
+    with accounts.sources() as (reader, _):
+        assert reader.ledger.kept(asked) == {(PROJECT, asked[0].message_id), (PROJECT, asked[2].message_id)}
 
 
 def test_nothing_is_lost_while_dead_letters_are_on_their_way(accounts: Accounts) -> None:
@@ -127,10 +127,10 @@ def test_a_watermark_of_another_generation_says_nothing_of_this_one(accounts: Ac
     accounts.rig.produce("enriched_events", [framed(500)])
     run(accounts)
     accounts.rig.wait_for_settlement([1, 0])
-    with accounts.sources() as (_, topics, _):
+    with accounts.sources() as (_, topics):
         assert topics.sink(0) == (500, False)
     accounts.rig.settings = accounts.rig.settings.model_copy(update={"streams_generation": 2})
-    with accounts.sources() as (_, topics, _):
+    with accounts.sources() as (_, topics):
         assert topics.sink(0) == (None, False)
 
 

@@ -55,8 +55,8 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
         place.offset = low
         rig.kafka.admin.delete_records([place])[place].result(30)
 
-    with accounts.sources() as (_, topics, tables):
-        yield Subject(topics, tables, trim)
+    with accounts.sources() as (reader, topics):
+        yield Subject(topics, reader.ledger, trim)
 
 
 def test_evidence_of_a_partition(subject: Subject) -> None:

@@ -8,11 +8,11 @@ import pytest
 
 from schemas.dead_letters import REPLAY_HEADER, replay_of
 from schemas.message_ids import MessageIds
-from sinks.replay.query import Letter
-from sinks.replay.reinsert import Redelivery
+from sinks.replay.query import DeadLetter
+from sinks.replay.reinsert import Reinsertion
 from sinks.replay.replay import CollectorUnreachableError, Replayed, Replayer
 from tests.sinks.accounts import raw
-from tests.sinks.dead_letters import Ways, letter
+from tests.sinks.dead_letters import Targets, letter
 from tests.sinks.memory import MemoryTable, MemoryWriter
 from tests.sinks.records import PROJECT, codec, event, framed
 
@@ -70,7 +70,7 @@ class Notes:
     def stored(self, names: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
         return self.rows & set(names)
 
-    def mark(self, letters: Sequence[Letter], outcome: str) -> None:
+    def mark(self, letters: Sequence[DeadLetter], outcome: str) -> None:
         self.marked += [(str(one["dead_letter_id"]), outcome) for one in letters]
 
 
@@ -78,11 +78,11 @@ class Collector:
     """Takes all but those that `refuses` names."""
 
     def __init__(self, refuses: Mapping[str, str] | None = None) -> None:
-        self.calls: list[list[Letter]] = []
+        self.calls: list[list[DeadLetter]] = []
         self.away = False
         self._refuses = refuses or {}
 
-    def take_again(self, letters: Sequence[Letter], write_keys: Mapping[str, str]) -> list[str]:
+    def take_again(self, letters: Sequence[DeadLetter], write_keys: Mapping[str, str]) -> list[str]:
         if self.away:
             raise CollectorUnreachableError("nobody there")
         assert {write_keys[one["project_id"]] for one in letters} == {"key"}
@@ -99,9 +99,9 @@ class Desk:
         self.collector = Collector(refuses)
         self.writer = MemoryWriter(MemoryTable())
         self.pauses: list[float] = []
-        redelivery = Redelivery(Ways(self.writer), time.monotonic)
-        self.replay: Callable[[Sequence[Letter]], Replayed] = Replayer(
-            self.notes, self.collector, self.producer, codec("raw_events"), [RAW_TOPIC], redelivery, 4.0,
+        reinsertion = Reinsertion(Targets(self.writer), time.monotonic)
+        self.replay: Callable[[Sequence[DeadLetter]], Replayed] = Replayer(
+            self.notes, self.collector, self.producer, codec("raw_events"), [RAW_TOPIC], reinsertion, 4.0,
             self.pauses.append,
         ).replay  # fmt: skip
 
@@ -175,7 +175,7 @@ def test_what_was_not_delivered_is_named_and_can_be_sent_again() -> None:
         (letter(0, 0, topic="payments"), "no topic that sinks write"),
     ],
 )
-def test_what_cannot_be_sent_says_why_and_its_neighbour_goes(bad: Letter, why: str) -> None:
+def test_what_cannot_be_sent_says_why_and_its_neighbour_goes(bad: DeadLetter, why: str) -> None:
     desk = Desk()
     result = desk.replay([bad, refused(7, "m7")])
     assert (result.sent, result.failed) == (1, 1)

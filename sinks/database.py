@@ -1,0 +1,49 @@
+"""The database that the settings name: the one place outside its folder that knows which it is.
+
+Another one is a folder beside `clickhouse/`, with a writer and three readers of these protocols, and a choice here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from schemas.settings import Settings
+from sinks.batching.schema_texts import SchemaTexts
+from sinks.clickhouse.client import Client
+from sinks.clickhouse.dead_letters import ClickHouseDeadLetters
+from sinks.clickhouse.http import Connection, clickhouse_server
+from sinks.clickhouse.ledger_tables import LedgerTables
+from sinks.clickhouse.trace_tables import TraceTables
+from sinks.clickhouse.writer import ClickHouseWriter
+from sinks.failpoints import Failpoint, nothing
+from sinks.ledger.evidence import AuditedTables
+from sinks.ledger.trace import SearchedTables
+from sinks.replay.query import DeadLetterTable
+from sinks.routes import Route
+from sinks.write.writer import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What the ledger and the commands ask, on one connection, one thread at a time."""
+
+    ledger: AuditedTables
+    trace: SearchedTables
+    dead_letters: DeadLetterTable
+    close: Callable[[], None]
+
+
+def open_writer(settings: Settings, route: Route, schemas: SchemaTexts, failpoint: Failpoint = nothing) -> Writer:
+    """Writes the route's table; connects when it is first used."""
+    connection = Connection(clickhouse_server(settings))
+    return ClickHouseWriter(connection, route, schemas, failpoint, settings.clickhouse_insert_quorum)
+
+
+def open_reader(settings: Settings, timeout_s: float | None = None, threads_max: int | None = None) -> Reader:
+    """Asks questions; connects with the first. threads_max: how many of the server's threads one may take."""
+    client = Client(settings, timeout_s, threads_max)
+    return Reader(
+        LedgerTables(client, settings),
+        TraceTables(client, settings),
+        ClickHouseDeadLetters(client),
+        client.disconnect,
+    )
