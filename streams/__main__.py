@@ -31,14 +31,14 @@ from schemas.registry_wait import registry_answers
 from schemas.settings import Settings, SettingsError, load
 from schemas.topics import TOPICS
 from streams.events.lookups import Lookups, open_lookups
-from streams.runtime.admin import Observer, Stuck, create_admin
-from streams.runtime.app import App, Parts, create_app
+from streams.runtime.admin import Observer, create_admin
+from streams.runtime.app import App
+from streams.runtime.exits import Exit
+from streams.runtime.health import Stuck
 from streams.runtime.publisher import KafkaPublisher
 from streams.sessions.conversions import ConversionEvents
+from streams.topology import Parts, create_worker
 
-EXIT_UNREACHABLE = 69  # nothing is wrong here: a supervisor starts the worker again
-EXIT_CRASHED = 70
-EXIT_STUCK = 73
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 log = structlog.get_logger("streams")
 
@@ -62,13 +62,13 @@ def run(check: Annotated[bool, typer.Option(help="check settings and topics, and
             asyncio.run(_run(settings))
     except SettingsError as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
+        raise typer.Exit(Exit.SETTINGS) from None
     except UnreachableError as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(EXIT_UNREACHABLE) from None
+        raise typer.Exit(Exit.UNREACHABLE) from None
     except ApplyError as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+        raise typer.Exit(Exit.TOPICS) from None
 
 
 async def _run(settings: Settings) -> None:
@@ -92,8 +92,8 @@ async def _run(settings: Settings) -> None:
     await _first(loaded, stopping)
     if stopping.is_set():
         return
-    worker = create_app(settings, _parts(settings, ids, lookups, conversions, metrics))
-    observer = Observer(worker, metrics, lookups, time.time)
+    worker = create_worker(settings, _parts(settings, ids, lookups, conversions, metrics))
+    observer = Observer(worker, metrics, lookups.all(), time.time)
     admin = web.AppRunner(create_admin(worker, registry, settings.streams_stuck_s_max, observer), access_log=None)
     await admin.setup()
     await web.TCPSite(admin, settings.admin_host, settings.streams_admin_port).start()
@@ -162,10 +162,10 @@ async def _until_stopped(
         ended = [task for task in tasks if task.done()]
         if worker.crashed or ended:
             log.critical("the worker crashed; ending without a commit", reason=repr(worker.crash_reason or ended))
-            os._exit(EXIT_CRASHED)
+            os._exit(Exit.FAILED)
         if watch.is_stuck():
             log.critical("nothing moves although there is work; ending without a commit", seconds=stuck_s)
-            os._exit(EXIT_STUCK)
+            os._exit(Exit.STUCK)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), 0.2)
 

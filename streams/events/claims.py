@@ -47,9 +47,9 @@ def claims(frame: pl.DataFrame) -> pl.DataFrame:
         linked_at=pl.col("timestamp"),
         traits=pl.when(pl.col("event_type") == "identify").then(pl.col("properties")).otherwise(pl.lit("{}")),
     )
-    settled = (pl.col("anonymous_id") != "") & (pl.col("user_id") != "")
+    both_known = (pl.col("anonymous_id") != "") & (pl.col("user_id") != "")
     key = (
-        pl.when(settled)
+        pl.when(both_known)
         .then(pl.concat_str("tenant_id", pl.lit(keys.OF_VISITOR), "anonymous_id"))
         .otherwise(pl.concat_str("tenant_id", pl.lit(keys.OF_HANDSHAKE), "handshake_token"))
     )

@@ -1,7 +1,6 @@
 """Bytes → frame. A record that cannot be decoded, or whose fields would poison what comes after, leaves alone. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Final, TypeVar
 
 import polars as pl
@@ -9,11 +8,12 @@ import polars as pl
 from schemas import keys
 from schemas.column_codec import ColumnCodec, Invalid
 from schemas.outcomes import DeadReason
+from streams.runtime.operator import Records
 
 _T = TypeVar("_T")
 
 _UUID: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-# What a moment (streams.sessions.state) can hold: 1970 to 2248; the collector's bounds are far narrower.
+# What a moment (streams.sessions.slices) can hold: 1970 to 2248; the collector's bounds are far narrower.
 _EARLIEST_MS: Final = 0
 _LATEST_MS: Final = 2**43 - 1
 
@@ -33,33 +33,6 @@ _CHECKS_OF_KEY_AND_TIMES: Final[tuple[tuple[str, pl.Expr], ...]] = (
     ("timestamp is out of range", pl.col("timestamp").cast(pl.Int64).is_between(_EARLIEST_MS, _LATEST_MS)),
     ("received_at is out of range", pl.col("received_at").cast(pl.Int64).is_between(_EARLIEST_MS, _LATEST_MS)),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Records:
-    """What fetches brought: equally long columns, in offset order within each partition.
-
-    replays: by partition and offset, the dead letter that a record is the replay of; most are none.
-    """
-
-    partitions: Sequence[int]
-    offsets: Sequence[int]
-    keys: Sequence[bytes | None]
-    values: Sequence[bytes | None]
-    replays: Mapping[tuple[int, int], str] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.offsets)
-
-    def part(self, start: int, end: int) -> "Records":
-        """The records from start to before end."""
-        return Records(
-            self.partitions[start:end],
-            self.offsets[start:end],
-            self.keys[start:end],
-            self.values[start:end],
-            self.replays,
-        )
 
 
 def decode(records: Records, codec: ColumnCodec) -> tuple[pl.DataFrame, list[Invalid]]:

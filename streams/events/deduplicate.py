@@ -4,7 +4,6 @@ The loop runs over the distinct keys of a chunk; what is per event is columnar. 
 event has a key of its own, so the body of that loop is the hot path of the whole worker.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from streams.sessions.state import SEEN_BYTES, SessionState
+from streams.sessions.state import SEEN_BYTES, SessionState, StateOf
 from streams.uuids import hash_uuids
 
 _HASH_BYTES: Final = 8
@@ -31,9 +30,9 @@ class DedupRules:
 
 @dataclass(frozen=True, slots=True)
 class Deduplicated:
-    """The rows that stay, with `hash` and `touched` added, and how many were dropped, by reason.
+    """The rows that stay, with `hash` and `state_index` added, and how many were dropped, by reason.
 
-    keys, states: the distinct keys of the chunk and their states; `touched` is the row's place in them.
+    keys, states: the distinct keys of the chunk and their states; `state_index` is a row's place in them.
     """
 
     frame: pl.DataFrame
@@ -41,9 +40,6 @@ class Deduplicated:
     states: list[SessionState]
     duplicates: int = 0
     replayed: int = 0
-
-
-StateOf = Callable[[int, bytes], SessionState]
 
 
 def deduplicate(frame: pl.DataFrame, state_of: StateOf, rules: DedupRules) -> Deduplicated:
@@ -85,14 +81,14 @@ def deduplicate(frame: pl.DataFrame, state_of: StateOf, rules: DedupRules) -> De
         else:
             _several(state, rows[start:end], offsets[start:end], entries, duplicates, replayed)
         state.applied = offsets[end - 1]
-        if newest_ms > state.touched_ms:
-            state.touched_ms = newest_ms
-        oldest_s = state.touched_ms // 1000 - rules.window_s
+        if newest_ms > state.active_ms:
+            state.active_ms = newest_ms
+        oldest_s = state.active_ms // 1000 - rules.window_s
         if len(state.seen) > horizon_bytes or int.from_bytes(state.seen[_HASH_BYTES:SEEN_BYTES]) < oldest_s:
             state.seen = _forget(state.seen, oldest_s, horizon_bytes)
-    touched = np.empty(len(frame), dtype=np.uint32)
-    touched[rows] = np.repeat(np.arange(len(keys), dtype=np.uint32), counts)
-    frame = frame.with_columns(pl.Series("hash", hashes), pl.Series("touched", touched))
+    state_index = np.empty(len(frame), dtype=np.uint32)
+    state_index[rows] = np.repeat(np.arange(len(keys), dtype=np.uint32), counts)
+    frame = frame.with_columns(pl.Series("hash", hashes), pl.Series("state_index", state_index))
     if duplicates or replayed:
         keep = np.ones(len(frame), dtype=bool)
         keep[duplicates + replayed] = False

@@ -11,7 +11,7 @@ Where each column comes from; where several are named, the first that is there:
     sdk_version      context.library.name, followed by /version when there is one
     country_code …   ip_address
     device_type …    user_agent; context.{os,device,userAgentData} (lookups.devices)
-    bot_reason       user_agent, see `_settle_robots`
+    bot_reason       user_agent, see `_decide_robots`
 
 A member of an unexpected type is as if absent. So is an empty one, except the url, title and referrer of a page: an
 empty referrer says that the visitor came from nowhere. In the properties of a page call an empty text says nothing.
@@ -68,7 +68,7 @@ def enrich(frame: pl.DataFrame, lookups: Lookups) -> pl.DataFrame:
     chunk = _put_pages(chunk, rare["page"])
     chunk = _fill_handshakes(chunk, rare["handshake"])
     chunk = _fill_from_urls(chunk, lookups.urls)
-    chunk = _settle_robots(chunk, rare["robot"])
+    chunk = _decide_robots(chunk, rare["robot"])
     direct = pl.when(pl.col("page_referrer") != _DIRECT).then(pl.col("page_referrer"))
     return chunk.with_columns(page_referrer=direct).with_columns(
         pl.col(_PAGE).fill_null(""), is_bot=pl.col("bot_reason") != ""
@@ -246,7 +246,7 @@ def _robot_doubtful() -> pl.Expr:
     return (pl.col("channel_type") != "web") | library | (pl.col("user_agent") == "")
 
 
-def _settle_robots(chunk: pl.DataFrame, doubtful: pl.Series) -> pl.DataFrame:
+def _decide_robots(chunk: pl.DataFrame, doubtful: pl.Series) -> pl.DataFrame:
     """Why an event of the web channel is a robot's; '' when it is not, and on every other channel.
 
     - user_agent, headless: the user agent names a robot or a driven browser, whoever sent the event.
@@ -257,7 +257,7 @@ def _settle_robots(chunk: pl.DataFrame, doubtful: pl.Series) -> pl.DataFrame:
         return chunk
     reason = pl.col("bot_reason")
     in_browser = pl.col("sdk_version").str.contains(_IN_BROWSER)
-    settled = (
+    decided = (
         pl.when(pl.col("channel_type") != "web")
         .then(pl.lit(BotReason.NONE.value))
         .when(in_browser & (pl.col("user_agent") == ""))
@@ -266,4 +266,4 @@ def _settle_robots(chunk: pl.DataFrame, doubtful: pl.Series) -> pl.DataFrame:
         .then(pl.lit(BotReason.NONE.value))
         .otherwise(reason)
     )
-    return chunk.with_columns(bot_reason=settled)
+    return chunk.with_columns(bot_reason=decided)

@@ -1,63 +1,43 @@
-"""identity_claims: claims settled into identities, over what is known of each visitor or handshake token."""
+"""identity_claims, whole: claims settled into identities, over what is known of each visitor or handshake token. Pure.
 
-import struct
+    every chunk:  records ─▶ decode ─▶ check ─┬▶ both sides are known ─▶ settle a link ─▶ identities
+                               │         │    └▶ one side and a token ─▶ pair ─▶ identity_claims (both sides known)
+                               ▼         ▼
+                              dead_letters
+
+Claims are few: one in ten events, usually one in hundreds; so they are taken one by one.
+"""
+
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
-import msgspec
 import pyarrow as pa
-from faust.types import TP
 
 from schemas import keys
 from schemas.codec import Codec
 from schemas.column_codec import ColumnCodec, Invalid
 from schemas.outcomes import DeadReason
 from schemas.registry import SchemaIds
-from streams.dead_letters import dead_letter
-from streams.events.chain import Outputs
-from streams.events.decode import Records
-from streams.identities.handshakes import settle_handshake
+from streams.dead_letters import DeadLetters
+from streams.identities.handshakes import pair_sides
 from streams.identities.links import settle_link, without_secrets
-from streams.identities.state import ClaimState, new_claims
-from streams.runtime.tables import Changes, Epoch, StateTable, changelog_topic
-
-TABLE = "identities"
-_PREFIX: Final = struct.Struct(">qq")  # as in streams.sessions.state: applied offset, then the time of the last claim
+from streams.identities.state import ClaimState, IdentityState
+from streams.runtime.operator import EpochEnd, Outputs, Records, States
 
 
-class _Tracked(msgspec.Struct):
-    applied: int
-    touched_ms: int
-    claims: ClaimState
+class ClaimChain:
+    """The operator of identity_claims, over identity states.
 
-
-class ClaimStateCodec:
-    """Claim states as values of the table, with the prefix that restoring and eviction read."""
-
-    _encoder: Final = msgspec.msgpack.Encoder()
-    _decoder: Final = msgspec.msgpack.Decoder(ClaimState)
-
-    def new(self) -> _Tracked:
-        return _Tracked(-1, 0, new_claims())
-
-    def encode(self, state: _Tracked) -> bytes:
-        return _PREFIX.pack(state.applied, state.touched_ms) + self._encoder.encode(state.claims)
-
-    def decode(self, value: bytes) -> _Tracked:
-        applied, touched_ms = _PREFIX.unpack_from(value)
-        return _Tracked(applied, touched_ms, self._decoder.decode(memoryview(value)[_PREFIX.size :]))
-
-
-class IdentityClaims:
-    """What is done with chunks of identity_claims. Claims are few: one in ten events, usually one in hundreds."""
+    secrets: names of traits that are not kept, lower case; links_max: users that a visitor may be linked to.
+    """
 
     name = "identity_claims"
-    table = TABLE
+    table = "identities"
 
     def __init__(
         self,
         topic: str,
-        table: StateTable,
+        states: States[IdentityState],
         ids: SchemaIds,
         secrets: frozenset[str],
         links_max: int,
@@ -65,47 +45,47 @@ class IdentityClaims:
         now_ms: Callable[[], int],
     ) -> None:
         self.topic = topic
-        self._table = table
+        self._states = states
         self._secrets = secrets
         self._links_max = links_max
-        self._generation = generation
-        self._now_ms = now_ms
         self._claims = ColumnCodec("identity_claims", ids)
         self._identities = Codec("identities", ids)
-        self._dead = Codec("dead_letters", ids)
-        self._epoch: Epoch[_Tracked] = Epoch(lambda: table.store, ClaimStateCodec())
+        self._dead = DeadLetters(topic, generation, ids, now_ms)
 
     def process(self, records: Records) -> Outputs:
+        """Settle the claims of a chunk."""
         outputs = Outputs()
         batch, indexes, invalid = self._claims.decode_columns(records.values)
         for bad in invalid:
-            self._bury(outputs, records, bad)
+            self._dead.add(outputs, records, bad, project_id="")
         for index, claim in zip(indexes, _to_rows(batch), strict=True):
             key, offset = records.keys[index], records.offsets[index]
             problem = _problem(key, claim)
             if key is None or problem:
-                self._bury(outputs, records, Invalid(index, DeadReason.FIELD_INVALID, problem), claim)
+                bad = Invalid(index, DeadReason.FIELD_INVALID, problem)
+                self._dead.add(outputs, records, bad, claim["project_id"])
                 continue
-            tracked = self._epoch.state_of(records.partitions[index], key)
-            if offset <= tracked.applied:
+            state = self._states.state_of(records.partitions[index], key)
+            if offset <= state.applied:
                 outputs.replayed += 1
                 continue
-            tracked.applied = offset
-            tracked.touched_ms = max(tracked.touched_ms, claim["linked_at"])
-            settle = self._settle if claim["anonymous_id"] and claim["user_id"] else self._shake_hands
-            refusal = settle(outputs, tracked.claims, claim)
+            state.applied = offset
+            state.active_ms = max(state.active_ms, claim["linked_at"])
+            take = self._settle if claim["anonymous_id"] and claim["user_id"] else self._pair
+            refusal = take(outputs, state.claims, claim)
             if refusal:
-                self._bury(outputs, records, Invalid(index, DeadReason.TOO_MANY_LINKS, refusal), claim)
+                bad = Invalid(index, DeadReason.TOO_MANY_LINKS, refusal)
+                self._dead.add(outputs, records, bad, claim["project_id"])
             else:
                 outputs.kept += 1
         return outputs
 
-    def _shake_hands(self, outputs: Outputs, state: ClaimState, claim: dict[str, Any]) -> str:
+    def _pair(self, outputs: Outputs, state: ClaimState, claim: dict[str, Any]) -> str:
         """Claims for the pairs that a claim of one side completes; why it is refused, '' when it is not."""
-        tied = settle_handshake(state, claim)
-        if tied is None:
+        paired = pair_sides(state, claim)
+        if paired is None:
             return "too many ids were seen with the handshake token already"
-        for claim_of_pair in tied:
+        for claim_of_pair in paired:
             key = keys.of_claim(claim_of_pair["tenant_id"], claim_of_pair["anonymous_id"])
             outputs.add("identity_claims", [{"key": key, "value": self._claims.encode(claim_of_pair)}])
         return ""
@@ -130,34 +110,19 @@ class IdentityClaims:
         outputs.add("identities", [{"key": key, "value": self._identities.encode(identity)}])
         return ""
 
-    def bury(self, records: Records, detail: str) -> Outputs:
-        outputs = Outputs()
-        for index in range(len(records)):
-            self._bury(outputs, records, Invalid(index, DeadReason.STEP_FAILED, detail))
-        return outputs
+    def end_epoch(self) -> EpochEnd:
+        """Nothing is published at an epoch's end; the changed states."""
+        return EpochEnd(Outputs(), self._states.end_epoch())
 
-    def _bury(self, outputs: Outputs, records: Records, bad: Invalid, claim: Mapping[str, Any] | None = None) -> None:
-        letter = dead_letter(records, bad, self.topic, self._generation, self._now_ms())
-        # The key names the tenant and no project.
-        letter["project_id"] = "" if claim is None else claim["project_id"]
-        key = keys.of_dead_letter(letter["tenant_id"], letter["project_id"])
-        outputs.add("dead_letters", [{"value": self._dead.encode(letter), "key": key}])
-        outputs.dead[bad.reason] = outputs.dead.get(bad.reason, 0) + 1
+    def dead_letters(self, records: Records, detail: str) -> Outputs:
+        """Dead letters for records on which a step failed; their keys name no project."""
+        return self._dead.of_failed_step(records, detail, project_id="")
 
-    def closing(self) -> Outputs:
-        return Outputs()
+    def confirm(self, reached: Mapping[Any, int]) -> None:
+        self._states.confirm(reached)
 
-    def changelog(self) -> str:
-        return changelog_topic(self._table)
-
-    def changes(self) -> Changes:
-        return self._epoch.changes()
-
-    def settle(self, changes: Changes, reached: Mapping[TP, int]) -> None:
-        self._epoch.settle(changes, reached)
-
-    def abandon(self) -> None:
-        self._epoch.abandon()
+    def rollback(self) -> None:
+        self._states.rollback()
 
 
 def _to_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from streams.identities.state import ClaimState, Sighting
 HANDSHAKE_IDS_MAX: Final = 10  # on each side; a token is meant for one visitor and one user
 
 
-def settle_handshake(state: ClaimState, claim: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+def pair_sides(state: ClaimState, claim: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     """Note one side of a handshake: the claims that tie it to every id of the other side, to be keyed by the visitor.
 
     None when too many ids were seen with the token already. A pair is linked from when both its ids had been seen to
@@ -27,9 +27,9 @@ def settle_handshake(state: ClaimState, claim: Mapping[str, Any]) -> list[dict[s
     else:
         sighting.first_ms = min(sighting.first_ms, moment_ms)
         sighting.last_ms = max(sighting.last_ms, moment_ms)
-    tied = dict(claim) | {"link_source": "handshake", "traits": "{}"}
+    paired = dict(claim) | {"link_source": "handshake", "traits": "{}"}
     return [
-        tied
+        paired
         | {"anonymous_id": name if by_visitor else other, "user_id": other if by_visitor else name, "linked_at": at}
         for other, seen in others.items()
         for at in sorted({max(moment_ms, seen.first_ms), max(moment_ms, seen.last_ms)})

@@ -1,6 +1,10 @@
 """What the identity table holds for one Kafka key of identity_claims: a visitor, or a handshake token. Pure."""
 
+from typing import Final
+
 import msgspec
+
+from streams.runtime.operator import PREFIX, PREFIX_BYTES
 
 
 class Link(msgspec.Struct, array_like=True):
@@ -34,3 +38,31 @@ class ClaimState(msgspec.Struct, array_like=True):
 def new_claims() -> ClaimState:
     """The state of a key never seen before."""
     return ClaimState({}, {}, {})
+
+
+class IdentityState(msgspec.Struct):
+    """The decoded value of one key.
+
+    applied: highest source offset folded in, -1 before the first; active_ms: the time of the latest claim.
+    """
+
+    applied: int
+    active_ms: int
+    claims: ClaimState
+
+
+class IdentityStateCodec:
+    """Identity states as values of the table."""
+
+    _encoder: Final = msgspec.msgpack.Encoder()
+    _decoder: Final = msgspec.msgpack.Decoder(ClaimState)
+
+    def new(self) -> IdentityState:
+        return IdentityState(-1, 0, new_claims())
+
+    def encode(self, state: IdentityState) -> bytes:
+        return PREFIX.pack(state.applied, state.active_ms) + self._encoder.encode(state.claims)
+
+    def decode(self, value: bytes) -> IdentityState:
+        applied, active_ms = PREFIX.unpack_from(value)
+        return IdentityState(applied, active_ms, self._decoder.decode(memoryview(value)[PREFIX_BYTES:]))

@@ -1,28 +1,22 @@
-"""The Faust application: agents, tables and settings. Everything else reaches it as an argument."""
+"""The Faust application: agents, tables and settings. What is done with records reaches it as operators."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, TypeVar
 
 import faust
 from faust.types import EventT
 
 from schemas.metrics import StreamsMetrics
-from schemas.registry import SchemaIds
 from schemas.settings import MESSAGE_BYTES_MAX, Settings
-from streams.events import operator as raw_events
-from streams.events.chain import Pipeline, Rules
-from streams.events.deduplicate import DedupRules
-from streams.events.lookups import Lookups
-from streams.identities import chain as identity_claims
 from streams.runtime.chunks import ChunkSchema, ChunkTransport
-from streams.runtime.epochs import EpochLimits, Epochs, Membership, Source
+from streams.runtime.epochs import EpochLimits, Epochs, Membership
 from streams.runtime.eviction import Evictor
+from streams.runtime.operator import Operator, StateCodec
 from streams.runtime.publisher import Publisher
+from streams.runtime.state_cache import StateCache
 from streams.runtime.tables import WriteBehindTable
-from streams.sessions.conversions import ConversionEvents
-from streams.sessions.state import SessionRules
 
+S = TypeVar("S")
 _CHANGELOG_CONFIG = {
     "cleanup.policy": "compact",
     "min.compaction.lag.ms": "3600000",  # see schemas.topics: a late write must not hide the newer value
@@ -31,99 +25,79 @@ _CHANGELOG_CONFIG = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What the application is given: everything that talks to the world or to the clock."""
-
-    ids: SchemaIds
-    lookups: Lookups
-    conversions: ConversionEvents
-    outputs: Publisher
-    changelogs: Publisher
-    metrics: StreamsMetrics
-    now_ms: Any  # () -> int
-
-
 class App(faust.App):
-    """A Faust app with chunk delivery and epochs."""
+    """A Faust app with chunk delivery and epochs: `open_states` for each table, then `operate`, then start."""
 
     epochs: Epochs
     chunk_records_max: int
-    evictor: Evictor
-    state_tables: dict[str, WriteBehindTable]
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(app_id(settings), version=settings.streams_generation, **_faust_settings(settings))
+        self.chunk_records_max = settings.streams_chunk_records_max
+        self.state_tables: dict[str, WriteBehindTable] = {}
+        self.evictors: dict[str, Evictor] = {}
+        self._settings = settings
 
     def _new_transport(self) -> ChunkTransport:
         return ChunkTransport(self.conf.broker_consumer, self)
+
+    def open_states(self, name: str, codec: StateCodec[S], evicted_after_ms: int | None = None) -> StateCache[S]:
+        """A table, and its states decoded; they leave it when their keys were silent for so long, None for never."""
+        self.state_tables[name] = self._add_table(name)
+        if evicted_after_ms is not None:
+            self.evictors[name] = Evictor(evicted_after_ms)
+        return StateCache(self.state_tables[name], codec, self.evictors.get(name))
+
+    def operate(
+        self, operators: Sequence[Operator], outputs: Publisher, changelogs: Publisher, metrics: StreamsMetrics
+    ) -> None:
+        """Have each operator work on the chunks of its topic."""
+        settings = self._settings
+        self.epochs = Epochs(
+            operators,
+            outputs,
+            changelogs,
+            settings.topic,
+            Membership(lambda: self.consumer_generation_id, self.is_member, self.commit),
+            EpochLimits(
+                chunk_records_max=settings.streams_chunk_records_max,
+                chunk_ms_max=settings.streams_chunk_ms_max,
+                epoch_records_max=settings.streams_epoch_records_max,
+                epoch_ms_max=settings.streams_epoch_ms_max,
+            ),
+            metrics,
+        )
+        for operator in operators:
+            topic = self.topic(operator.topic, schema=ChunkSchema(), partitions=settings.partitions)
+            self.agent(topic, name=f"streams.{operator.table}")(_deliver_to(self))
+
+    async def close_epoch(self) -> None:
+        """Make everything taken so far durable."""
+        await self.epochs.commit()
 
     def is_member(self) -> bool:
         """Whether the group's coordinator still knows this worker by the generation its chunks came with."""
         consumer = self.consumer._thread._consumer
         return consumer is not None and consumer._coordinator.generation == self.consumer_generation_id
 
+    def _add_table(self, name: str) -> WriteBehindTable:
+        table = WriteBehindTable(
+            self,
+            name=name,
+            partitions=self._settings.partitions,
+            key_type=bytes,
+            value_type=bytes,
+            schema=ChunkSchema(),
+            recovery_buffer_size=4,
+            extra_topic_configs=_CHANGELOG_CONFIG,
+        )
+        added: WriteBehindTable = self.tables.add(table)
+        return added
+
 
 def app_id(settings: Settings) -> str:
     """The Faust app's id, from which the group and the changelogs are named; Faust appends the generation."""
     return f"{settings.topic_prefix}{settings.streams_app_id}"
-
-
-def create_app(settings: Settings, parts: Parts) -> App:
-    """The application, ready to be started. Builds no connection."""
-    app = App(app_id(settings), version=settings.streams_generation, **_faust_settings(settings))
-    app.chunk_records_max = settings.streams_chunk_records_max
-    app.evictor = Evictor(settings.streams_dedup_window_s * 1000 + settings.streams_lateness_s_max * 1000)
-    app.state_tables = {name: _table(app, name, settings) for name in (raw_events.TABLE, identity_claims.TABLE)}
-    sources: list[Source] = [
-        raw_events.RawEvents(
-            settings.topic("raw_events"),
-            app.state_tables[raw_events.TABLE],
-            Pipeline(rules(settings), parts.lookups, parts.ids),
-            parts.conversions,
-            app.evictor,
-            parts.now_ms,
-        ),
-        identity_claims.IdentityClaims(
-            settings.topic("identity_claims"),
-            app.state_tables[identity_claims.TABLE],
-            parts.ids,
-            frozenset(filter(None, settings.streams_secret_traits.lower().split(","))),
-            settings.streams_links_max,
-            settings.streams_generation,
-            parts.now_ms,
-        ),
-    ]
-    app.epochs = Epochs(
-        sources,
-        parts.outputs,
-        parts.changelogs,
-        settings.topic,
-        Membership(lambda: app.consumer_generation_id, app.is_member, app.commit),
-        EpochLimits(
-            chunk_records_max=settings.streams_chunk_records_max,
-            chunk_ms_max=settings.streams_chunk_ms_max,
-            epoch_records_max=settings.streams_epoch_records_max,
-            epoch_ms_max=settings.streams_epoch_ms_max,
-        ),
-        parts.metrics,
-    )
-    for source in sources:
-        topic = app.topic(source.topic, schema=ChunkSchema(), partitions=settings.partitions)
-        app.agent(topic, name=f"streams.{source.table}")(_deliver_to(app))
-    return app
-
-
-def rules(settings: Settings) -> Rules:
-    """The pipeline's rules, from the settings."""
-    gap_ms = settings.streams_session_gap_s * 1000
-    return Rules(
-        dedup=DedupRules(settings.streams_dedup_window_s, settings.streams_seen_ids_max),
-        sessions=SessionRules(
-            gap_ms=gap_ms,
-            lateness_ms=settings.streams_lateness_s_max * 1000,
-            cells_max=max(1, settings.streams_session_s_max * 1000 // gap_ms),
-        ),
-        generation=settings.streams_generation,
-        source_topic=settings.topic("raw_events"),
-    )
 
 
 def _deliver_to(app: App) -> Any:
@@ -135,21 +109,6 @@ def _deliver_to(app: App) -> Any:
             yield
 
     return deliver
-
-
-def _table(app: App, name: str, settings: Settings) -> WriteBehindTable:
-    table = WriteBehindTable(
-        app,
-        name=name,
-        partitions=settings.partitions,
-        key_type=bytes,
-        value_type=bytes,
-        schema=ChunkSchema(),
-        recovery_buffer_size=4,
-        extra_topic_configs=_CHANGELOG_CONFIG,
-    )
-    added: WriteBehindTable = app.tables.add(table)
-    return added
 
 
 def _faust_settings(settings: Settings) -> dict[str, Any]:

@@ -15,7 +15,7 @@ The subclass also covers what 0.15.3 does wrong with commits and seeks:
 import os
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import faust
 import structlog
@@ -24,16 +24,23 @@ from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-if TYPE_CHECKING:
-    from streams.runtime.app import App
+from streams.runtime.exits import Exit
 
-EXIT_CHUNK_MISSING: Final = 71
 _GAP_SEEKS: Final = 4
 log = structlog.get_logger("streams.chunks")
 
 
+class ChunkApp(Protocol):
+    """What chunk delivery asks of the application beside what is Faust's."""
+
+    chunk_records_max: int
+
+    async def close_epoch(self) -> None:
+        """Make everything taken so far durable."""
+
+
 class ChunkSchema(faust.Schema):
-    """Hands the list of records through as it is; decoding is the pipeline's."""
+    """Hands the list of records through as it is; decoding is the operators'."""
 
     def loads_key(self, app: Any, message: Any, *, loads: Any = None, serializer: Any = None) -> Any:
         return None
@@ -45,10 +52,9 @@ class ChunkSchema(faust.Schema):
 class ChunkConsumer(driver.Consumer):
     """Delivers chunks of the app's `chunked_topics` (sources and changelogs), in offset order."""
 
-    app: "App"
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._chunk_app: ChunkApp = self.app
         self._inflight: dict[TP, deque[ConsumerMessage]] = defaultdict(deque)
         self._seek_count = 0
         self._seeking = 0  # seeks under way
@@ -65,6 +71,7 @@ class ChunkConsumer(driver.Consumer):
         if not self.flow_active or self._seeking or seek_count != self._seek_count or self._is_gap_before(records):
             await self._seek_again()
             return
+        chunk_records_max = self._chunk_app.chunk_records_max
         for record_tp, fetched in records.items():
             tp = ensure_TP(record_tp)
             if not self.flow_active or self.app.consumer_generation_id != generation:
@@ -74,8 +81,8 @@ class ChunkConsumer(driver.Consumer):
             if self.app.topics.acks_enabled_for(tp.topic):
                 self._next[tp] = fetched[-1].offset + 1
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-            for start in range(0, len(fetched), self.app.chunk_records_max):
-                chunk = self._to_chunk(tp, fetched[start : start + self.app.chunk_records_max])
+            for start in range(0, len(fetched), chunk_records_max):
+                chunk = self._to_chunk(tp, fetched[start : start + chunk_records_max])
                 if self.app.topics.acks_enabled_for(tp.topic):
                     self._inflight[tp].append(chunk)
                 yield tp, chunk
@@ -135,7 +142,7 @@ class ChunkConsumer(driver.Consumer):
         if any(chunk.acked for chunk in chunks):
             # Acknowledgement is in delivery order, so the head never reached its agent. Only reading again helps.
             log.critical("a chunk went missing between fetch and agent", topic=tp.topic, partition=tp.partition)
-            os._exit(EXIT_CHUNK_MISSING)
+            os._exit(Exit.CHUNK_MISSING)
         return new
 
     async def perform_seek(self) -> None:
@@ -163,7 +170,7 @@ class ChunkConsumer(driver.Consumer):
 
     async def wait_empty(self) -> None:
         """Make the open epoch durable, then let Faust wait for what it thinks is still in flight."""
-        await self.app.epochs.commit()
+        await self._chunk_app.close_epoch()
         # The rest lay in queues that Faust has just cleared: no agent will see them, the next owner reads them again.
         self._inflight.clear()
         await super().wait_empty()

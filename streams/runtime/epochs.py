@@ -11,9 +11,9 @@ skips everything. States before outputs would lose outputs.
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 from faust.types import TP, EventT
@@ -21,45 +21,13 @@ from faust.types import TP, EventT
 from schemas.dead_letters import replay_of
 from schemas.metrics import StreamsMetrics
 from schemas.registry import RegistryUnavailableError
-from streams.events.chain import Outgoing, Outputs
-from streams.events.decode import Records
+from streams.runtime.exits import Exit
+from streams.runtime.operator import Changes, Operator, Outgoing, Outputs, Records
 from streams.runtime.publisher import Publisher
-from streams.runtime.tables import Changes
 
 _BACKLOG_FACTOR: Final = 6
 _REGISTRY_PAUSE_S: Final = 2.0
-EXIT_FAILED: Final = 70
-EXIT_NOT_A_MEMBER: Final = 75
 log = structlog.get_logger("streams.epochs")
-
-
-class Source(Protocol):
-    """What is done with the chunks of one topic. Changes states; publishes nothing itself."""
-
-    topic: str  # the broker's name
-    name: str  # as in schemas.topics
-    table: str
-
-    def process(self, records: Records) -> Outputs:
-        """Run the steps over records; on an exception the states may be half changed: `abandon` follows."""
-
-    def bury(self, records: Records, detail: str) -> Outputs:
-        """Dead letters for records on which a step failed."""
-
-    def closing(self) -> Outputs:
-        """What is published once an epoch."""
-
-    def changelog(self) -> str:
-        """The broker's name of the table's changelog."""
-
-    def changes(self) -> Changes:
-        """The values to be written, None for an evicted key, by partition."""
-
-    def settle(self, changes: Changes, reached: Mapping[TP, int]) -> None:
-        """The changes are durable."""
-
-    def abandon(self) -> None:
-        """Forget the changes since the last `settle`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +50,11 @@ class Membership:
 
 
 class Epochs:
-    """Collects the chunks of all sources of this worker and makes them durable together."""
+    """Collects the chunks of all topics that this worker reads and makes them durable together."""
 
     def __init__(
         self,
-        sources: Sequence[Source],
+        operators: Sequence[Operator],
         outputs: Publisher,
         changelogs: Publisher,
         topic_name: Callable[[str], str],
@@ -95,7 +63,7 @@ class Epochs:
         metrics: StreamsMetrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._sources = {source.topic: source for source in sources}
+        self._operators = {operator.topic: operator for operator in operators}
         self._outputs = outputs
         self._changelogs = changelogs
         self._topic_name = topic_name
@@ -111,13 +79,13 @@ class Epochs:
         self._behind = False  # the last chunk was full: there is a backlog
         self._opened_at = 0.0  # when the oldest chunk arrived that is not durable
         self.last_commit_at = clock()
-        # By source's name and partition: the broker's time, in seconds since 1970, of the newest record committed.
+        # By topic's name and partition: the broker's time, in seconds since 1970, of the newest record committed.
         self.reached_at: dict[tuple[str, int], float] = {}
 
     @property
     def topics(self) -> dict[str, str]:
-        """The sources: the broker's name of each, and that in schemas.topics."""
-        return {topic: source.name for topic, source in self._sources.items()}
+        """What is read: the broker's name of each topic, and that in schemas.topics."""
+        return {topic: operator.name for topic, operator in self._operators.items()}
 
     async def add(self, event: EventT) -> None:
         """Take a chunk; returns at once unless processing is behind, which then holds the stream back."""
@@ -152,7 +120,7 @@ class Epochs:
             raise
         except BaseException:
             log.exception("the epoch failed; ending the process without a commit")
-            os._exit(EXIT_FAILED)
+            os._exit(Exit.FAILED)
 
     async def _advance(self) -> None:
         await self._process_waiting()
@@ -168,65 +136,65 @@ class Epochs:
         # A chunk of an earlier generation belongs to somebody else by now, and its state may not be here.
         generation = self._membership.generation()
         chunks = [event for event in waiting if event.message.generation_id == generation]
-        for topic, source in self._sources.items():
+        for topic, operator in self._operators.items():
             mine = [event for event in chunks if event.message.topic == topic]
             if mine:
                 records = to_records(mine)
                 started = self._clock()
                 try:
-                    self._publish(source, await self._process(source, records))
+                    self._publish(operator, await self._process(operator, records))
                 except Exception:
                     log.exception("a step failed; going on record by record where needed", topic=topic)
-                    await self._process_carefully(source, records, mine)
+                    await self._process_carefully(operator, records, mine)
                 self._metrics.chunk_seconds.observe(self._clock() - started)
                 self._metrics.chunk_records.observe(len(records))
         self._processed += chunks
         self._processed_records += sum(len(event.value) for event in chunks)
 
-    async def _process(self, source: Source, records: Records) -> Outputs:
+    async def _process(self, operator: Operator, records: Records) -> Outputs:
         """Its outputs. A registry that is away when a new schema comes is waited for: its records are not bad.
 
         Records are decoded before any state is looked at, so that doing it again is safe.
         """
         while True:
             try:
-                return source.process(records)
+                return operator.process(records)
             except RegistryUnavailableError as error:
-                log.warning("records wait for their schema", topic=source.topic, error=str(error))
+                log.warning("records wait for their schema", topic=operator.topic, error=str(error))
                 await asyncio.sleep(_REGISTRY_PAUSE_S)
 
-    async def _process_carefully(self, source: Source, records: Records, chunks: list[EventT]) -> None:
+    async def _process_carefully(self, operator: Operator, records: Records, chunks: list[EventT]) -> None:
         """Halve the records until the one is found on which a step fails; that one becomes a dead letter.
 
         A failure leaves half-changed states, so what came before it in this epoch is read again, and what succeeds is
         made durable before the next try. The applied offsets of the states make the repetition harmless.
         """
-        source.abandon()
-        earlier = [event for event in self._processed if event.message.topic == source.topic]
+        operator.rollback()
+        earlier = [event for event in self._processed if event.message.topic == operator.topic]
         for part in [to_records([event]) for event in earlier] + [records]:
-            await self._halve(source, part)
+            await self._halve(operator, part)
 
-    async def _halve(self, source: Source, records: Records) -> None:
+    async def _halve(self, operator: Operator, records: Records) -> None:
         try:
-            outputs = await self._process(source, records)
+            outputs = await self._process(operator, records)
         except Exception as error:
-            source.abandon()
+            operator.rollback()
             if len(records) == 1:
-                self._publish(source, source.bury(records, f"{type(error).__name__}: {error}"))
+                self._publish(operator, operator.dead_letters(records, f"{type(error).__name__}: {error}"))
                 return
             middle = len(records) // 2
-            await self._halve(source, records.part(0, middle))
-            await self._halve(source, records.part(middle, len(records)))
+            await self._halve(operator, records.part(0, middle))
+            await self._halve(operator, records.part(middle, len(records)))
             return
-        self._publish(source, outputs)
+        self._publish(operator, outputs)
         await self._make_durable()
 
-    def _publish(self, source: Source, outputs: Outputs) -> None:
+    def _publish(self, operator: Operator, outputs: Outputs) -> None:
         for topic, records in outputs.records.items():
             self._outputs.publish(self._topic_name(topic), records)
             self._metrics.published_total.labels(topic).inc(len(records))
         for outcome, reason, count in outputs.counts():
-            self._metrics.records_total.labels(source.name, outcome, reason).inc(count)
+            self._metrics.records_total.labels(operator.name, outcome, reason).inc(count)
 
     async def _close(self) -> None:
         """Process what waits, make it durable, acknowledge it."""
@@ -245,27 +213,34 @@ class Epochs:
             self._opened_at = self._clock()
         await self._membership.commit(topics)
         self.reached_at |= {
-            (self._sources[topic].name, partition): timestamp for (topic, partition), timestamp in reached.items()
+            (self._operators[topic].name, partition): timestamp for (topic, partition), timestamp in reached.items()
         }
         self.last_commit_at = self._clock()
         self._metrics.epoch_seconds.observe(self.last_commit_at - started)
 
     async def _make_durable(self) -> None:
-        for source in self._sources.values():
-            self._publish(source, source.closing())
+        ends = [(operator, operator.end_epoch()) for operator in self._operators.values()]
+        for operator, end in ends:
+            self._publish(operator, end.outputs)
         await self._outputs.flush()
+        self._end_unless_member()
+        reached = await self._write_states([end.changes for _, end in ends])
+        for operator, _ in ends:
+            operator.confirm(reached)
+
+    def _end_unless_member(self) -> None:
         if not self._membership.is_member():
             # Paused for longer than the session timeout: somebody else owns the partitions and has newer states.
             log.critical("no longer a member of the group; ending without writing states")
-            os._exit(EXIT_NOT_A_MEMBER)
-        written = [(source, source.changes()) for source in self._sources.values()]
-        for source, changes in written:
-            for partition, pairs in changes.items():
+            os._exit(Exit.NOT_A_MEMBER)
+
+    async def _write_states(self, changes: Iterable[Changes]) -> Mapping[TP, int]:
+        """Make states durable; the last offset written to each partition of the changelogs."""
+        for of_table in changes:
+            for partition, pairs in of_table.by_partition.items():
                 records: list[Outgoing] = [{"key": key, "value": value} for key, value in pairs]
-                self._changelogs.publish(source.changelog(), records, partition)
-        reached = await self._changelogs.flush()
-        for source, changes in written:
-            source.settle(changes, reached)
+                self._changelogs.publish(of_table.changelog, records, partition)
+        return await self._changelogs.flush()
 
 
 def to_records(chunks: Sequence[EventT]) -> Records:

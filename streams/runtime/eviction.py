@@ -3,8 +3,8 @@
 from collections.abc import Container
 from itertools import islice
 
+from streams.runtime.operator import last_active_ms
 from streams.runtime.store import ShardStore
-from streams.sessions.state import touched
 
 
 class Evictor:
@@ -21,8 +21,8 @@ class Evictor:
         self._newest: dict[int, int] = {}
         self.evicted = 0
 
-    def expired(self, store: ShardStore, dirty: Container[bytes]) -> dict[int, list[bytes]]:
-        """Keys to be deleted now, by partition; `dirty` ones are in use and stay."""
+    def expired(self, store: ShardStore, touched: Container[bytes]) -> dict[int, list[bytes]]:
+        """Keys to be deleted now, by partition; touched ones are in use and stay."""
         found: dict[int, list[bytes]] = {}
         for partition, shard in store.shards.items():
             pending = self._pending.get(partition)
@@ -35,9 +35,9 @@ class Evictor:
                 value = shard.get(key)
                 if value is None:
                     continue
-                at = touched(value)
+                at = last_active_ms(value)
                 newest = max(newest, at)
-                if newest - at > self._window_ms and key not in dirty:
+                if newest - at > self._window_ms and key not in touched:
                     found.setdefault(partition, []).append(key)
             self._newest[partition] = newest
         for keys in found.values():

@@ -8,7 +8,8 @@ from typing import Any, Final, Protocol
 from confluent_kafka import KafkaError, Message, Producer
 from faust.types import TP
 
-Outgoing = dict[str, Any]  # `key`, `value`, and `partition` where it is not given for all
+from streams.runtime.operator import Outgoing
+
 _QUEUE_FULL_PAUSE_S: Final = 0.01
 
 

@@ -1,7 +1,7 @@
 """Fold events into the slices of their key, and give each event its session. Pure.
 
 A client's own session id is kept: its key is one session and one slice. Otherwise sessions are chains of slices
-(`streams.sessions.state`): the result is the same for every order of arrival within the lateness bound.
+(`streams.sessions.chains`): the result is the same for every order of arrival within the lateness bound.
 
 An event is late when a newer one of its key, by more than the bound, arrived before it. The session it would have
 belonged to may have left the state, so late events make sessions of their own, apart from all others.
@@ -9,8 +9,7 @@ belonged to may have left the state, so late events make sessions of their own, 
 
 import uuid
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
-from copy import copy
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -18,21 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from streams.sessions.state import (
-    LATE_CELLS,
-    MOMENT_BITS,
-    TIMESTAMP_BITS,
-    SessionRules,
-    SessionState,
-    Slice,
-    chains,
-    new_slice,
-    session_id,
-)
+from streams.sessions.chains import SessionRules, chains, session_id
+from streams.sessions.slices import LATE_CELLS, MOMENT_BITS, TIMESTAMP_BITS, Slice, new_slice
+from streams.sessions.state import SessionState
 from streams.uuids import named_uuid
 
 CLIENT_CELL: Final = 0
-LATE_SLICES_MAX: Final = 336  # a week of half hours
 _cell_of: Final = attrgetter("cell")
 
 
@@ -71,28 +61,28 @@ def sessionize(
 ) -> pl.DataFrame:
     """Fold the rows into their states and add `session_id`; same rows in the same order.
 
-    keys, states: what the column `touched` points into. `conversions` gives the conversion events of a project id. An
-    event's session is the one its cell belongs to once the whole chunk is folded in.
+    keys, states: what the column `state_index` points into. `conversions` gives the conversion events of a project id.
+    An event's session is the one its cell belongs to once the whole chunk is folded in.
     """
     behind_ms = _behind(frame, states)
     moments = _with_moments(frame, behind_ms > rules.lateness_ms, conversions, rules)
     groups = _groups(moments)
-    touched = [states[place] for place in groups["touched"].to_list()]
-    pieces = _fold(touched, groups, moments)
+    folded = [states[place] for place in groups["state_index"].to_list()]
+    pieces = _fold(folded, groups, moments)
     ids = [
         piece.session_id
         if piece.session_id and len(state.slices) == 1
         else _session_of(state, key, cell, client, rules)
         for piece, state, key, cell, client in zip(
             pieces,
-            touched,
-            map(keys.__getitem__, groups["touched"].to_list()),
+            folded,
+            map(keys.__getitem__, groups["state_index"].to_list()),
             groups["cell"].to_list(),
             groups["client_session_id"].to_list(),
             strict=True,
         )
     ]
-    disordered = frame["touched"].filter(pl.Series(behind_ms > 0)).to_numpy()
+    disordered = frame["state_index"].filter(pl.Series(behind_ms > 0)).to_numpy()
     if len(disordered):
         _note_vanished(disordered, groups, pieces, states, keys, rules)
     group_of_row = np.empty(len(frame), dtype=np.uint32)
@@ -107,12 +97,12 @@ def _behind(frame: pl.DataFrame, states: Sequence[SessionState]) -> npt.NDArray[
 
     Decided row by row, so that the same log gives the same answer however it is cut into chunks.
     """
-    touched = frame["touched"].to_numpy().astype(np.int64)
+    state_index = frame["state_index"].to_numpy().astype(np.int64)
     timestamps = frame["timestamp"].cast(pl.Int64).to_numpy()
-    reached = np.array([state.newest_at for state in states], dtype=np.int64)[touched] >> MOMENT_BITS
-    order = np.argsort(touched, kind="stable")
+    reached = np.array([state.newest_at for state in states], dtype=np.int64)[state_index] >> MOMENT_BITS
+    order = np.argsort(state_index, kind="stable")
     # Lifted so that each key lies above the one before it: one running maximum serves them all.
-    lift = touched[order] << TIMESTAMP_BITS
+    lift = state_index[order] << TIMESTAMP_BITS
     reached[order] = np.maximum(reached[order], np.maximum.accumulate(timestamps[order] + lift) - lift)
     behind: npt.NDArray[np.int64] = np.maximum(reached - timestamps, 0)
     return behind
@@ -132,7 +122,7 @@ def _with_moments(
         cell -= pl.lit(pl.Series(late.astype(np.int64) * LATE_CELLS))
     cell = pl.when(pl.col("client_session_id").is_null()).then(cell).otherwise(CLIENT_CELL)
     return frame.select(
-        "touched",
+        "state_index",
         "client_session_id",
         "event_name",
         "user_id",
@@ -169,13 +159,13 @@ def _groups(moments: pl.DataFrame) -> pl.DataFrame:
     """
     position = pl.int_range(pl.len(), dtype=pl.UInt32)
     with_positions = moments.select(
-        "touched", "cell", "client_session_id", "row", "is_page", "is_bot",
+        "state_index", "cell", "client_session_id", "row", "is_page", "is_bot",
         position.alias("last"),
         pl.when(pl.col("page_path") != "").then(position).alias("exit"),
         pl.when(pl.col("user_id").is_not_null()).then(position).alias("user"),
         *(pl.when(fact.has).then(position).alias(fact.at) for fact in _FACTS),
     )  # fmt: skip
-    groups = with_positions.group_by("touched", "cell", maintain_order=True).agg(
+    groups = with_positions.group_by("state_index", "cell", maintain_order=True).agg(
         pl.col("client_session_id").first(),
         pl.col("row"),
         pl.len().alias("events"),
@@ -318,11 +308,11 @@ def _note_vanished(
     """
     in_disorder = np.zeros(len(states), dtype=bool)
     in_disorder[disordered] = True
-    for index in np.flatnonzero(in_disorder[groups["touched"].to_numpy()]).tolist():
+    for index in np.flatnonzero(in_disorder[groups["state_index"].to_numpy()]).tolist():
         piece = pieces[index]
         if piece.events > groups["events"][index]:
             continue  # there before the chunk: it did not begin as a session of its own
-        place = groups["touched"][index]
+        place = groups["state_index"][index]
         slices, key = states[place].slices, keys[place].decode()
         # Put before others, it may have moved for a moment where sessions end by their length. Neighbours in a session
         # are at most two cells apart.
@@ -336,50 +326,3 @@ def _as_uuid(text: str) -> str:
         return str(uuid.UUID(text)) if len(text) == 36 else ""
     except ValueError:
         return ""
-
-
-def sessions(state: SessionState, rules: SessionRules) -> Iterator[Slice]:
-    """The sessions touched since the state was last durable, each as one slice that carries its session_id."""
-    if len(state.slices) == 1:
-        yield state.slices[0]
-        return
-    for chain in chains(state.slices, rules):
-        if state.changed.isdisjoint(map(_cell_of, chain)):
-            continue
-        if len(chain) == 1:
-            yield chain[0]
-            continue
-        whole = copy(chain[0])
-        for other in chain[1:]:
-            whole.absorb(other)
-        yield whole
-
-
-def tombstones(state: SessionState) -> list[str]:
-    """The ids of sessions that ceased to be since the state was last durable."""
-    if not state.absorbed:
-        return []
-    living = {piece.session_id for piece in state.slices}
-    return [ceased for ceased in dict.fromkeys(state.absorbed) if ceased not in living]
-
-
-def settle(state: SessionState, rules: SessionRules) -> None:
-    """Forget what was emitted, and the sessions that no event within the lateness bound can still reach.
-
-    Sessions of late events have no such bound, and stay, the newest `LATE_SLICES_MAX` slices of them.
-    """
-    state.changed.clear()
-    state.absorbed.clear()
-    if len(state.slices) > 1:
-        horizon_ms = (state.newest_at >> MOMENT_BITS) - rules.lateness_ms - rules.gap_ms
-        room = LATE_SLICES_MAX
-        kept: list[list[Slice]] = []
-        for chain in reversed(list(chains(state.slices, rules))):
-            if chain[0].cell < 0:
-                room -= len(chain)
-                if room < 0:
-                    break
-            elif chain[-1].last_at >> MOMENT_BITS < horizon_ms:
-                continue
-            kept.append(chain)
-        state.slices = [piece for chain in reversed(kept) for piece in chain]

@@ -1,13 +1,17 @@
-"""Sessions as columns of the topic `sessions`. Pure."""
+"""Sessions as records of the topic `sessions`, by columns. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+import pyarrow as pa
 from msgspec.structs import astuple
 
 from schemas import keys
-from streams.sessions.fold import sessions, tombstones
-from streams.sessions.state import MOMENT_BITS, SessionRules, SessionState, Slice, new_slice
+from schemas.column_codec import ColumnCodec
+from streams.runtime.operator import Outgoing
+from streams.sessions.chains import SessionRules, sessions, tombstones
+from streams.sessions.slices import MOMENT_BITS, Slice, new_slice
+from streams.sessions.state import SessionState
 
 _FIELDS: Final = Slice.__struct_fields__
 _DURATION_MAX: Final = 2**31 - 1  # a client's own session may have one event with a clock of another century
@@ -65,6 +69,23 @@ class SessionRows:
 def ceased(session_id: str, state: SessionState) -> Slice:
     """A session that is no more. Its times are recent, or the table's TTL would drop the tombstone first."""
     session = new_slice(0)
-    session.first_at = session.last_at = state.touched_ms << MOMENT_BITS
+    session.first_at = session.last_at = state.active_ms << MOMENT_BITS
     session.session_id = session_id
     return session
+
+
+def session_records(
+    states: Iterable[tuple[int, bytes, SessionState]], codec: ColumnCodec, rules: SessionRules, version: int
+) -> list[Outgoing]:
+    """One record for each touched session of the states, and a tombstone for each that ceased to be."""
+    rows = SessionRows()
+    for _, key, state in states:
+        rows.add(key, state, rules)
+    if not rows.sessions:
+        return []
+    schema = codec.arrow_schema
+    columns = rows.columns(version)
+    batch = pa.RecordBatch.from_arrays([pa.array(columns[field.name], field.type) for field in schema], schema=schema)
+    values = codec.encode_columns(batch)
+    named = map(keys.of_session, columns["tenant_id"], columns["session_id"])
+    return [{"value": value, "key": key} for value, key in zip(values, named, strict=True)]

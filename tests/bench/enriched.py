@@ -6,12 +6,15 @@ from typing import Any, Final
 from schemas.registry import open_ids
 from schemas.settings import Settings
 from sinks.clickhouse.avro_container import varint
-from streams.events.chain import Pipeline
-from streams.events.decode import Records
+from streams.events.chain import EventChain
 from streams.events.lookups import open_lookups
-from streams.runtime.app import rules
-from streams.sessions.state import SessionState, new_state
+from streams.runtime.operator import Records
+from streams.runtime.state_cache import StateCache
+from streams.sessions.conversions import ConversionEvents
+from streams.sessions.state import SessionStateCodec
+from streams.topology import rules
 from tests.bench.loads import Load
+from tests.streams.runtime.tables import FakeTable
 
 _CHUNK: Final = 5_000
 _HEADER_BYTES: Final = 5
@@ -20,17 +23,16 @@ Rows = dict[int, list[bytes]]  # partition → framed records, in the order of t
 
 def enrich(settings: Settings, load: Load, now_ms: int) -> Rows:
     """The load's distinct events; partitions as a hash of the key chooses them, source offsets as they come."""
-    pipeline = Pipeline(rules(settings), open_lookups(settings), open_ids(None))
-    states: dict[bytes, SessionState] = {}
-
-    def state_of(_partition: int, key: bytes) -> SessionState:
-        return states.setdefault(key, new_state())
-
+    states = StateCache(FakeTable(EventChain.table), SessionStateCodec())
+    chain = EventChain(
+        settings.topic(EventChain.name), states, rules(settings), open_lookups(settings), ConversionEvents(),
+        open_ids(None), lambda: now_ms,
+    )  # fmt: skip
     rows: Rows = {partition: [] for partition in range(settings.partitions)}
     reached = dict.fromkeys(rows, 0)
     for start in range(0, len(load), _CHUNK):
         records = _place(load.records[start : start + _CHUNK], reached)
-        for record in pipeline.process(records, state_of, {}, now_ms).records.get("enriched_events", ()):
+        for record in chain.process(records).records.get("enriched_events", ()):
             rows[record["partition"]].append(record["value"])
     return rows
 

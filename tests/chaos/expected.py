@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from streams.sessions.state import SessionRules
+from streams.sessions.chains import SessionRules
 from tests.chaos.traffic import CONVERSION, Event, Refused
 from tests.streams.oracle import by_key, claim_of, identities_of, session_row, sessions_of
 

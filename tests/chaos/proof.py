@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
-from streams.runtime.app import rules
+from streams.topology import rules
 from tests.chaos.client import Clients
 from tests.chaos.expected import Sent
 from tests.chaos.faults import EVERY, FAULTS, KILLS, Fault, Harm

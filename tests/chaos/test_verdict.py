@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from docker.local import PROJECT_ROOT
-from streams.sessions.state import SessionRules
+from streams.sessions.chains import SessionRules
 from tests.chaos.expected import Letter, Row, Sent, event_row, expect, letters, message_id
 from tests.chaos.tables import JUDGED, UNJUDGED, Found
 from tests.chaos.traffic import Event, Traffic

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from streams.runtime.app import rules
+from streams.topology import rules
 from tests.bench.traffic import Traffic
 from tests.streams.oracle import all_sessions, claim_of, identities_of
 from tests.streams.raw import RAW

@@ -9,15 +9,17 @@ UNDEDUPLICATED=1: message ids are not remembered.
 
 import os
 import signal
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from streams.__main__ import app
 from streams.events import deduplicate
-from streams.events import operator as raw_events
+from streams.events.chain import EventChain
 from streams.runtime.epochs import Epochs
-from streams.sessions.state import SessionState, decode_state
+from streams.runtime.operator import Changes
+from streams.sessions.state import SessionState, SessionStateCodec, decode_state
 
 
 def decode_unguarded(value: bytes) -> SessionState:
@@ -29,18 +31,18 @@ def decode_unguarded(value: bytes) -> SessionState:
 
 
 def _kill_before_states(epochs: int) -> None:
+    write_states = Epochs._write_states
     left = epochs
-    changes = raw_events.RawEvents.changes
 
-    def changes_or_die(self: raw_events.RawEvents) -> Any:
+    async def write_states_or_die(self: Any, changes: Iterable[Changes]) -> Any:
         nonlocal left
-        found = changes(self)
-        left -= bool(found)  # an epoch without raw events has none of their outputs either
+        # An epoch without raw events has none of their outputs either.
+        left -= any(EventChain.table in table.changelog for table in changes if table.by_partition)
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
-        return found
+        return await write_states(self, changes)
 
-    raw_events.RawEvents.changes = changes_or_die  # type: ignore[method-assign]
+    Epochs._write_states = write_states_or_die  # type: ignore[method-assign]
 
 
 def _kill_before_commit(epochs: int) -> None:
@@ -68,7 +70,7 @@ def _forget_ids() -> None:
 
 
 if os.environ.get("UNGUARDED"):
-    raw_events.SessionStateCodec.decode = staticmethod(decode_unguarded)
+    SessionStateCodec.decode = staticmethod(decode_unguarded)
 if os.environ.get("UNDEDUPLICATED"):
     _forget_ids()
 if number := os.environ.get("KILL_BEFORE_STATES"):

@@ -12,7 +12,7 @@ from typing import Any, Final
 from schemas.codec import Codec, RecordInvalidError
 from schemas.outcomes import DeadReason
 from streams.events.deduplicate import DedupRules
-from streams.sessions.state import SessionRules
+from streams.sessions.chains import SessionRules
 from streams.uuids import named_uuid
 
 Row = dict[str, Any]
@@ -81,7 +81,7 @@ class SeenIds:
     """What is remembered of one key: (message id, second of receipt), oldest first."""
 
     applied: int = -1
-    touched_ms: int = 0
+    active_ms: int = 0
     ids: list[tuple[str, int]] = field(default_factory=list)
 
 
@@ -98,7 +98,7 @@ class Deduplicator:
         if row["source_offset"] <= seen.applied:
             return "replayed"
         seen.applied = row["source_offset"]
-        seen.touched_ms = max(seen.touched_ms, row["received_at"])
+        seen.active_ms = max(seen.active_ms, row["received_at"])
         if any(known == row["message_id"] for known, _ in seen.ids):
             return "duplicate"
         seen.ids.append((row["message_id"], row["received_at"] // 1000))
@@ -109,7 +109,7 @@ class Deduplicator:
         for key in {row["key"] for row in rows}:
             seen = self.keys[key]
             del seen.ids[: max(0, len(seen.ids) - self.rules.seen_ids_max)]
-            while seen.ids and seen.ids[0][1] < seen.touched_ms // 1000 - self.rules.window_s:
+            while seen.ids and seen.ids[0][1] < seen.active_ms // 1000 - self.rules.window_s:
                 del seen.ids[0]
 
 

@@ -12,7 +12,8 @@ from schemas.apply_topics import apply_topics
 from schemas.column_codec import ColumnCodec
 from schemas.outcomes import DeadReason
 from schemas.settings import Settings
-from streams.runtime.app import app_id, rules
+from streams.runtime.app import app_id
+from streams.topology import rules
 from tests.kafka import ANY_PARTITION, Kafka, Record
 from tests.streams.oracle import accounted
 from tests.streams.raw import IDS, RAW

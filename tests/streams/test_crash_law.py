@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 from schemas.outcomes import DeadReason
-from streams.events.operator import SessionStateCodec
+from streams.sessions.state import SessionStateCodec
 from tests.streams.failing_worker import decode_unguarded
 from tests.streams.oracle import accounted, all_sessions, claim_of, identities_of, within_the_bound
 from tests.streams.raw import RAW as RAW_CODEC

@@ -12,6 +12,7 @@ from schemas import apply_topics
 from schemas.findings import UnreachableError
 from schemas.settings import Settings
 from streams import __main__ as program
+from streams.runtime.exits import Exit
 
 
 class _Worker:
@@ -25,7 +26,7 @@ def test_kafka_away_when_the_topics_are_looked_at(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(apply_topics, "_REACH_S", 0.2)
     monkeypatch.setenv("TALLY_KAFKA_BOOTSTRAP", f"127.0.0.1:{free_port()}")
     ended = CliRunner().invoke(program.app, ["run"])
-    assert ended.exit_code == program.EXIT_UNREACHABLE
+    assert ended.exit_code == Exit.UNREACHABLE
     assert "cannot be reached" in ended.output
 
 

@@ -13,7 +13,8 @@ import polars as pl
 from hypothesis import strategies as st
 
 from streams.events.deduplicate import DedupRules
-from streams.sessions.state import SessionRules, SessionState, new_state
+from streams.sessions.chains import SessionRules
+from streams.sessions.state import SessionState, new_state
 
 Row = dict[str, Any]
 Place = tuple[int, int]  # partition and offset

@@ -15,15 +15,18 @@ from prometheus_client import CollectorRegistry
 from schemas.codec import Codec
 from schemas.metrics import StreamsMetrics
 from schemas.outcomes import BotReason
-from streams.events.chain import Outgoing, Pipeline, Rules
+from streams.events.chain import EventChain, Rules
 from streams.events.lookups import CachedLookup, Lookups, Place, UserAgent
 from streams.events.lookups.urls import PageUrl
-from streams.events.operator import RawEvents
-from streams.identities.chain import IdentityClaims
-from streams.runtime.epochs import EpochLimits, Epochs, Membership, Source
+from streams.identities.chain import ClaimChain
+from streams.identities.state import IdentityStateCodec
+from streams.runtime.epochs import EpochLimits, Epochs, Membership
 from streams.runtime.eviction import Evictor
+from streams.runtime.operator import Operator, Outgoing
+from streams.runtime.state_cache import StateCache
 from streams.runtime.store import ShardStore
 from streams.sessions.conversions import ConversionEvents
+from streams.sessions.state import SessionStateCodec
 from tests.streams.raw import IDS
 from tests.streams.runtime.tables import FakeTable
 from tests.streams.universe import CONVERSIONS, DEDUP, PARTITIONS, RULES, partition_of
@@ -170,7 +173,7 @@ def conversions() -> ConversionEvents:
 
 def rules() -> Rules:
     """Those of the universe."""
-    return Rules(dedup=DEDUP, sessions=RULES, generation=GENERATION, source_topic=RAW)
+    return Rules(dedup=DEDUP, sessions=RULES, generation=GENERATION)
 
 
 class Life:
@@ -188,9 +191,11 @@ class Life:
         for table in tables:
             self._restore(table.changelog_topic_name, table.store)
         now = lambda: 7  # noqa: E731
-        sources: list[Source] = [
-            RawEvents(RAW, tables[0], Pipeline(rules(), simple_lookups(), IDS), conversions(), Evictor(10**12), now),
-            IdentityClaims(CLAIMS, tables[1], IDS, SECRETS, 100, GENERATION, now),
+        sessions = StateCache(tables[0], SessionStateCodec(), Evictor(10**12))
+        identities = StateCache(tables[1], IdentityStateCodec())
+        operators: list[Operator] = [
+            EventChain(RAW, sessions, rules(), simple_lookups(), conversions(), IDS, now),
+            ClaimChain(CLAIMS, identities, IDS, SECRETS, 100, GENERATION, now),
         ]
         limits = EpochLimits(
             chunk_records_max=chance.randint(1, 8), chunk_ms_max=1, epoch_records_max=chance.randint(1, 12),
@@ -198,8 +203,8 @@ class Life:
         )  # fmt: skip
         outputs, changelogs = self._publishers
         self.epochs = Epochs(
-            sources, outputs, changelogs, lambda name: name, Membership(lambda: 1, lambda: True, self._commit), limits,
-            StreamsMetrics(CollectorRegistry()), clock=lambda: 0.0,
+            operators, outputs, changelogs, lambda name: name, Membership(lambda: 1, lambda: True, self._commit),
+            limits, StreamsMetrics(CollectorRegistry()), clock=lambda: 0.0,
         )  # fmt: skip
 
     async def run(self) -> bool:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.outcomes import DeadReason
-from streams.events.decode import Records, decode
+from streams.events.decode import decode
+from streams.runtime.operator import Records
 from tests.streams.oracle import decode_record
 from tests.streams.raw import (
     RAW,

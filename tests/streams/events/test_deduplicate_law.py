@@ -42,7 +42,7 @@ def test_columns_decide_as_the_fold_does(rows: list[Row], rules: DedupRules, dat
         assert (result.duplicates, result.replayed) == (verdicts.count("duplicate"), verdicts.count("replayed"))
         for key, seen in oracle.keys.items():
             state = states.by_key[key]
-            assert (state.applied, state.touched_ms) == (seen.applied, seen.touched_ms)
+            assert (state.applied, state.active_ms) == (seen.applied, seen.active_ms)
             assert remembered(state) == [(hash_uuid(text), second) for text, second in seen.ids]
 
 
@@ -65,11 +65,11 @@ def test_a_log_read_again_is_skipped_whole(rows: list[Row], rules: DedupRules, d
     states = States()
     for chunk in chunked(data, rows):
         deduplicate(to_frame(chunk), states.of, rules)
-    before = {key: (state.applied, state.touched_ms, state.seen) for key, state in states.by_key.items()}
+    before = {key: (state.applied, state.active_ms, state.seen) for key, state in states.by_key.items()}
     for chunk in chunked(data, rows):
         result = deduplicate(to_frame(chunk), states.of, rules)
         assert (len(result.frame), result.duplicates, result.replayed) == (0, 0, len(chunk))
-    assert before == {key: (state.applied, state.touched_ms, state.seen) for key, state in states.by_key.items()}
+    assert before == {key: (state.applied, state.active_ms, state.seen) for key, state in states.by_key.items()}
 
 
 @given(rows_of_a_log, rules_of_dedup, st.data())

@@ -11,12 +11,13 @@ from hypothesis import given
 
 from schemas.codec import Codec
 from schemas.outcomes import DeadReason
-from streams.events.chain import Outputs
 from streams.events.claims import CLAIM_COLUMNS, claims
-from streams.events.decode import Records
-from streams.identities.chain import ClaimStateCodec, IdentityClaims
+from streams.identities.chain import ClaimChain
 from streams.identities.handshakes import HANDSHAKE_IDS_MAX
 from streams.identities.links import LINKS_BYTES_MAX, without_secrets
+from streams.identities.state import IdentityStateCodec
+from streams.runtime.operator import Outputs, Records
+from streams.runtime.state_cache import StateCache
 from tests.streams.oracle import claim_of, identities_of
 from tests.streams.raw import IDS
 from tests.streams.runtime.tables import FakeTable
@@ -61,11 +62,11 @@ def test_columns_claim_what_one_event_at_a_time_claims(rows: list[Row]) -> None:
 
 
 class Stitcher:
-    """The agent over a table of its own; claims that tie a handshake come back to it, as they do through the topic."""
+    """The operator over a table of its own; claims that pair a handshake come back to it, as through the topic."""
 
     def __init__(self, links_max: int = 100) -> None:
-        self.table = FakeTable("identities")
-        self.source = IdentityClaims("claims", self.table, IDS, SECRETS, links_max, 1, lambda: 5)
+        states = StateCache(FakeTable("identities"), IdentityStateCodec())
+        self.chain = ClaimChain("claims", states, IDS, SECRETS, links_max, 1, lambda: 5)
         self.identities: dict[tuple[str, str, str], Row] = {}
         self.dead: list[Row] = []
         self._end = 0
@@ -84,7 +85,7 @@ class Stitcher:
     def feed_records(self, keys: Sequence[bytes | None], values: Sequence[bytes | None]) -> Outputs:
         offsets = [self._end + index for index in range(len(keys))]
         self._end += len(keys)
-        outputs = self.source.process(Records([0] * len(keys), offsets, keys, values))
+        outputs = self.chain.process(Records([0] * len(keys), offsets, keys, values))
         assert len(keys) == outputs.kept + outputs.replayed + sum(outputs.dead.values())
         for record in outputs.records.get("identities", ()):
             identity = IDENTITIES.decode(record["value"])
@@ -102,7 +103,8 @@ class Stitcher:
         return outputs
 
     def end_epoch(self) -> None:
-        self.source.settle(self.source.changes(), {})
+        self.chain.end_epoch()
+        self.chain.confirm({})
 
 
 claim_lists = st.lists(_events, min_size=1, max_size=12).map(
@@ -178,7 +180,7 @@ def test_the_worlds_time_zones_do_not_move_a_link(zone: str, monkeypatch: pytest
 def test_more_ids_than_a_token_is_meant_for_are_dead_letters() -> None:
     stitcher = Stitcher()
     stitcher.feed(half(visitor=f"visitor {number}") for number in range(HANDSHAKE_IDS_MAX + 2))
-    assert [letter["reason"] for letter in stitcher.dead] == [DeadReason.TOO_MANY_LINKS] * 2
+    assert [row["reason"] for row in stitcher.dead] == [DeadReason.TOO_MANY_LINKS] * 2
     stitcher.feed([half(user="u1"), half(visitor="visitor 1")])
     assert len(stitcher.identities) == HANDSHAKE_IDS_MAX
 
@@ -201,7 +203,7 @@ def test_a_visitors_state_fits_into_a_changelog_record_whatever_it_claims() -> N
     stitcher = Stitcher(links_max=1_000)
     traits = msgspec.json.encode({"name": "é" * 15_000}).decode()
     stitcher.feed(identify(f"user {number}", traits) for number in range(60))
-    changes = stitcher.source.changes()
+    changes = stitcher.chain.end_epoch().changes.by_partition
     assert all(len(value or b"") < LINKS_BYTES_MAX + 2**16 for _, value in changes[0])
     assert len(stitcher.identities) + len(stitcher.dead) == 60
     assert stitcher.dead
@@ -214,7 +216,7 @@ def test_claims_that_cannot_be_are_dead_letters_of_the_tenant_alone() -> None:
     nobody = CLAIMS.encode({name: good[name] for name in CLAIM_COLUMNS} | {"source_generation": 1, "user_id": ""})
     stitcher.feed_records([key, key, None, key, key], [value, b"junk", value, nobody, None])
     assert len(stitcher.identities) == 1
-    assert sorted((letter["reason"], letter["tenant_id"], letter["project_id"]) for letter in stitcher.dead) == [
+    assert sorted((row["reason"], row["tenant_id"], row["project_id"]) for row in stitcher.dead) == [
         ("field_invalid", "", PROJECTS[0]),
         ("field_invalid", "tenant", PROJECTS[0]),
         ("not_avro", "tenant", ""),
@@ -233,9 +235,9 @@ def test_claims_read_again_are_skipped() -> None:
 
 @given(claim_lists)
 def test_a_claim_state_comes_back_from_its_bytes(found: list[Row]) -> None:
-    stitcher, codec = Stitcher(), ClaimStateCodec()
+    stitcher, codec = Stitcher(), IdentityStateCodec()
     stitcher.feed(found)
-    for pairs in stitcher.source.changes().values():
+    for pairs in stitcher.chain.end_epoch().changes.by_partition.values():
         for _, value in pairs:
             assert value is not None
             assert codec.encode(codec.decode(value)) == value

@@ -1,4 +1,4 @@
-"""Epochs among fakes: a source, publishers and chunks that note what is asked of them in one journal."""
+"""Epochs among fakes: an operator, publishers and chunks that note what is asked of them in one journal."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -9,11 +9,10 @@ from prometheus_client import CollectorRegistry
 
 from schemas.metrics import StreamsMetrics
 from schemas.outcomes import DeadReason
-from streams.events.chain import Outgoing, Outputs
-from streams.events.decode import Records
 from streams.runtime.epochs import EpochLimits, Epochs, Membership
+from streams.runtime.operator import EpochEnd, Outgoing, Outputs, Records
 from streams.runtime.publisher import PublishError
-from streams.runtime.tables import Changes, Epoch
+from streams.runtime.state_cache import StateCache
 from tests.streams.runtime.tables import FakeTable
 from tests.streams.world import Chunk, Record
 
@@ -32,7 +31,7 @@ class Counts:
 
 
 @dataclass
-class FakeSource:
+class FakeOperator:
     """Appends each record's value to the state of its key, and publishes it; fails where told to, half-way."""
 
     journal: list[str]
@@ -41,10 +40,10 @@ class FakeSource:
     table: str = "sessions"
     poison: frozenset[int] = frozenset()
     store: FakeTable = field(default_factory=lambda: FakeTable("sessions"))
-    settled: list[Mapping[TP, int]] = field(default_factory=list)
+    confirmed: list[Mapping[TP, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._epoch: Epoch[list[int]] = Epoch(lambda: self.store.store, Counts())
+        self._states: StateCache[list[int]] = StateCache(self.store, Counts())
 
     def process(self, records: Records) -> Outputs:
         self.journal.append(f"process {len(records)}")
@@ -54,7 +53,7 @@ class FakeSource:
         ):
             assert key is not None
             assert value is not None
-            state = self._epoch.state_of(partition, key)
+            state = self._states.state_of(partition, key)
             if offset <= state[0]:
                 outputs.replayed += 1
                 continue
@@ -66,34 +65,28 @@ class FakeSource:
             outputs.kept += 1
         return outputs
 
-    def bury(self, records: Records, detail: str) -> Outputs:
+    def dead_letters(self, records: Records, detail: str) -> Outputs:
         outputs = Outputs(dead={DeadReason.STEP_FAILED: len(records)})
         outputs.add("dead_letters", [{"key": b"", "value": records.values[0], "detail": detail}])
         return outputs
 
-    def closing(self) -> Outputs:
+    def end_epoch(self) -> EpochEnd:
         outputs = Outputs()
-        if len(self._epoch):
-            outputs.add("sessions", [{"key": b"", "value": b"%d" % len(self._epoch)}])
-        return outputs
+        if len(self._states):
+            outputs.add("sessions", [{"key": b"", "value": b"%d" % len(self._states)}])
+        return EpochEnd(outputs, self._states.end_epoch())
 
-    def changelog(self) -> str:
-        return f"{self.table}-changelog"
+    def confirm(self, reached: Mapping[TP, int]) -> None:
+        self.journal.append("confirm")
+        self.confirmed.append(reached)
+        self._states.confirm(reached)
 
-    def changes(self) -> Changes:
-        return self._epoch.changes()
-
-    def settle(self, changes: Changes, reached: Mapping[TP, int]) -> None:
-        self.journal.append("settle")
-        self.settled.append(reached)
-        self._epoch.settle(changes, reached)
-
-    def abandon(self) -> None:
-        self.journal.append("abandon")
-        self._epoch.abandon()
+    def rollback(self) -> None:
+        self.journal.append("rollback")
+        self._states.rollback()
 
     def states(self) -> dict[bytes, list[int]]:
-        """What is settled."""
+        """What is durable."""
         return {
             key: Counts().decode(value) for shard in self.store.store.shards.values() for key, value in shard.items()
         }
@@ -151,8 +144,8 @@ class EpochRig:
 
     def __init__(self, *, poison: Sequence[int] = (), limits: EpochLimits | None = None) -> None:
         self.journal: list[str] = []
-        self.source = FakeSource(self.journal, poison=frozenset(poison))
-        self.claims = FakeSource(self.journal, topic="t.claims", name="identity_claims", table="identities",
+        self.operator = FakeOperator(self.journal, poison=frozenset(poison))
+        self.claims = FakeOperator(self.journal, topic="t.claims", name="identity_claims", table="identities",
                                  store=FakeTable("identities"))  # fmt: skip
         self.outputs = FakePublisher("outputs", self.journal)
         self.changelogs = FakePublisher("changelogs", self.journal)
@@ -161,7 +154,7 @@ class EpochRig:
         self.now_s = 100.0
         self.registry = CollectorRegistry()
         self.epochs = Epochs(
-            [self.source, self.claims],
+            [self.operator, self.claims],
             self.outputs,
             self.changelogs,
             lambda name: f"t.{name}",

@@ -4,7 +4,8 @@ from prometheus_client import CollectorRegistry
 
 from schemas.metrics import StreamsMetrics
 from schemas.settings import Settings
-from streams.runtime.app import App, Parts, create_app
+from streams.runtime.app import App
+from streams.topology import Parts, create_worker
 from tests.streams.raw import IDS
 from tests.streams.runtime.epoch_fakes import FakePublisher
 from tests.streams.world import conversions, simple_lookups
@@ -16,4 +17,4 @@ def faust_app() -> App:
     publisher = FakePublisher("outputs", [])
     metrics = StreamsMetrics(CollectorRegistry())
     parts = Parts(IDS, simple_lookups(), conversions(), publisher, publisher, metrics, lambda: 0)
-    return create_app(settings, parts)
+    return create_worker(settings, parts)

@@ -11,7 +11,8 @@ from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from streams.runtime.app import App
-from streams.runtime.chunks import EXIT_CHUNK_MISSING, ChunkConsumer
+from streams.runtime.chunks import ChunkConsumer
+from streams.runtime.exits import Exit
 from tests.streams.runtime.faust_app import faust_app
 
 RAW = "t_raw_events"
@@ -199,7 +200,7 @@ async def test_a_chunk_that_never_reached_its_agent_ends_the_process(
     ack(chunks[1:])
     with pytest.raises(Exited) as ended:
         await commit(consumer, TP0)
-    assert ended.value.args == (EXIT_CHUNK_MISSING,)
+    assert ended.value.args == (Exit.CHUNK_MISSING,)
     assert consumer.committed == []
 
 

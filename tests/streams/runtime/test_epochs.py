@@ -6,9 +6,9 @@ import pytest
 from faust.types import TP
 
 from schemas.registry import RegistryUnavailableError
-from streams.events.chain import Outputs
-from streams.events.decode import Records
-from streams.runtime.epochs import EXIT_FAILED, EXIT_NOT_A_MEMBER, EpochLimits, Membership
+from streams.runtime.epochs import EpochLimits, Membership
+from streams.runtime.exits import Exit
+from streams.runtime.operator import Outputs, Records
 from tests.streams.runtime.epoch_fakes import EpochRig
 
 
@@ -36,14 +36,14 @@ async def test_outputs_are_durable_before_states_and_states_before_the_commit() 
         "outputs flush",
         "changelogs publish sessions-changelog 1",
         "changelogs flush",
-        "settle",
-        "settle",
+        "confirm",
+        "confirm",
         "ack 1",
         "ack 2",
         "commit ['t.raw']",
     ]
-    assert rig.source.states() == {b"key": [2, 1, 2, 3]}
-    assert rig.source.settled == [{TP("changelog", 0): 5}]
+    assert rig.operator.states() == {b"key": [2, 1, 2, 3]}
+    assert rig.operator.confirmed == [{TP("changelog", 0): 5}]
 
 
 async def test_states_go_to_the_partition_of_their_events() -> None:
@@ -78,9 +78,9 @@ async def test_a_publish_error_ends_the_process_without_an_ack_or_a_commit(which
     getattr(rig, which).fails_at = fails_at
     with pytest.raises(Exited) as ended:
         await rig.epochs.commit()
-    assert ended.value.args == (EXIT_FAILED,)
+    assert ended.value.args == (Exit.FAILED,)
     assert not chunk.acked
-    assert not any(entry.startswith(("ack", "commit", "settle")) for entry in rig.journal)
+    assert not any(entry.startswith(("ack", "commit", "confirm")) for entry in rig.journal)
     if which == "outputs":
         assert rig.changelogs.records == []
 
@@ -106,7 +106,7 @@ async def test_a_poison_record_is_one_dead_letter_and_its_neighbours_are_applied
     good = [value for value in range(1, 10) if value not in poison]
     assert rig.outputs.values("t.enriched_events") == good
     assert rig.outputs.values("t.dead_letters") == list(poison)
-    assert rig.source.states().get(b"key", [-1])[1:] == good
+    assert rig.operator.states().get(b"key", [-1])[1:] == good
     assert chunk.acked
     assert rig.journal[-1] == "commit ['t.raw']"
     assert rig.counted("raw_events", "dead", "step_failed") == len(poison)
@@ -130,7 +130,7 @@ async def test_what_the_epoch_held_before_a_poison_record_is_applied_once() -> N
     await rig.add(rig.chunk(5, 6))
     await rig.epochs.commit()
     assert rig.outputs.values("t.enriched_events") == [1, 2, 3, 4, 1, 2, 3, 4, 6]
-    assert rig.source.states() == {b"key": [5, 1, 2, 3, 4, 6]}
+    assert rig.operator.states() == {b"key": [5, 1, 2, 3, 4, 6]}
     assert rig.outputs.values("t.dead_letters") == [5]
 
 
@@ -188,7 +188,7 @@ async def test_a_worker_that_is_no_longer_a_member_says_so_by_its_exit_code(monk
     with pytest.raises(Exited):
         await rig.epochs.commit()
     # The real one does not return, so the first is the code that counts.
-    assert codes[0] == EXIT_NOT_A_MEMBER
+    assert codes[0] == Exit.NOT_A_MEMBER
 
 
 async def test_a_full_chunk_is_processed_at_once_and_made_durable_when_the_epoch_is_full() -> None:
@@ -199,7 +199,7 @@ async def test_a_full_chunk_is_processed_at_once_and_made_durable_when_the_epoch
     assert rig.journal == ["process 2", "outputs publish t.enriched_events 2"]
     await rig.add(rig.chunk(3, 4))
     assert rig.journal[-1] == "commit ['t.raw']"
-    assert rig.source.states() == {b"key": [3, 1, 2, 3, 4]}
+    assert rig.operator.states() == {b"key": [3, 1, 2, 3, 4]}
 
 
 async def test_an_epoch_ends_at_its_age_and_later_while_there_is_a_backlog() -> None:
@@ -229,7 +229,7 @@ async def test_the_timer_makes_durable_what_waits() -> None:
     ticking = asyncio.create_task(rig.epochs.run())
     await chunk.was_acked.wait()
     ticking.cancel()
-    assert rig.source.states() == {b"key": [0, 1]}
+    assert rig.operator.states() == {b"key": [0, 1]}
 
 
 async def test_the_age_of_the_oldest_chunk_is_that_of_the_one_not_durable() -> None:
@@ -255,7 +255,7 @@ async def test_chunks_that_come_during_a_commit_wait_for_the_next() -> None:
     rig.outputs.pause.set()
     await committing
     assert (first.acked, second.acked) == (True, False)
-    assert rig.source.states() == {b"key": [0, 1]}
+    assert rig.operator.states() == {b"key": [0, 1]}
     await rig.epochs.commit()
     assert second.acked
 
@@ -285,7 +285,7 @@ async def test_a_cancelled_commit_loses_nothing() -> None:
     rig.changelogs.pause.set()
     await rig.epochs.commit()
     assert chunk.acked
-    assert rig.source.states() == {b"key": [1, 1, 2]}
+    assert rig.operator.states() == {b"key": [1, 1, 2]}
     assert rig.outputs.values("t.enriched_events") == [1, 2]
 
 
@@ -295,7 +295,7 @@ async def test_a_registry_that_is_away_is_waited_for_and_no_record_is_set_aside(
     monkeypatch.setattr("streams.runtime.epochs._REGISTRY_PAUSE_S", 0.0)
     rig = EpochRig()
     away = 3
-    process = rig.source.process
+    process = rig.operator.process
 
     def process_when_known(records: Records) -> Outputs:
         nonlocal away
@@ -304,7 +304,7 @@ async def test_a_registry_that_is_away_is_waited_for_and_no_record_is_set_aside(
             raise RegistryUnavailableError("http://registry", "cannot be reached")
         return process(records)
 
-    monkeypatch.setattr(rig.source, "process", process_when_known)
+    monkeypatch.setattr(rig.operator, "process", process_when_known)
     chunk = rig.chunk(1, 2, 3)
     await rig.add(chunk)
     await rig.epochs.commit()

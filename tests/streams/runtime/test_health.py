@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from streams.runtime.admin import Standing, health
+from streams.runtime.health import Standing, health
 from tests.streams.runtime.fake_app import FakeApp
 from tests.streams.runtime.faust_app import faust_app
 

@@ -8,20 +8,21 @@ from faust.types import TP
 from hypothesis import given
 
 from streams.runtime.eviction import Evictor, sizes
+from streams.runtime.operator import Changes, last_active_ms
+from streams.runtime.state_cache import StateCache
 from streams.runtime.store import ShardStore
-from streams.runtime.tables import Epoch, StateTable
-from streams.sessions.state import encode_state, new_state
-from streams.sessions.state import touched as touched_of
+from streams.runtime.tables import StateTable
+from streams.sessions.state import SessionStateCodec, encode_state, new_state
 from tests.streams.runtime.epoch_fakes import Counts
 from tests.streams.runtime.faust_app import faust_app
 from tests.streams.runtime.tables import FakeTable
 from tests.streams.world import Chunk, Record
 
 
-def value_of(applied: int, touched_ms: int = 0) -> bytes:
+def value_of(applied: int, active_ms: int = 0) -> bytes:
     """A state's bytes of this prefix."""
     state = new_state()
-    state.applied, state.touched_ms = applied, touched_ms
+    state.applied, state.active_ms = applied, active_ms
     return encode_state(state)
 
 
@@ -95,88 +96,104 @@ def test_the_mapping_that_faust_sees(table: StateTable) -> None:
 # --- the states of an epoch
 
 
-def epoch_over(table: StateTable, decoded_max: int = 50_000) -> Epoch[list[int]]:
-    return Epoch(lambda: table.store, Counts(), decoded_max)
+def cache_over(table: StateTable, decoded_max: int = 50_000) -> StateCache[list[int]]:
+    return StateCache(table, Counts(), decoded_max=decoded_max)
 
 
-def settle(epoch: Epoch[list[int]]) -> None:
-    epoch.settle(epoch.changes(), {})
+def confirm(cache: StateCache[list[int]]) -> None:
+    cache.end_epoch()
+    cache.confirm({})
 
 
 def write(store: ShardStore, partition: int, key: bytes, state: list[int]) -> None:
     store.write(partition, [(key, Counts().encode(state))])
 
 
-def test_changes_become_the_stores_when_settled_and_not_before(table: StateTable) -> None:
-    epoch = epoch_over(table)
-    epoch.state_of(2, b"a").append(5)
+def test_changes_become_the_stores_when_confirmed_and_not_before(table: StateTable) -> None:
+    cache = cache_over(table)
+    cache.state_of(2, b"a").append(5)
+    assert cache.end_epoch() == Changes(table.changelog_topic_name, {2: [(b"a", b"-1,5")]})
     assert table.store.shard(2) == {}
-    changes = epoch.changes()
-    assert changes == {2: [(b"a", b"-1,5")]}
-    epoch.settle(changes, {TP("log", 2): 8})
+    cache.confirm({TP("log", 2): 8})
     assert table.store.shards[2] == {b"a": b"-1,5"}
     assert table.store.persisted_offset(TP("log", 2)) == 8
-    assert (len(epoch), b"a" in epoch, epoch.changes()) == (0, False, {})
+    assert (len(cache), list(cache.touched()), cache.end_epoch().by_partition) == (0, [], {})
 
 
-def test_a_settled_state_stays_decoded_and_goes_on(table: StateTable) -> None:
-    epoch = epoch_over(table)
-    epoch.state_of(0, b"a").append(1)
-    settle(epoch)
-    epoch.state_of(0, b"a").append(2)
-    settle(epoch)
+def test_nothing_is_confirmed_that_no_epoch_end_gave(table: StateTable) -> None:
+    cache = cache_over(table)
+    cache.state_of(0, b"a").append(5)
+    with pytest.raises(RuntimeError, match="no epoch has ended"):
+        cache.confirm({})
+    cache.end_epoch()
+    cache.rollback()
+    with pytest.raises(RuntimeError, match="no epoch has ended"):
+        cache.confirm({})
+    assert table.store.shard(0) == {}
+
+
+def test_a_confirmed_state_stays_decoded_and_goes_on(table: StateTable) -> None:
+    cache = cache_over(table)
+    cache.state_of(0, b"a").append(1)
+    confirm(cache)
+    cache.state_of(0, b"a").append(2)
+    confirm(cache)
     assert table.store.shards[0] == {b"a": b"-1,1,2"}
 
 
 def test_a_restore_invalidates_what_is_decoded(table: StateTable) -> None:
-    epoch = epoch_over(table)
-    epoch.state_of(0, b"a").append(1)
-    settle(epoch)
+    cache = cache_over(table)
+    cache.state_of(0, b"a").append(1)
+    confirm(cache)
     restore(table, 0, (b"x", value_of(1)))
     write(table.store, 0, b"a", [4, 9])
-    assert epoch.state_of(0, b"a") == [4, 9]
+    assert cache.state_of(0, b"a") == [4, 9]
 
 
 async def test_a_rebalance_invalidates_what_is_decoded(table: StateTable) -> None:
-    epoch = epoch_over(table)
-    epoch.state_of(0, b"a").append(1)
-    settle(epoch)
+    cache = cache_over(table)
+    cache.state_of(0, b"a").append(1)
+    confirm(cache)
     await rebalance(table, [1])
-    assert epoch.state_of(0, b"a") == [-1]
+    assert cache.state_of(0, b"a") == [-1]
 
 
-def test_an_abandoned_epoch_leaves_the_stores_states(table: StateTable) -> None:
-    epoch = epoch_over(table)
-    epoch.state_of(0, b"a").append(1)
-    settle(epoch)
-    epoch.state_of(0, b"a").append(2)
-    epoch.abandon()
-    assert epoch.state_of(0, b"a") == [-1, 1]
+def test_an_epoch_rolled_back_leaves_the_stores_states(table: StateTable) -> None:
+    cache = cache_over(table)
+    cache.state_of(0, b"a").append(1)
+    confirm(cache)
+    cache.state_of(0, b"a").append(2)
+    cache.rollback()
+    assert cache.state_of(0, b"a") == [-1, 1]
 
 
-def test_a_deleted_key_starts_anew(table: StateTable) -> None:
-    epoch = epoch_over(table)
-    epoch.state_of(0, b"a").append(1)
-    settle(epoch)
-    epoch.settle({0: [(b"a", None)]}, {})
-    assert table.store.shards[0] == {}
-    assert epoch.state_of(0, b"a") == [-1]
+def test_an_epoch_takes_out_keys_whose_time_has_passed_and_none_in_use(table: StateTable) -> None:
+    table.store.write(0, [(b"old", value_of(1, active_ms=1)), (b"new", value_of(1, active_ms=10_000))])
+    cache = StateCache(table, SessionStateCodec(), Evictor(window_ms=100))
+    for _ in range(3):
+        cache.state_of(0, b"old")
+        assert [key for key, value in cache.end_epoch().by_partition[0] if value is None] == []
+        cache.confirm({})
+    assert cache.end_epoch().by_partition == {0: [(b"old", None)]}
+    cache.confirm({})
+    assert list(table.store) == [b"new"]
+    assert cache.state_of(0, b"old") == new_state()
 
 
 def test_no_more_states_stay_decoded_than_allowed(table: StateTable) -> None:
-    epoch = epoch_over(table, decoded_max=3)
+    cache = cache_over(table, decoded_max=3)
     for number in range(10):
-        epoch.state_of(0, b"%d" % number).append(number)
-        settle(epoch)
-    assert len(epoch._clean) == 3
-    assert [epoch.state_of(0, b"%d" % number) for number in range(10)] == [[-1, number] for number in range(10)]
+        cache.state_of(0, b"%d" % number).append(number)
+        confirm(cache)
+    assert len(cache._clean) == 3
+    assert [cache.state_of(0, b"%d" % number) for number in range(10)] == [[-1, number] for number in range(10)]
 
 
 # --- eviction
 
 
-def evict(evictor: Evictor, table: StateTable, dirty: set[bytes] | None = None) -> set[bytes]:
-    found = evictor.expired(table.store, dirty or set())
+def evict(evictor: Evictor, table: StateTable, touched: set[bytes] | None = None) -> set[bytes]:
+    found = evictor.expired(table.store, touched or set())
     for partition, keys in found.items():
         table.store.write(partition, [(key, None) for key in keys])
     return {key for keys in found.values() for key in keys}
@@ -219,15 +236,15 @@ async def test_a_partition_that_comes_back_is_judged_anew(table: StateTable) -> 
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 300)), max_size=30), st.integers(1, 5))
-def test_nothing_within_the_window_is_ever_evicted(touched: list[tuple[int, int]], looked_at_max: int) -> None:
+def test_nothing_within_the_window_is_ever_evicted(written: list[tuple[int, int]], looked_at_max: int) -> None:
     table, evictor = FakeTable("sessions"), Evictor(window_ms=100, looked_at_max=looked_at_max)
     newest = 0
-    for key, touched_ms in touched:
-        table.store.write(0, [(b"%d" % key, value_of(1, touched_ms))])
-        newest = max(newest, touched_ms)
+    for key, active_ms in written:
+        table.store.write(0, [(b"%d" % key, value_of(1, active_ms))])
+        newest = max(newest, active_ms)
         before = dict(table.store.shards[0])
         for gone in evict(evictor, table):
-            assert touched_of(before[gone]) < newest - 100
+            assert last_active_ms(before[gone]) < newest - 100
 
 
 def test_sizes_are_counted_and_estimated(table: StateTable) -> None:

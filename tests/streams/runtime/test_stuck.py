@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from streams.runtime.admin import Stuck
+from streams.runtime.health import Stuck
 from tests.streams.runtime.fake_app import FakeApp
 
 STUCK_S = 100.0

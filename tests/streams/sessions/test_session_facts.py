@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.events.deduplicate import deduplicate
-from streams.sessions.fold import sessionize, settle
+from streams.sessions.chains import forget_emitted
+from streams.sessions.fold import sessionize
 from streams.sessions.rows import SessionRows
 from streams.sessions.state import decode_state, encode_state, new_state
 from tests.streams.oracle import all_sessions
@@ -57,7 +58,7 @@ def session_of(rows: list[Row], chunk: int = 1) -> Row:
         emitted = SessionRows()
         (key,) = states.by_key
         emitted.add(key, states.by_key[key], RULES)
-        settle(states.by_key[key], RULES)
+        forget_emitted(states.by_key[key], RULES)
         states.by_key[key] = decode_state(encode_state(states.by_key[key]))
     columns = emitted.columns(0)
     assert sum(not deleted for deleted in columns["is_deleted"]) == 1
@@ -128,7 +129,7 @@ def state_of_the_first_layout() -> bytes:
 def test_a_state_of_the_first_layout_is_read_with_its_facts_dated_by_its_first_event() -> None:
     state = decode_state(state_of_the_first_layout())
     (piece,) = state.slices
-    assert (state.applied, state.touched_ms, state.newest_at, state.seen) == (
+    assert (state.applied, state.active_ms, state.newest_at, state.seen) == (
         *(77, START_MS, (START_MS << 20) + 7, b"seen........"),
     )
     assert (piece.cell, piece.events, piece.pages, piece.anonymous_id, piece.exit_page) == (5, 3, 1, "ann", "/b")

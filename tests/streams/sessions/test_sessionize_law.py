@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 
 from streams.events.deduplicate import deduplicate
-from streams.sessions.fold import LATE_SLICES_MAX, sessionize, settle
+from streams.sessions.chains import LATE_SLICES_MAX, SessionRules, forget_emitted
+from streams.sessions.fold import sessionize
 from streams.sessions.rows import SessionRows
-from streams.sessions.state import SessionRules
 from tests.streams.oracle import all_sessions, by_key, session_id_of, within_the_bound
 from tests.streams.readers import FIELDS, live
 from tests.streams.universe import (
@@ -60,7 +60,7 @@ class Fold:
         return found
 
     def end_epoch(self) -> None:
-        """Emit what was touched, and settle it."""
+        """Emit what was touched, and forget it."""
         rows = SessionRows()
         touched = [(key, self.states.by_key[key]) for key in self._touched]
         for key, state in touched:
@@ -72,7 +72,7 @@ class Fold:
                 dict(zip(names, values, strict=True)) for values in zip(*(columns[name] for name in names), strict=True)
             ]
         for _, state in touched:
-            settle(state, self.rules)
+            forget_emitted(state, self.rules)
         self._touched.clear()
 
     def live(self) -> dict[tuple[str, str], Row]:

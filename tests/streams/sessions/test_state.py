@@ -9,18 +9,11 @@ import pytest
 from hypothesis import given
 
 from streams.events.deduplicate import deduplicate
-from streams.sessions.fold import LATE_SLICES_MAX, sessionize, settle
-from streams.sessions.state import (
-    SEEN_BYTES,
-    SessionState,
-    applied_offset,
-    decode_state,
-    encode_state,
-    new_slice,
-    new_state,
-    session_id,
-    touched,
-)
+from streams.runtime.operator import applied_offset, last_active_ms
+from streams.sessions.chains import LATE_SLICES_MAX, forget_emitted, session_id
+from streams.sessions.fold import sessionize
+from streams.sessions.slices import new_slice
+from streams.sessions.state import SEEN_BYTES, SessionState, decode_state, encode_state, new_state
 from streams.uuids import hash_uuids, named_uuid
 from tests.streams.oracle import hash_uuid
 from tests.streams.universe import CONVERSIONS, DEDUP, RULES, Row, States, enriched_rows, made_uuid, placed, to_frame
@@ -40,17 +33,17 @@ def folded(rows: list[Row]) -> States:
 @given(st.lists(enriched_rows(), min_size=1, max_size=15).map(placed))
 def test_a_state_comes_back_from_its_bytes(rows: list[Row]) -> None:
     for state in folded(rows).by_key.values():
-        settle(state, RULES)
+        forget_emitted(state, RULES)
         value = encode_state(state)
         assert decode_state(value) == state
-        assert (applied_offset(value), touched(value)) == (state.applied, state.touched_ms)
+        assert (applied_offset(value), last_active_ms(value)) == (state.applied, state.active_ms)
 
 
 @given(st.integers(-1, 2**62), st.integers(0, 2**43))
-def test_the_larger_offset_has_the_larger_value(applied: int, touched_ms: int) -> None:
-    state = SessionState(applied, touched_ms, 0, b"", [], set(), [])
+def test_the_larger_offset_has_the_larger_value(applied: int, active_ms: int) -> None:
+    state = SessionState(applied, active_ms, 0, b"", [], set(), [])
     assert applied_offset(encode_state(state)) == applied
-    assert touched(encode_state(state)) == touched_ms
+    assert last_active_ms(encode_state(state)) == active_ms
 
 
 def test_a_state_fits_into_a_changelog_record_whatever_clients_send() -> None:

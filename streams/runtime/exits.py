@@ -1,0 +1,15 @@
+"""With what a worker ends. A supervisor starts it again after all of these but a wrong setting or topic."""
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """The exit codes of `python -m streams run`; after those from 70 on nothing was committed."""
+
+    TOPICS = 1  # a topic is missing or not as the contract says
+    SETTINGS = 2
+    UNREACHABLE = 69  # Kafka or the registry is away; nothing is wrong here
+    FAILED = 70  # anything unexpected
+    CHUNK_MISSING = 71  # lost between fetch and agent; it is read again
+    STUCK = 73  # there is work, and nothing moves
+    NOT_A_MEMBER = 75  # paused for too long: somebody else owns the partitions and has newer states

@@ -1,0 +1,159 @@
+"""The contract: what the runtime asks of an operator, and what it gives one to keep states in. Pure.
+
+    every chunk        process(records) ─▶ outputs
+    every epoch        end_epoch() ─▶ outputs ─▶ durable ─▶ changed states ─▶ durable ─▶ confirm(), ack, commit
+    when a step fails  rollback(): the states are again what was durable last
+
+The runtime imports no domain, and the domains import of the runtime this file alone.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, TypeVar
+
+from schemas.outcomes import DeadReason, DropReason, Outcome
+
+S = TypeVar("S")
+S_co = TypeVar("S_co", covariant=True)
+Outgoing = dict[str, Any]  # `key`, `value`, and `partition` where the key's hash does not choose it
+
+# What every state value begins with: the highest source offset applied, and the time in ms when its key was active
+# last. A restore keeps the larger of two values by the first, eviction reads a million values by the second, and
+# neither decodes one. What follows is the operator's own.
+PREFIX: Final = struct.Struct(">qq")
+PREFIX_BYTES: Final = PREFIX.size
+
+
+def applied_offset(value: bytes) -> int:
+    """The highest source offset applied, of an encoded state."""
+    applied: int = PREFIX.unpack_from(value)[0]
+    return applied
+
+
+def last_active_ms(value: bytes) -> int:
+    """When the key was active last (ms), of an encoded state."""
+    at: int = PREFIX.unpack_from(value)[1]
+    return at
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What fetches brought: equally long columns, in offset order within each partition.
+
+    replays: by partition and offset, the dead letter that a record is the replay of; most are none.
+    """
+
+    partitions: Sequence[int]
+    offsets: Sequence[int]
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes | None]
+    replays: Mapping[tuple[int, int], str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def part(self, start: int, end: int) -> "Records":
+        """The records from start to before end."""
+        return Records(
+            self.partitions[start:end],
+            self.offsets[start:end],
+            self.keys[start:end],
+            self.values[start:end],
+            self.replays,
+        )
+
+
+@dataclass(slots=True)
+class Outputs:
+    """Records for each topic, by the names of `schemas.topics`, and what became of the records that came in."""
+
+    records: dict[str, list[Outgoing]] = field(default_factory=dict)
+    kept: int = 0
+    duplicates: int = 0
+    replayed: int = 0
+    dead: dict[DeadReason, int] = field(default_factory=dict)
+
+    def counts(self) -> Iterator[tuple[Outcome, str, int]]:
+        """Outcome, reason and number of records that had it."""
+        yield Outcome.KEEP, "", self.kept
+        yield Outcome.DROP, DropReason.DUPLICATE, self.duplicates
+        yield Outcome.DROP, DropReason.REPLAYED, self.replayed
+        for reason, count in self.dead.items():
+            yield Outcome.DEAD, reason, count
+
+    def add(self, topic: str, records: Iterable[Outgoing]) -> None:
+        """Append records of a topic."""
+        self.records.setdefault(topic, []).extend(records)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a table's changelog gets: for each partition, keys and values, None for a key that leaves the table.
+
+    changelog: the broker's name of the topic.
+    """
+
+    changelog: str
+    by_partition: Mapping[int, Sequence[tuple[bytes, bytes | None]]]
+
+
+@dataclass(frozen=True, slots=True)
+class EpochEnd:
+    """What an epoch leaves. The outputs must be durable before any of the changes is written."""
+
+    outputs: Outputs
+    changes: Changes
+
+
+class Operator(Protocol):
+    """What is done with the records of one topic. Changes states; publishes nothing itself.
+
+    Nothing is processed between `end_epoch` and the `confirm` or `rollback` that follows it.
+    """
+
+    topic: str  # the broker's name
+    name: str  # as in schemas.topics
+    table: str
+
+    def process(self, records: Records) -> Outputs:
+        """Run the steps over records; on an exception the states may be half changed: `rollback` follows."""
+
+    def dead_letters(self, records: Records, detail: str) -> Outputs:
+        """Dead letters for records on which a step failed."""
+
+    def end_epoch(self) -> EpochEnd:
+        """What is published once an epoch, and the states that changed. States lose what they need no more."""
+
+    def confirm(self, reached: Mapping[Any, int]) -> None:
+        """What `end_epoch` gave is durable, up to these offsets of the changelog, by topic and partition."""
+
+    def rollback(self) -> None:
+        """Forget the changes since the last `confirm`."""
+
+
+class StateCodec(Protocol[S]):
+    """How a state becomes a value that begins with `PREFIX`, and what the state of a new key is."""
+
+    def new(self) -> S: ...
+    def encode(self, state: S) -> bytes: ...
+    def decode(self, value: bytes) -> S: ...
+
+
+class States(Protocol[S_co]):
+    """The states of an operator's table. A state is *touched* from when it was asked for to the next `confirm`."""
+
+    def state_of(self, partition: int, key: bytes) -> S_co:
+        """The state of a key, to be changed in place; a key lives in one partition."""
+
+    def touched(self) -> Iterator[tuple[int, bytes, S_co]]:
+        """Partition, key and state of every touched key."""
+
+    def end_epoch(self) -> Changes:
+        """The touched states, encoded, and the keys whose time has passed."""
+
+    def confirm(self, reached: Mapping[Any, int]) -> None:
+        """The changes are durable: no state is touched any more. Raises RuntimeError before `end_epoch`."""
+
+    def rollback(self) -> None:
+        """The states are again what was durable last."""

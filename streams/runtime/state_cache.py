@@ -1,0 +1,93 @@
+"""The states of one table, decoded, while an epoch changes them and for a while after."""
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, Generic, TypeVar
+
+from streams.runtime.eviction import Evictor
+from streams.runtime.operator import Changes, StateCodec
+from streams.runtime.tables import StateTable
+
+S = TypeVar("S")
+
+
+class StateCache(Generic[S]):
+    """Write-behind: states are changed here, and become the table's once the changelog has them.
+
+    Touched states are those of the open epoch. Those of the last epochs stay decoded, at most `decoded_max`: a
+    visitor's next event is never far away.
+    """
+
+    def __init__(
+        self, table: StateTable, codec: StateCodec[S], evictor: Evictor | None = None, decoded_max: int = 50_000
+    ) -> None:
+        self._table = table
+        self._codec = codec
+        self._evictor = evictor
+        self._decoded_max = decoded_max
+        self._touched: dict[bytes, tuple[int, S]] = {}
+        self._clean: dict[bytes, tuple[int, S]] = {}
+        self._ending: Changes | None = None
+        self._version = -1
+
+    def state_of(self, partition: int, key: bytes) -> S:
+        """The state of a key, to be changed in place; a key lives in one partition."""
+        found = self._touched.get(key)
+        if found is not None:
+            return found[1]
+        store = self._table.store
+        if store.version != self._version:
+            # Restored or rebalanced meanwhile: what was decoded may not be what the store holds.
+            self._clean.clear()
+            self._version = store.version
+        found = self._clean.pop(key, None)
+        if found is None:
+            value = store.shard(partition).get(key)
+            found = partition, self._codec.new() if value is None else self._codec.decode(value)
+        self._touched[key] = found
+        return found[1]
+
+    def __len__(self) -> int:
+        return len(self._touched)
+
+    def touched(self) -> Iterator[tuple[int, bytes, S]]:
+        """Partition, key and state of every touched key."""
+        for key, (partition, state) in self._touched.items():
+            yield partition, key, state
+
+    def end_epoch(self) -> Changes:
+        """The touched states, encoded, and the keys whose time has passed."""
+        by_partition: dict[int, list[tuple[bytes, bytes | None]]] = {}
+        encode = self._codec.encode
+        for key, (partition, state) in self._touched.items():
+            by_partition.setdefault(partition, []).append((key, encode(state)))
+        if self._evictor is not None:
+            for partition, keys in self._evictor.expired(self._table.store, self._touched).items():
+                by_partition.setdefault(partition, []).extend((key, None) for key in keys)
+        self._ending = Changes(self._table.changelog_topic_name, by_partition)
+        return self._ending
+
+    def confirm(self, reached: Mapping[Any, int]) -> None:
+        """The changes are durable up to the changelog offsets `reached`: they become the store's."""
+        if self._ending is None:
+            raise RuntimeError("no epoch has ended: its changes cannot be durable")
+        store = self._table.store
+        for partition, pairs in self._ending.by_partition.items():
+            store.write(partition, pairs)
+            for key, value in pairs:
+                if value is None:
+                    self._clean.pop(key, None)
+        for tp, offset in reached.items():
+            store.set_persisted_offset(tp, offset)
+        self._clean.update(self._touched)
+        self._touched, self._ending = {}, None
+        excess = len(self._clean) - self._decoded_max
+        if excess > 0:
+            for key in list(islice(self._clean, excess)):
+                del self._clean[key]
+
+    def rollback(self) -> None:
+        """Forget every change: the states are the store's again."""
+        self._touched.clear()
+        self._clean.clear()
+        self._ending = None

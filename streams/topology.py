@@ -1,0 +1,71 @@
+"""What a worker is made of: which operator reads which topic, over which table. The one place that knows both sides."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from schemas.metrics import StreamsMetrics
+from schemas.registry import SchemaIds
+from schemas.settings import Settings
+from streams.events.chain import EventChain, Rules
+from streams.events.deduplicate import DedupRules
+from streams.events.lookups import Lookups
+from streams.identities.chain import ClaimChain
+from streams.identities.state import IdentityStateCodec
+from streams.runtime.app import App
+from streams.runtime.publisher import Publisher
+from streams.sessions.chains import SessionRules
+from streams.sessions.conversions import ConversionEvents
+from streams.sessions.state import SessionStateCodec
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a worker is given: everything that talks to the world or to the clock."""
+
+    ids: SchemaIds
+    lookups: Lookups
+    conversions: ConversionEvents
+    outputs: Publisher
+    changelogs: Publisher
+    metrics: StreamsMetrics
+    now_ms: Callable[[], int]
+
+
+def create_worker(settings: Settings, parts: Parts) -> App:
+    """The worker, ready to be started. Builds no connection."""
+    app = App(settings)
+    silent_ms = settings.streams_dedup_window_s * 1000 + settings.streams_lateness_s_max * 1000
+    events = EventChain(
+        settings.topic(EventChain.name),
+        app.open_states(EventChain.table, SessionStateCodec(), evicted_after_ms=silent_ms),
+        rules(settings),
+        parts.lookups,
+        parts.conversions,
+        parts.ids,
+        parts.now_ms,
+    )
+    claims = ClaimChain(
+        settings.topic(ClaimChain.name),
+        app.open_states(ClaimChain.table, IdentityStateCodec()),
+        parts.ids,
+        frozenset(filter(None, settings.streams_secret_traits.lower().split(","))),
+        settings.streams_links_max,
+        settings.streams_generation,
+        parts.now_ms,
+    )
+    app.operate((events, claims), parts.outputs, parts.changelogs, parts.metrics)
+    return app
+
+
+def rules(settings: Settings) -> Rules:
+    """The rules of the steps, from the settings."""
+    gap_ms = settings.streams_session_gap_s * 1000
+    return Rules(
+        dedup=DedupRules(settings.streams_dedup_window_s, settings.streams_seen_ids_max),
+        sessions=SessionRules(
+            gap_ms=gap_ms,
+            lateness_ms=settings.streams_lateness_s_max * 1000,
+            cells_max=max(1, settings.streams_session_s_max * 1000 // gap_ms),
+        ),
+        generation=settings.streams_generation,
+    )
