@@ -23,31 +23,31 @@ from schemas.registry import SchemaIds, open_ids
 from schemas.registry_wait import wait_for_registry
 from schemas.settings import Settings, SettingsError, load
 from sinks.admin import AdminServer
-from sinks.batching.batcher import Intake, Limits, Resumption
+from sinks.batching.batcher import Batcher, Limits, Resumption
 from sinks.batching.decode import time_reader, version_reader
-from sinks.batching.filter import Sieve
+from sinks.batching.filter import RecordFilter
 from sinks.batching.schema_texts import SchemaTexts
 from sinks.commands import dead_letters
 from sinks.commands.ledger import ledger
 from sinks.commands.replay import replay
 from sinks.commands.trace import trace
 from sinks.consume.assignment import Assignment
-from sinks.consume.dispatch import Reception
-from sinks.consume.loop import Lane, Pace
+from sinks.consume.dispatch import Dispatcher
+from sinks.consume.loop import ConsumerLoop, Pace
 from sinks.consume.report import Report
 from sinks.database import open_reader, open_writer
 from sinks.errors import TableUnfitError
 from sinks.failpoints import Failpoint, from_environ
 from sinks.ledger.kafka import KafkaTopics
-from sinks.ledger.monitor import Bookkeeper, Sources
-from sinks.ledger.pages import Book
+from sinks.ledger.monitor import LedgerMonitor, Sources
+from sinks.ledger.pages import Pages
 from sinks.routes import DEAD_LETTERS, ROUTES, Route
 from sinks.service import Part, Service, Start
-from sinks.write.dead_letters import DeadLetters, KafkaGraveyard
+from sinks.write.dead_letters import DeadLetterEncoder, KafkaDeadLetters
 from sinks.write.delivery import Delivery
 from sinks.write.healing import Healing
 from sinks.write.report import Stops, WritingReport
-from sinks.write.thread import Worker
+from sinks.write.thread import WriteThread
 
 EXIT_FAILED = 1
 EXIT_SETTINGS = 2
@@ -116,8 +116,8 @@ def _serve(settings: Settings, routes: list[Route], failpoint: Failpoint) -> int
     log.info("sinks run", topics=[route.topic for route in routes], admin_port=admin.port)
     for part in parts:
         if part.topic == "enriched_events" and settings.sinks_ledger_interval_s:
-            bookkeeper = _bookkeeper(settings, ids, metrics, partial(part.owns, 0))
-            Thread(target=bookkeeper.run, args=(stopping,), name="ledger", daemon=True).start()
+            monitor = _monitor(settings, ids, metrics, partial(part.owns, 0))
+            Thread(target=monitor.run, args=(stopping,), name="ledger", daemon=True).start()
     try:
         failure = service.run()
     except TableUnfitError as error:
@@ -132,7 +132,7 @@ def _serve(settings: Settings, routes: list[Route], failpoint: Failpoint) -> int
 def _part(
     route: Route, settings: Settings, ids: SchemaIds, producer: Producer, metrics: SinksMetrics, failpoint: Failpoint
 ) -> Part:
-    """Build one topic's lane."""
+    """Build one topic's consumer loop."""
     topic_name = settings.topic(route.topic)
     codec = ColumnCodec(route.topic, ids)
     schemas = SchemaTexts(route.topic, ids)
@@ -140,11 +140,11 @@ def _part(
     stops = Stops(route.topic, metrics)
     writing = WritingReport(route.topic, metrics, stops)
     pause_s_max = settings.sinks_retry_ms_max / 1000
-    letters = DeadLetters(topic_name, codec, Codec(DEAD_LETTERS, ids), settings.streams_generation, time.time)
+    encoder = DeadLetterEncoder(topic_name, codec, Codec(DEAD_LETTERS, ids), settings.streams_generation, time.time)
     delivery = Delivery(
         route,
         writer,
-        KafkaGraveyard(producer, settings.topic(DEAD_LETTERS), letters),
+        KafkaDeadLetters(producer, settings.topic(DEAD_LETTERS), encoder),
         Healing(writer, writing, settings.sinks_heal_bytes_max, pause_s_max, time.monotonic),
         version_reader(codec, route.version),
         pause_s_max,
@@ -153,7 +153,7 @@ def _part(
         writing,
         failpoint,
     )
-    worker = Worker(route.topic, delivery.deliver, delivery.idle, delivery.close)
+    write_thread = WriteThread(route.topic, delivery.deliver, delivery.idle, delivery.close)
     consumer = Consumer(_consumer_config(settings, route))
     limits = Limits(
         settings.sinks_flush_rows_max, settings.sinks_flush_bytes_max, settings.sinks_flush_age_ms_max / 1000
@@ -161,21 +161,23 @@ def _part(
     assignment = Assignment(
         consumer,
         topic_name,
-        partial(_intake, route, schemas, limits),
-        worker,
+        partial(_batcher, route, schemas, limits),
+        write_thread,
         time.monotonic,
         settings.sinks_revoke_ms_max / 1000,
     )
     log_end = partial(_log_end, consumer, topic_name)
     report = Report(route.topic, metrics, time_reader(codec, route.since), log_end, time.time, stops)
     pace = Pace(limits.rows_max, settings.sinks_buffer_bytes_max, limits.age_s_max)
-    reception = Reception(topic_name, assignment.holdings, consumer.seek, route.exactly_once, report.expired)
-    lane = Lane(consumer, topic_name, assignment, reception, worker, pace, report, time.monotonic, failpoint)
-    owns = assignment.holdings.__contains__
-    return Part(route.topic, lane, writer, report, lambda: assignment.joined, owns, lambda: stops.text)
+    dispatcher = Dispatcher(topic_name, assignment.states, consumer.seek, route.exactly_once, report.expired)
+    loop = ConsumerLoop(
+        consumer, topic_name, assignment, dispatcher, write_thread, pace, report, time.monotonic, failpoint
+    )
+    owns = assignment.states.__contains__
+    return Part(route.topic, loop, writer, report, lambda: assignment.joined, owns, lambda: stops.text)
 
 
-def _bookkeeper(settings: Settings, ids: SchemaIds, metrics: SinksMetrics, is_mine: Callable[[], bool]) -> Bookkeeper:
+def _monitor(settings: Settings, ids: SchemaIds, metrics: SinksMetrics, is_mine: Callable[[], bool]) -> LedgerMonitor:
     def open_sources() -> Sources:
         # One thread: rows and queries come before it.
         reader = open_reader(settings, timeout_s=settings.sinks_request_ms_max / 1000, threads_max=1)
@@ -187,14 +189,14 @@ def _bookkeeper(settings: Settings, ids: SchemaIds, metrics: SinksMetrics, is_mi
 
         return Sources(topics, reader.ledger, close)
 
-    open_book = partial(Book, settings.sinks_ledger_projects_max)
+    open_pages = partial(Pages, settings.sinks_ledger_projects_max)
     interval_s = float(settings.sinks_ledger_interval_s)
-    return Bookkeeper(open_book, open_sources, is_mine, metrics, interval_s, time.monotonic, time.time)
+    return LedgerMonitor(open_pages, open_sources, is_mine, metrics, interval_s, time.monotonic, time.time)
 
 
-def _intake(route: Route, schemas: SchemaTexts, limits: Limits, partition: int, resumption: Resumption) -> Intake:
-    sieve = Sieve(partition, route.exactly_once, schemas.verdict)
-    return Intake(route.topic, partition, sieve, limits, resumption)
+def _batcher(route: Route, schemas: SchemaTexts, limits: Limits, partition: int, resumption: Resumption) -> Batcher:
+    record_filter = RecordFilter(partition, route.exactly_once, schemas.verdict)
+    return Batcher(route.topic, partition, record_filter, limits, resumption)
 
 
 def _consumer_config(settings: Settings, route: Route) -> dict[str, Any]:

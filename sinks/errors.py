@@ -4,7 +4,7 @@ SinkError
 ├── TableUnfitError          the table is not what the contract says; somebody has to act. Ends the process at start
 ├── WriteFailedError         the database is away, busy or confused: the same write is tried again, for ever
 │   ├── ViewFailedError      a view that fills from the table fails: the rows may stand, or some of them, or none
-│   └── LaneStoppedError     the same until somebody acts; `cause` says what for
+│   └── TopicStoppedError    the same until somebody acts; `cause` says what for
 └── RowsRefusedError         the database says the rows themselves are wrong: never tried again as they are
 
 None of them says that nothing was written: only the table can. Who only asks gets a ReadFailedError.
@@ -40,7 +40,7 @@ class ViewFailedError(WriteFailedError):
         super().__init__(detail, code)
 
 
-class LaneStoppedError(WriteFailedError):
+class TopicStoppedError(WriteFailedError):
     """Every further try would do harm until somebody acts. `cause`: from a bounded set, for the metric.
 
     `drift`: as the writer told it, when that is the cause; else "".

@@ -1,4 +1,4 @@
-"""The lanes of a process: started together, ended together, the first failure ends all."""
+"""The consumer loops of a process: started together, ended together, the first failure ends all."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from threading import Event, Thread
 
 import structlog
 
-from sinks.consume.loop import Lane
+from sinks.consume.loop import ConsumerLoop
 from sinks.consume.report import Report
 from sinks.errors import SinkError
 from sinks.write.writer import Writer
@@ -20,10 +20,10 @@ _SIGNALS_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A lane with what is asked about it. `owns`: whether a partition is this process's at the moment."""
+    """A consumer loop with what is asked about it. `owns`: whether a partition is this process's at the moment."""
 
     topic: str
-    lane: Lane
+    loop: ConsumerLoop
     writer: Writer
     report: Report
     joined: Callable[[], bool]
@@ -43,7 +43,7 @@ class Service:
         self._started = False
 
     def run(self) -> BaseException | None:
-        """Blocks until all lanes have ended or the time for that is up; the answer is what went wrong."""
+        """Blocks until all loops have ended or the time for that is up; the answer is what went wrong."""
         for part in self._parts:
             self._verify(part)
         if self._stopping.is_set():
@@ -65,7 +65,7 @@ class Service:
         return self._failure
 
     def stalled(self) -> str | None:
-        """Which lane makes no rounds."""
+        """Which loop makes no rounds."""
         now = time.monotonic()
         for part in self._parts if self._started else ():
             if part.joined() and now - part.report.stepped_at > _STALLED_S:
@@ -98,9 +98,9 @@ class Service:
 
     def _run(self, part: Part) -> None:
         try:
-            part.lane.run(self._stopping)
-        except BaseException as error:  # whatever it is: a lane that is gone must not go unnoticed
-            log.exception("a lane failed", topic=part.topic)
+            part.loop.run(self._stopping)
+        except BaseException as error:  # whatever it is: a loop that is gone must not go unnoticed
+            log.exception("a consumer loop failed", topic=part.topic)
             self._failure = self._failure or error
             self._stopping.set()
 

@@ -21,7 +21,7 @@ NO_TIMESTAMPS: Final[Timestamps] = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
-class Bad:
+class BadRecord:
     """A record that cannot become a row, with its bytes. `timestamp`: Kafka's, ms since 1970; 0: Kafka has none."""
 
     offset: int
@@ -100,7 +100,7 @@ class Batch:
     watermark: int
     watermark_after: int
     rows: Rows
-    bad: Sequence[Bad]
+    bad: Sequence[BadRecord]
     replayed: int
     empty: int
     size: int
@@ -121,7 +121,7 @@ class Batch:
 
     @property
     def token(self) -> str:
-        """The deduplication token. The sources are in it lest a recreated topic repeat a name for other rows."""
+        """The deduplication token. The sources are in it: a recreated topic would repeat a name for other rows."""
         sources = self.rows.sources
         span = f"{sources[0]}-{sources[-1]}" if len(sources) else "-"
         return f"{self.topic}/{self.partition}/{self.generation}/{self.start}-{self.end}/{span}"

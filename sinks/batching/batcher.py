@@ -7,9 +7,9 @@ from itertools import compress
 
 import numpy as np
 
-from sinks.batching.batch import NO_SOURCES, NO_TIMESTAMPS, Bad, Batch, Rows, Timestamps
-from sinks.batching.commit_metadata import Plan
-from sinks.batching.filter import PendingError, Sieve, Sieved
+from sinks.batching.batch import NO_SOURCES, NO_TIMESTAMPS, BadRecord, Batch, Rows, Timestamps
+from sinks.batching.commit_metadata import CommitMetadata
+from sinks.batching.filter import Filtered, PendingError, RecordFilter
 from sinks.batching.watermark import Sources
 
 
@@ -24,10 +24,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
-    """Where a partition goes on. `committed`: offset and plan are what Kafka has, not what is assumed without it."""
+    """Where a partition goes on. `committed`: Kafka has offset and metadata, they are not assumed."""
 
     offset: int
-    plan: Plan
+    metadata: CommitMetadata
     committed: bool = True
 
 
@@ -51,27 +51,29 @@ class _Open:
         return int(self.timestamps[0][0]) if self.timestamps else 0
 
 
-class Intake:
+class Batcher:
     """One partition from its resumption on.
 
     Invariants: batches are contiguous, each starts where the one before ended; a planned end is an end; rows of one
     batch have one schema and one generation.
     """
 
-    def __init__(self, topic: str, partition: int, sieve: Sieve, limits: Limits, resumption: Resumption) -> None:
+    def __init__(
+        self, topic: str, partition: int, record_filter: RecordFilter, limits: Limits, resumption: Resumption
+    ) -> None:
         self._topic = topic
         self._partition = partition
-        self._sieve = sieve
+        self._filter = record_filter
         self._limits = limits
-        self._planned_end = resumption.plan.end
-        self._doubt_end = max(resumption.plan.doubt_end, resumption.plan.end or 0)
-        self._foreign_end = resumption.plan.doubt_end  # below it rows may stand that were written as other batches
+        self._planned_end = resumption.metadata.end
+        self._doubt_end = max(resumption.metadata.doubt_end, resumption.metadata.end or 0)
+        self._foreign_end = resumption.metadata.doubt_end  # below it rows may stand that were written as other batches
         self._start = resumption.offset
-        self._start_mark = resumption.plan.watermark
+        self._start_mark = resumption.metadata.watermark
         self._position = resumption.offset
-        self._mark = resumption.plan.watermark
+        self._mark = resumption.metadata.watermark
         self._open: _Open | None = None
-        self._bad: list[Bad] = []
+        self._bad: list[BadRecord] = []
         self._bad_since: float | None = None
         self._bad_size = 0
         self._replayed = 0
@@ -167,18 +169,18 @@ class Intake:
         if not offsets:
             return
         try:
-            sieved = self._sieve.sift(offsets, values, keys, self._mark, timestamps)
+            filtered = self._filter.apply(offsets, values, keys, self._mark, timestamps)
         except PendingError as error:
             stop = error.index
             self._add(offsets[:stop], values[:stop], keys[:stop], now, timestamps[:stop])
             raise
-        self._bad += sieved.bad
-        self._bad_size += sum(len(record.value) for record in sieved.bad)
-        if sieved.bad and self._bad_since is None:
+        self._bad += filtered.bad
+        self._bad_size += sum(len(record.value) for record in filtered.bad)
+        if filtered.bad and self._bad_since is None:
             self._bad_since = now
-        self._replayed += sieved.replayed
-        self._empty += sieved.empty
-        self._fill(offsets, values, keys, sieved, now, timestamps)
+        self._replayed += filtered.replayed
+        self._empty += filtered.empty
+        self._fill(offsets, values, keys, filtered, now, timestamps)
         self._position = offsets[-1] + 1
         if self._planned_end is None and self._is_full():
             self._seal(self._position, now)
@@ -188,13 +190,13 @@ class Intake:
         offsets: Sequence[int],
         values: Sequence[bytes | None],
         keys: Sequence[bytes | None],
-        sieved: Sieved,
+        filtered: Filtered,
         now: float,
         timestamps: Timestamps,
     ) -> None:
         """Append the rows among the records, cutting where the tag changes or the rows are enough."""
-        kept = sieved.kept
-        tags, schema_ids, sources = sieved.tags, sieved.schema_ids, sieved.sources
+        kept = filtered.kept
+        tags, schema_ids, sources = filtered.tags, filtered.schema_ids, filtered.sources
         if not kept.all():
             offsets, values = list(compress(offsets, kept)), list(compress(values, kept))
             keys = list(compress(keys, kept))
@@ -222,7 +224,7 @@ class Intake:
         timestamps: Timestamps,
     ) -> None:
         assert self._open is not None
-        rows: Sequence[bytes] = values  # type: ignore[assignment]  # the sieve keeps no record without a value
+        rows: Sequence[bytes] = values  # type: ignore[assignment]  # the filter keeps no record without a value
         self._open.offsets += offsets
         self._open.values += rows
         self._open.keys += keys

@@ -14,7 +14,7 @@ _FORMAT: Final = re.compile(r"tally1 end=(-|\d{1,19}) watermark=(-1|\d{1,19}) do
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CommitMetadata:
     """end: None when everything before the offset is written and nothing is under way.
 
     doubt_end: batches that start below it may be in the table though no plan says so; 0 ordinarily, the end of the log
@@ -30,10 +30,10 @@ class Plan:
         return f"tally1 end={'-' if self.end is None else self.end} watermark={self.watermark} doubt={self.doubt_end}"
 
 
-def decode(metadata: str | None) -> Plan | None:
+def decode(metadata: str | None) -> CommitMetadata | None:
     """The plan in a commit's metadata; None when it holds none, as after a reset of the group's offsets by hand."""
     match = _FORMAT.fullmatch(metadata or "")
     if match is None:
         return None
     end, mark, doubt = match.groups()
-    return Plan(None if end == "-" else int(end), int(mark), int(doubt))
+    return CommitMetadata(None if end == "-" else int(end), int(mark), int(doubt))

@@ -9,12 +9,12 @@ import numpy.typing as npt
 
 from schemas.outcomes import DeadReason
 from sinks.batching import watermark
-from sinks.batching.batch import NO_SOURCES, NO_TIMESTAMPS, Bad, Timestamps
-from sinks.batching.headers import NO_SCHEMA, Heads, read_heads, read_lineage
+from sinks.batching.batch import NO_SOURCES, NO_TIMESTAMPS, BadRecord, Timestamps
+from sinks.batching.headers import NO_SCHEMA, Headers, read_headers, read_lineage
 from sinks.batching.watermark import Sources
-from sinks.errors import LaneStoppedError
+from sinks.errors import TopicStoppedError
 
-# What is wrong with a schema id, None when nothing is. Raises LaneStoppedError when that cannot be told yet.
+# What is wrong with a schema id, None when nothing is. Raises TopicStoppedError when that cannot be told yet.
 SchemaVerdict = Callable[[int], tuple[DeadReason, str] | None]
 
 
@@ -24,7 +24,7 @@ class PendingError(Exception):
     timestamp: Kafka's of that record, 0 when it has none.
     """
 
-    def __init__(self, index: int, stopped: LaneStoppedError, timestamp: int) -> None:
+    def __init__(self, index: int, stopped: TopicStoppedError, timestamp: int) -> None:
         self.index = index
         self.stopped = stopped
         self.timestamp = timestamp
@@ -32,13 +32,13 @@ class PendingError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Sieved:
+class Filtered:
     """`kept`: for each record whether it is a row; `tags` equal where rows may share a batch."""
 
     kept: npt.NDArray[np.bool_]
     schema_ids: npt.NDArray[np.int64]
     sources: Sources
-    bad: list[Bad]
+    bad: list[BadRecord]
     replayed: int
     empty: int
 
@@ -51,8 +51,8 @@ class Sieved:
         return tags
 
 
-class Sieve:
-    """Looks at the heads of one partition's records."""
+class RecordFilter:
+    """Looks at the headers of one partition's records."""
 
     def __init__(self, partition: int, exactly_once: bool, verdict: SchemaVerdict) -> None:
         self._partition = partition
@@ -60,25 +60,25 @@ class Sieve:
         self._verdict = verdict
         self._known: set[int] = set()
 
-    def sift(
+    def apply(
         self,
         offsets: Sequence[int],
         values: Sequence[bytes | None],
         keys: Sequence[bytes | None],
         mark: int,
         timestamps: Timestamps = NO_TIMESTAMPS,
-    ) -> Sieved:
+    ) -> Filtered:
         """Sort the records; `mark` is the watermark before them. Raises PendingError."""
         gaps = None in values
         present: Sequence[bytes] = [value or b"" for value in values] if gaps else values  # type: ignore[assignment]
-        heads = read_lineage(present, self._partition) if self._exactly_once else read_heads(present)
-        good, bad = self._judge(offsets, values, present, keys, heads, timestamps)
-        if heads.sources is None:
+        headers = read_lineage(present, self._partition) if self._exactly_once else read_headers(present)
+        good, bad = self._judge(offsets, values, present, keys, headers, timestamps)
+        if headers.sources is None:
             tombstones = sum(value is None for value in values) if gaps else 0
-            return Sieved(good, heads.schema_ids, NO_SOURCES, bad, 0, tombstones)
-        sources = heads.sources if good.all() else np.where(good, heads.sources, watermark.NONE)
+            return Filtered(good, headers.schema_ids, NO_SOURCES, bad, 0, tombstones)
+        sources = headers.sources if good.all() else np.where(good, headers.sources, watermark.NONE)
         kept = watermark.fresh(sources, mark)
-        return Sieved(kept, heads.schema_ids, sources, bad, int(good.sum() - kept.sum()), 0)
+        return Filtered(kept, headers.schema_ids, sources, bad, int(good.sum() - kept.sum()), 0)
 
     def _judge(
         self,
@@ -86,29 +86,29 @@ class Sieve:
         values: Sequence[bytes | None],
         present: Sequence[bytes],
         keys: Sequence[bytes | None],
-        heads: Heads,
+        headers: Headers,
         timestamps: Timestamps,
-    ) -> tuple[npt.NDArray[np.bool_], list[Bad]]:
+    ) -> tuple[npt.NDArray[np.bool_], list[BadRecord]]:
         good = np.ones(len(values), np.bool_)
-        wrong = self._wrong(heads, timestamps)
+        wrong = self._wrong(headers, timestamps)
         bad = []
         for index, (reason, detail) in sorted(wrong.items()):
             good[index] = False
             if values[index] is not None or self._exactly_once:
                 timestamp = int(timestamps[index]) if len(timestamps) else 0
-                bad.append(Bad(offsets[index], present[index], keys[index], reason, detail, timestamp))
+                bad.append(BadRecord(offsets[index], present[index], keys[index], reason, detail, timestamp))
         return good, bad
 
-    def _wrong(self, heads: Heads, timestamps: Timestamps) -> dict[int, tuple[DeadReason, str]]:
+    def _wrong(self, headers: Headers, timestamps: Timestamps) -> dict[int, tuple[DeadReason, str]]:
         """By index, the records that cannot become rows."""
         wrong: dict[int, tuple[DeadReason, str]] = {}
-        ids = heads.schema_ids
+        ids = headers.schema_ids
         first = int(ids[0])
         if first not in self._known or not (ids == first).all():
             for schema_id in set(np.unique(ids).tolist()) - self._known:
                 try:
                     problem = self._problem(schema_id)
-                except LaneStoppedError as error:
+                except TopicStoppedError as error:
                     index = int(np.argmax(ids == schema_id))
                     raise PendingError(index, error, int(timestamps[index]) if len(timestamps) else 0) from None
                 if problem is None:
@@ -116,9 +116,9 @@ class Sieve:
                     continue
                 for index in np.flatnonzero(ids == schema_id).tolist():
                     wrong[index] = problem
-        if heads.plausible is not None and not heads.plausible.all():
+        if headers.plausible is not None and not headers.plausible.all():
             detail = f"its first fields are no source in partition {self._partition}"
-            for index in np.flatnonzero(~heads.plausible).tolist():
+            for index in np.flatnonzero(~headers.plausible).tolist():
                 wrong.setdefault(index, (DeadReason.FIELD_INVALID, detail))
         return wrong
 

@@ -1,6 +1,6 @@
 """The first bytes of many records at once: schema id, and for events where each stands in raw_events.
 
-One record at a time in Python would cost more than receiving it: the heads are laid side by side and read by column.
+One record at a time in Python would cost more than receiving it: the headers are laid side by side and read by column.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ NO_SCHEMA: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Heads:
+class Headers:
     """By record: its schema id, NO_SCHEMA without a header. For events: packed source, and whether it can be right."""
 
     schema_ids: npt.NDArray[np.int64]
@@ -27,12 +27,12 @@ class Heads:
     plausible: npt.NDArray[np.bool_] | None = None
 
 
-def read_heads(values: Sequence[bytes]) -> Heads:
+def read_headers(values: Sequence[bytes]) -> Headers:
     """The schema ids of framed records."""
-    return Heads(_schema_ids(_columns(values, HEADER_BYTES)))
+    return Headers(_schema_ids(_columns(values, HEADER_BYTES)))
 
 
-def read_lineage(values: Sequence[bytes], partition: int) -> Heads:
+def read_lineage(values: Sequence[bytes], partition: int) -> Headers:
     """Schema ids and sources; plausible: a source of this partition, within the bounds of offset and generation."""
     columns = _columns(values, HEADER_BYTES + _LINEAGE_BYTES)
     offsets, rest = _varint(columns[:, HEADER_BYTES:])
@@ -46,7 +46,7 @@ def read_lineage(values: Sequence[bytes], partition: int) -> Heads:
         & (generations < GENERATION_END)
     )
     sources = np.where(plausible, generations << OFFSET_BITS | offsets, 0)
-    return Heads(_schema_ids(columns), sources, plausible)
+    return Headers(_schema_ids(columns), sources, plausible)
 
 
 def _columns(values: Sequence[bytes], width: int) -> npt.NDArray[np.uint8]:

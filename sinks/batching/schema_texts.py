@@ -10,7 +10,7 @@ from schemas.registry import (
     current_schema,
     without_docs,
 )
-from sinks.errors import LaneStoppedError
+from sinks.errors import TopicStoppedError
 
 
 class SchemaTexts:
@@ -25,18 +25,18 @@ class SchemaTexts:
     def verdict(self, schema_id: int) -> tuple[DeadReason, str] | None:
         """What is wrong with records of this id on this topic; None when nothing is.
 
-        Raises LaneStoppedError when nobody can tell yet: setting such records aside would do harm.
+        Raises TopicStoppedError when nobody can tell yet: setting such records aside would do harm.
         """
         if schema_id in self._texts:
             return None
         try:
             schema = self._ids.schema(schema_id)
         except RegistryUnavailableError as error:
-            raise LaneStoppedError("registry_away", str(error)) from None
+            raise TopicStoppedError("registry_away", str(error)) from None
         except SchemaUnknownError as error:
             if error.may_come:
                 detail = f"records of a later release ({error}): upgrade the sinks first, then streams"
-                raise LaneStoppedError("schema_id_unknown", detail) from None
+                raise TopicStoppedError("schema_id_unknown", detail) from None
             return DeadReason.SCHEMA_ID_UNKNOWN, str(error)
         if schema["name"] != self._name:
             return DeadReason.SCHEMA_MISMATCH, f"schema {schema_id} is {schema['name']}, topic {self._topic}"

@@ -33,7 +33,7 @@ _DEAD: Final = (
 # By default ClickHouse looks positions up only in tables of a million rows and more.
 _BY_INDEX: Final = {"min_table_rows_to_use_projection_index": 0}
 # event_id and message_id follow the lineage; of other UUIDs within these bytes none is asked for.
-_IDS_OF_LETTERS: Final = (
+_IDS_OF_DEAD_LETTERS: Final = (
     "SELECT project_id, arrayIntersect(extractAll(substring(payload, 6, 140), "
     "'[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'), %(ids)s) AS found FROM dead_letters "
     "WHERE stage = 'sinks' AND source_topic = %(enriched)s AND notEmpty(found)"
@@ -71,7 +71,7 @@ class LedgerTables:
             found |= having
             left = sorted(set(some) - {message_id for _, message_id in having})
             if left:
-                rows = self._client.execute(_IDS_OF_LETTERS, self._own | {"ids": left})
+                rows = self._client.execute(_IDS_OF_DEAD_LETTERS, self._own | {"ids": left})
                 found.update((project_id, message_id) for project_id, ids_found in rows for message_id in ids_found)
         return found
 

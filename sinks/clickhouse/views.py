@@ -57,11 +57,11 @@ def standing(connection: Connection, table: str, partition: int, rows: Rows, pos
         names = [".".join(name) for name in direct]
         if not names:
             return Standing()
-        cures = [_cure(tables[name], base, partition, rows) for name in direct if name in tables]
+        statements = [_fill_statement(tables[name], base, partition, rows) for name in direct if name in tables]
         if position is None and _were_refused(connection, partition, rows):
-            return Standing(names, "rows among them were dead letters, and may have come by replay", {}, cures)
+            return Standing(names, "rows among them were dead letters, and may have come by replay", {}, statements)
         obstacle, found = _obstacle(connection, base, tables, views, rows, position)
-        return Standing(names, obstacle, found, cures)
+        return Standing(names, obstacle, found, statements)
     except RowsRefusedError as error:  # which a question should not be answered with
         raise WriteFailedError(error.detail, error.code) from None
 
@@ -132,7 +132,7 @@ def _were_refused(connection: Connection, partition: int, rows: Rows) -> bool:
     return int(connection.ask(_REFUSED, bounds) or 0) > 0
 
 
-def _cure(view: _Table, base: _Name, partition: int, rows: Rows) -> str:
+def _fill_statement(view: _Table, base: _Name, partition: int, rows: Rows) -> str:
     """The statement that fills a view with these rows; whoever runs it takes out first what the view has of them."""
     rows_filter = "1"  # which rows of an upserted table lack, nobody can name: all of them
     if len(rows.sources):

@@ -14,10 +14,10 @@ from sinks.clickhouse.http import Connection
 from sinks.clickhouse.table_check import Types, engine_of, is_replicated, types_of, verify
 from sinks.clickhouse.views import standing
 from sinks.errors import (
-    LaneStoppedError,
     RowsRefusedError,
     SinkError,
     TableUnfitError,
+    TopicStoppedError,
     ViewFailedError,
     WriteFailedError,
 )
@@ -161,7 +161,7 @@ class ClickHouseWriter:
         if types.drift:
             cure = "change it back, or take the rows that it refuses out of the way"
             detail = f"table {self._table} refuses rows: {types.drift}: {cure}: {error.detail}"
-            raise LaneStoppedError("type_changed", detail, types.drift) from None
+            raise TopicStoppedError("type_changed", detail, types.drift) from None
 
     def _refusal(self, rows: Rows, types: Types) -> SinkError | None:
         """What the table's own types say of the rows; None when they read them. Raises WriteFailedError."""

@@ -6,9 +6,9 @@ from typing import Final
 from schemas.metrics import SinksMetrics
 from schemas.outcomes import DropReason, Outcome
 from sinks.batching.batch import Batch
-from sinks.consume.partition import Holding
+from sinks.consume.partition import PartitionState
 from sinks.write.report import Stops
-from sinks.write.thread import Flight
+from sinks.write.thread import InFlightWrite
 
 _LAG_EVERY_S: Final = 1.0
 READING_CAUSES: Final = ("schema_id_unknown", "registry_away")
@@ -41,9 +41,9 @@ class Report:
         self._lag_of: set[int] = set()
         self.stepped_at = float("-inf")
 
-    def written(self, flight: Flight) -> None:
+    def written(self, write: InFlightWrite) -> None:
         """A batch is durable."""
-        batch, receipt = flight.batch, flight.receipt
+        batch, receipt = write.batch, write.receipt
         assert receipt is not None
         records, topic = self._metrics.records_total, self._topic
         records.labels(topic, Outcome.KEEP, "").inc(receipt.stored)
@@ -57,7 +57,7 @@ class Report:
         if receipt.tries > 1:
             self._metrics.batches_total.labels(topic, "retried").inc(receipt.tries - 1)
         self._metrics.batch_rows.labels(topic).observe(receipt.stored)
-        self._metrics.flush_seconds.labels(topic).observe(flight.seconds)
+        self._metrics.flush_seconds.labels(topic).observe(write.seconds)
         if not batch.doubtful and len(batch.rows) and (since := self._since(batch.rows.values[0])) is not None:
             self._metrics.latency_seconds.labels(topic).observe(max(0.0, self._wall_clock() - since))
 
@@ -69,32 +69,32 @@ class Report:
         if batch.empty:
             records.labels(topic, Outcome.DROP, "tombstone").inc(batch.empty)
 
-    def stepped(self, holdings: Mapping[int, Holding], now: float) -> None:
+    def stepped(self, states: Mapping[int, PartitionState], now: float) -> None:
         """A round is over."""
         self.stepped_at = now
         if now - self._lag_at < _LAG_EVERY_S:
             return
         self._lag_at = now
-        ages = [self._age(holding, now) for holding in holdings.values()]
+        ages = [self._age(state, now) for state in states.values()]
         self._metrics.lag_seconds.labels(self._topic).set(max(ages, default=0.0))
         self._stops.set(
-            READING_CAUSES, [held.stopped_by.stopped for held in holdings.values() if held.stopped_by is not None]
+            READING_CAUSES, [held.stopped_by.stopped for held in states.values() if held.stopped_by is not None]
         )
-        for partition in self._lag_of - holdings.keys():
+        for partition in self._lag_of - states.keys():
             self._metrics.lag_records.remove(self._topic, partition)
         self._lag_of = set()
-        for partition, holding in holdings.items():
+        for partition, state in states.items():
             if (end := self._log_end(partition)) is not None:
-                self._metrics.lag_records.labels(self._topic, partition).set(max(0, end - holding.settled))
+                self._metrics.lag_records.labels(self._topic, partition).set(max(0, end - state.durable_end))
                 self._lag_of.add(partition)
 
     def expired(self, count: int) -> None:
         """Records were deleted before they were read."""
         self._metrics.expired_records_total.labels(self._topic).inc(count)
 
-    def _age(self, holding: Holding, now: float) -> float:
+    def _age(self, state: PartitionState, now: float) -> float:
         """Of the oldest record that is not durable, in seconds."""
-        if timestamp := holding.oldest_timestamp:
+        if timestamp := state.oldest_timestamp:
             return max(0.0, self._wall_clock() - timestamp / 1000)
-        oldest = holding.flight.batch.opened_at if holding.flight is not None else holding.waiting_since
+        oldest = state.in_flight.batch.opened_at if state.in_flight is not None else state.waiting_since
         return 0.0 if oldest is None else now - oldest

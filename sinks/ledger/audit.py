@@ -12,8 +12,8 @@ Tell = Callable[[str], None]
 Sleep = Callable[[float], object]
 Known = Callable[[Offsets], Offsets]
 
-_LETTERS_TRIES: Final = 40  # 10 s: the sink writes dead letters a flush after they came
-_LETTERS_PAUSE_S: Final = 0.25
+_DEAD_LETTER_TRIES: Final = 40  # 10 s: the sink writes dead letters a flush after they came
+_DEAD_LETTER_PAUSE_S: Final = 0.25
 
 
 def nothing_known(_absent: Offsets) -> Offsets:
@@ -39,13 +39,13 @@ def reaches(topics: TopicEvidence, sleep: Sleep) -> dict[int, Reach]:
     partitions = topics.partitions()
     processed = {partition: topics.processed(partition) for partition in partitions}
     reached = {partition: frontier(processed[partition], *topics.sink(partition)) for partition in partitions}
-    ends = topics.letter_ends()
-    landed = topics.letters_written(ends)
-    for _ in range(_LETTERS_TRIES):
+    ends = topics.dead_letter_ends()
+    landed = topics.dead_letters_written(ends)
+    for _ in range(_DEAD_LETTER_TRIES):
         if landed:
             break
-        sleep(_LETTERS_PAUSE_S)
-        landed = topics.letters_written(ends)
+        sleep(_DEAD_LETTER_PAUSE_S)
+        landed = topics.dead_letters_written(ends)
     found = {}
     for partition in partitions:
         low, end = topics.bounds(partition)

@@ -36,10 +36,10 @@ class TopicEvidence(Protocol):
     def sink(self, partition: int) -> tuple[int | None, bool]:
         """The highest source offset the sink has written, and whether enriched_events holds more than that."""
 
-    def letter_ends(self) -> dict[int, int]:
+    def dead_letter_ends(self) -> dict[int, int]:
         """The end of each partition of the topic dead_letters."""
 
-    def letters_written(self, ends: Mapping[int, int]) -> bool:
+    def dead_letters_written(self, ends: Mapping[int, int]) -> bool:
         """Whether the sink has written the dead letters below these offsets."""
 
     def read(self, partition: int, offsets: Offsets) -> Iterator[RawEvent]:

@@ -77,7 +77,7 @@ class KafkaTopics:
             return None, behind
         return watermark.offset_of(mark), behind
 
-    def letter_ends(self) -> dict[int, int]:
+    def dead_letter_ends(self) -> dict[int, int]:
         """The end of each partition of the topic dead_letters."""
         topic = self._settings.topic("dead_letters")
         partitions = self._consumer.list_topics(topic, timeout=self._timeout_s).topics[topic].partitions
@@ -87,7 +87,7 @@ class KafkaTopics:
             ends[partition] = int(high) if high > low else 0
         return ends
 
-    def letters_written(self, ends: Mapping[int, int]) -> bool:
+    def dead_letters_written(self, ends: Mapping[int, int]) -> bool:
         """Whether the sink has written the dead letters below these offsets."""
         topic = self._settings.topic("dead_letters")
         asked = [TopicPartition(topic, partition) for partition, end in ends.items() if end]

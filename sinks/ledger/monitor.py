@@ -1,4 +1,4 @@
-"""Keeps the ledger's metrics, on a thread and connections of its own, beside the lanes and never in their way.
+"""Keeps the ledger's metrics, on a thread and connections of its own, beside the consumer loops and never in their way.
 
 One process of the group does it, as several would count everything several times: the one that owns partition 0 of
 enriched_events, which the group has decided already. Whatever servers are away, it tries again a round later; only
@@ -17,13 +17,13 @@ from schemas.metrics import SinksMetrics
 from sinks.ledger.account import Account
 from sinks.ledger.audit import examine, nothing_known, reaches
 from sinks.ledger.evidence import TableEvidence, TopicEvidence
-from sinks.ledger.pages import NEW, SEEN, UNSEEN, UNSOUND, Book, Span
+from sinks.ledger.pages import NEW, SEEN, UNSEEN, UNSOUND, Pages, Span
 
 log = structlog.get_logger()
 
 _OUTCOMES: Final = ("accepted", "stored", "duplicate", "dead", "in_flight", "lost", "doubled")
 _FIRST_S: Final = 5.0  # the first round waits for less than the others: what is in the tables is of interest at once
-# How much of an interval a round may take before it leaves pages of an urgency to the next one. The lanes share the
+# How much of an interval a round may take before it leaves pages of an urgency to the next one. The loops share the
 # processor: a look at 100,000 offsets takes a few tenths of a second, and what was seen before can wait.
 _SHARES: Final = {NEW: 0.25, UNSOUND: 0.25, UNSEEN: 0.1, SEEN: 0.02}
 _NAMED_MAX: Final = 10
@@ -38,12 +38,12 @@ class Sources:
     close: Callable[[], None]
 
 
-class Bookkeeper:
+class LedgerMonitor:
     """`is_mine`: whether the ledger is this process's to keep. `wall_clock`: s since 1970."""
 
     def __init__(
         self,
-        open_book: Callable[[], Book],
+        open_pages: Callable[[], Pages],
         open_sources: Callable[[], Sources],
         is_mine: Callable[[], bool],
         metrics: SinksMetrics,
@@ -51,14 +51,14 @@ class Bookkeeper:
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
     ) -> None:
-        self._open_book = open_book
+        self._open_pages = open_pages
         self._open_sources = open_sources
         self._is_mine = is_mine
         self._metrics = metrics
         self._interval_s = interval_s
         self._clock = clock
         self._wall_clock = wall_clock
-        self._book = open_book()
+        self._pages = open_pages()
         self._sources: Sources | None = None
         self._kept = False
         self._shown: set[tuple[str, str]] = set()
@@ -78,7 +78,7 @@ class Bookkeeper:
             if self._is_mine():
                 self._keep(stopping)
             else:
-                self._lay_down()
+                self._stop_keeping()
         except Exception as error:  # whatever it is: the rows do not depend on it
             log.warning("the ledger is not up to date", error=f"{type(error).__name__}: {error}"[:300])
             self._close()
@@ -87,17 +87,17 @@ class Bookkeeper:
         self._kept = True
         if self._sources is None:
             self._sources = self._open_sources()
-        self._book.reach(reaches(self._sources.topics, stopping.wait))
+        self._pages.reach(reaches(self._sources.topics, stopping.wait))
         began = self._clock()
-        for index, span in enumerate(self._book.due()):
-            share_s = self._interval_s * _SHARES[self._book.urgency(span)[0]]
+        for index, span in enumerate(self._pages.due()):
+            share_s = self._interval_s * _SHARES[self._pages.urgency(span)[0]]
             if stopping.is_set() or (index and self._clock() - began >= share_s):
                 break
             self._check(self._sources, span)
         self._publish()
 
     def _check(self, sources: Sources, span: Span) -> None:
-        before = self._book.page(span)
+        before = self._pages.page(span)
         known = nothing_known if before is None else (lambda absent: before.known(span.start, absent))
         start, settlement = examine(sources.topics, sources.tables, span.partition, span.start, span.end, known)
         projects: Counter[tuple[str, str]] = Counter()
@@ -105,15 +105,15 @@ class Bookkeeper:
             projects[project_id, outcome] += events
         projects.update((event.project_id, "duplicate") for event in settlement.duplicates)
         projects.update((event.project_id, "lost") for event in settlement.strays)
-        page = self._book.write(span._replace(start=start), settlement.account, projects, settlement.absent)
+        page = self._pages.write(span._replace(start=start), settlement.account, projects, settlement.absent)
         if not page.sound and (before is None or before.account != page.account):
             _tell(span, settlement.account)
 
     def _publish(self) -> None:
-        total = self._book.total()
+        total = self._pages.total()
         for outcome in _OUTCOMES:
             self._metrics.ledger_events.labels(outcome).set(total[outcome])
-        projects = self._book.projects()
+        projects = self._pages.projects()
         for gone in self._shown - projects.keys():
             self._metrics.ledger_project_events.remove(*gone)
         for (project, outcome), events in projects.items():
@@ -121,15 +121,15 @@ class Bookkeeper:
         self._shown = set(projects)
         accounted = sum(total[outcome] for outcome in ("stored", "duplicate", "dead", "in_flight"))
         self._metrics.ledger_difference.set(total["accepted"] - accounted)
-        self._metrics.ledger_unchecked.set(self._book.unchecked)
+        self._metrics.ledger_unchecked.set(self._pages.unchecked)
         self._metrics.ledger_timestamp_seconds.set(self._wall_clock())
 
-    def _lay_down(self) -> None:
+    def _stop_keeping(self) -> None:
         """Another process keeps it now: figures that nobody brings up to date must not be shown."""
         if not self._kept:
             return
         self._kept = False
-        self._book = self._open_book()
+        self._pages = self._open_pages()
         self._metrics.ledger_events.clear()
         self._metrics.ledger_project_events.clear()
         self._shown = set()

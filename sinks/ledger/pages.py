@@ -116,8 +116,8 @@ class Shares:
 
 
 @dataclass(slots=True)
-class Book:
-    """The pages, by partition and number, and their sums. `labels_max`: how many projects keep their own name.
+class Pages:
+    """All pages, by partition and number, and their sums. `labels_max`: how many projects keep their own name.
 
     Memory is bounded by `pages_max`: when raw_events holds more, pages become twice as long.
     """

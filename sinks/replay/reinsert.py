@@ -13,10 +13,10 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from sinks.batching import watermark
-from sinks.batching.batch import NO_SOURCES, Bad, Batch, Rows
+from sinks.batching.batch import NO_SOURCES, BadRecord, Batch, Rows
 from sinks.batching.filter import SchemaVerdict
-from sinks.batching.headers import read_heads, read_lineage
-from sinks.errors import LaneStoppedError
+from sinks.batching.headers import read_headers, read_lineage
+from sinks.errors import TopicStoppedError
 from sinks.replay.query import DeadLetter
 from sinks.routes import Route
 from sinks.write.delivery import AbandonedError, Delivery
@@ -34,9 +34,9 @@ class NoRowError(ValueError):
 class Refusals:
     """Where a reinsertion's bad records go: the dead letters exist already, so nothing is written."""
 
-    bad: list[Bad] = field(default_factory=list)
+    bad: list[BadRecord] = field(default_factory=list)
 
-    def bury(self, partition: int, bad: Iterable[Bad]) -> None:
+    def publish(self, partition: int, bad: Iterable[BadRecord]) -> None:
         """Remember them."""
         self.bad += bad
 
@@ -57,7 +57,7 @@ class Patience:
         if self._failures >= _TRIES_MAX:
             self.abandoned.set()
 
-    def stopped(self, error: LaneStoppedError | None) -> None:
+    def stopped(self, error: TopicStoppedError | None) -> None:
         """What somebody must mend first is no reason to wait."""
         if error is not None:
             self.abandoned.set()
@@ -74,7 +74,7 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Into one table: `delivery` buries in `refusals` and tells `patience`."""
+    """Into one table: `delivery` leaves in `refusals` what is refused again, and tells `patience`."""
 
     route: Route
     verdict: SchemaVerdict
@@ -122,19 +122,19 @@ class Reinsertion:
         if target is None:
             raise NoRowError(f"came from {topic!r}, which is no topic that sinks write")
         self._targets[topic] = target
-        heads = read_lineage([value], partition) if target.route.exactly_once else read_heads([value])
-        schema_id = int(heads.schema_ids[0])
+        headers = read_lineage([value], partition) if target.route.exactly_once else read_headers([value])
+        schema_id = int(headers.schema_ids[0])
         try:
             problem = target.verdict(schema_id)
-        except LaneStoppedError as error:
+        except TopicStoppedError as error:
             raise NoRowError(f"dead letter {dead_letter['dead_letter_id']}: {error.detail}") from None
         if problem is not None:
             raise NoRowError(f"is no row: {problem[1]}")
-        if heads.sources is None or heads.plausible is None:
+        if headers.sources is None or headers.plausible is None:
             return _Place(topic, partition, schema_id, 0), dead_letter["source_offset"]
-        if not heads.plausible[0]:
+        if not headers.plausible[0]:
             raise NoRowError("does not begin with its place in raw_events")
-        source = int(heads.sources[0])
+        source = int(headers.sources[0])
         return _Place(topic, partition, schema_id, watermark.generation_of(source)), source
 
     def _send(self, place: _Place, sources: Sequence[int], dead_letters: Sequence[DeadLetter]) -> dict[str, str]:

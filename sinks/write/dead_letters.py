@@ -12,7 +12,7 @@ from schemas import keys
 from schemas.codec import Codec, RecordInvalidError
 from schemas.registry import RegistryUnavailableError
 from schemas.settings import MESSAGE_BYTES_MAX
-from sinks.batching.batch import Bad
+from sinks.batching.batch import BadRecord
 from sinks.errors import WriteFailedError
 
 _FLUSH_S: Final = 30.0
@@ -25,7 +25,7 @@ _PAYLOAD_BYTES_MAX: Final = MESSAGE_BYTES_MAX - 64 * 1024
 _STAGE: Final = "sinks"
 
 
-def _fitting(bad: Bad) -> tuple[bytes, str]:
+def _fitting(bad: BadRecord) -> tuple[bytes, str]:
     """Payload and detail, cut to what a message may hold; then the detail says so, and how to know the whole again."""
     if len(bad.value) <= _PAYLOAD_BYTES_MAX:
         return bad.value, bad.detail[:_DETAIL_CHARS]
@@ -34,7 +34,7 @@ def _fitting(bad: Bad) -> tuple[bytes, str]:
     return bad.value[:_PAYLOAD_BYTES_MAX], f"{cut}; {bad.detail}"[:_DETAIL_CHARS]
 
 
-class DeadLetters:
+class DeadLetterEncoder:
     """Makes the dead letters of one topic; the same record always makes the one with the same id."""
 
     def __init__(
@@ -46,7 +46,7 @@ class DeadLetters:
         self._generation = generation
         self._clock = clock
 
-    def encode(self, bad: Bad, partition: int) -> tuple[bytes, bytes]:
+    def encode(self, bad: BadRecord, partition: int) -> tuple[bytes, bytes]:
         """Key and value for the topic dead_letters."""
         record = self._decoded(bad.value)
         # Of other topics the keys name no project.
@@ -72,7 +72,7 @@ class DeadLetters:
         }
         return keys.of_dead_letter(tenant_id, project_id), self._letters.encode(letter)
 
-    def _moment(self, bad: Bad) -> datetime:
+    def _moment(self, bad: BadRecord) -> datetime:
         """When Kafka took the record: the same however often its dead letter is made."""
         return datetime.fromtimestamp(bad.timestamp / 1000 if bad.timestamp else self._clock(), UTC)
 
@@ -84,15 +84,15 @@ class DeadLetters:
             return {}
 
 
-class KafkaGraveyard:
+class KafkaDeadLetters:
     """Uses an idempotent producer, which may be shared between threads."""
 
-    def __init__(self, producer: Producer, topic_name: str, letters: DeadLetters) -> None:
+    def __init__(self, producer: Producer, topic_name: str, encoder: DeadLetterEncoder) -> None:
         self._producer = producer
         self._topic_name = topic_name
-        self._letters = letters
+        self._encoder = encoder
 
-    def bury(self, partition: int, bad: Iterable[Bad]) -> None:
+    def publish(self, partition: int, bad: Iterable[BadRecord]) -> None:
         """Returns when all are durable. Raises WriteFailedError."""
         failures: list[KafkaError] = []
         waiting = 0
@@ -105,7 +105,7 @@ class KafkaGraveyard:
 
         for record in bad:
             try:
-                key, value = self._letters.encode(record, partition)
+                key, value = self._encoder.encode(record, partition)
                 self._producer.produce(self._topic_name, value, key, on_delivery=delivered)
             except (BufferError, KafkaException, RegistryUnavailableError) as error:
                 raise WriteFailedError(f"a dead letter was not taken: {error}") from None

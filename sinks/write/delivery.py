@@ -13,9 +13,9 @@ from typing import Final, Protocol
 import structlog
 
 from schemas.outcomes import DeadReason
-from sinks.batching.batch import Bad, Batch, Rows
+from sinks.batching.batch import BadRecord, Batch, Rows
 from sinks.batching.latest_version import Versions, newest
-from sinks.errors import LaneStoppedError, RowsRefusedError, SinkError, ViewFailedError, WriteFailedError
+from sinks.errors import RowsRefusedError, SinkError, TopicStoppedError, ViewFailedError, WriteFailedError
 from sinks.failpoints import Failpoint, nothing
 from sinks.routes import DEAD_LETTERS, Route
 from sinks.write.bisect import refused_rows
@@ -38,15 +38,15 @@ class Receipt:
 
     stored: int
     superseded: int
-    dead: Sequence[Bad]
+    dead: Sequence[BadRecord]
     found: bool
     tries: int
 
 
-class Graveyard(Protocol):
+class DeadLetterPublisher(Protocol):
     """Where bad records go."""
 
-    def bury(self, partition: int, bad: Iterable[Bad]) -> None:
+    def publish(self, partition: int, bad: Iterable[BadRecord]) -> None:
         """Returns when all are durable on dead_letters. Raises WriteFailedError."""
 
 
@@ -56,7 +56,7 @@ class DatabaseReport(Protocol):
     def database(self, up: bool) -> None:
         """Whether the last batch was taken."""
 
-    def stopped(self, error: LaneStoppedError | None) -> None:
+    def stopped(self, error: TopicStoppedError | None) -> None:
         """Why nothing more is written until somebody acts; None when nothing is in the way."""
 
 
@@ -71,7 +71,7 @@ class Delivery:
         self,
         route: Route,
         writer: Writer,
-        graveyard: Graveyard,
+        dead_letters: DeadLetterPublisher,
         healing: Healing,
         versions: Versions,
         pause_s_max: float,
@@ -82,7 +82,7 @@ class Delivery:
     ) -> None:
         self._route = route
         self._writer = writer
-        self._graveyard = graveyard
+        self._dead_letters = dead_letters
         self._healing = healing
         self._versions = versions
         self._pause_s_max = pause_s_max
@@ -90,14 +90,14 @@ class Delivery:
         self._clock = clock
         self._report = report
         self._failpoint = failpoint
-        self._buried: set[int] = set()  # offsets of the batch under way
+        self._published: set[int] = set()  # offsets of the batch under way
 
     def deliver(self, batch: Batch, planned_at: float, abandoned: Event) -> Receipt:
         """Try until it is done. Raises AbandonedError once `abandoned` is set."""
         rows = newest(batch.rows, self._versions) if self._route.version else batch.rows
         doubtful, tries = batch.doubtful, 1
         pause_s = min(_FIRST_PAUSE_S, self._pause_s_max)
-        self._buried = set()
+        self._published = set()
         while not abandoned.is_set():
             try:
                 late = self._clock() - planned_at > self._trust_s
@@ -124,13 +124,13 @@ class Delivery:
 
     def _wait(self, error: WriteFailedError, pause_s: float, abandoned: Event) -> None:
         """At most `pause_s`; shorter when somebody seems to have undone what stops the topic."""
-        if not isinstance(error, LaneStoppedError):
+        if not isinstance(error, TopicStoppedError):
             abandoned.wait(pause_s)
             return
         while pause_s > 0 and not abandoned.wait(min(pause_s, _STOPPED_PAUSE_S_MAX)) and self._is_as_it_was(error):
             pause_s -= _STOPPED_PAUSE_S_MAX
 
-    def _is_as_it_was(self, error: LaneStoppedError) -> bool:
+    def _is_as_it_was(self, error: TopicStoppedError) -> bool:
         """Whether the types are those that stop the topic: that costs one query. False where only a try can tell."""
         try:
             return error.drift != "" and self._writer.drift() == error.drift
@@ -138,16 +138,16 @@ class Delivery:
             return True
 
     def _tell(self, error: WriteFailedError | None) -> None:
-        stopped = error if isinstance(error, LaneStoppedError) else None
+        stopped = error if isinstance(error, TopicStoppedError) else None
         self._report.stopped(stopped)
         if stopped is None:
             self._report.database(error is None)
         else:
             log.error("nothing more is written until somebody acts", topic=self._route.topic, cause=stopped.cause)
 
-    def _try(self, batch: Batch, rows: Rows, doubtful: bool) -> tuple[int, list[Bad], bool]:
+    def _try(self, batch: Batch, rows: Rows, doubtful: bool) -> tuple[int, list[BadRecord], bool]:
         dead = list(batch.bad)
-        self._bury(batch, dead)
+        self._publish(batch, dead)
         if not len(rows):
             return 0, dead, False
         check = doubtful and self._route.exactly_once
@@ -171,7 +171,7 @@ class Delivery:
             return rows
         return rows.without(self._writer.present(batch.partition, rows))
 
-    def _store(self, batch: Batch, rows: Rows, missing: Rows) -> list[Bad]:
+    def _store(self, batch: Batch, rows: Rows, missing: Rows) -> list[BadRecord]:
         """Insert what is missing; the answer is what the database refused, by then dead letters."""
         try:
             self._insert(batch, missing, batch.token)
@@ -180,7 +180,7 @@ class Delivery:
             log.warning("the database refuses rows of a batch", token=batch.token, error=str(error))
         missing = self._missing(batch, missing)
         refused = self._refused(missing)
-        self._bury(batch, refused)
+        self._publish(batch, refused)
         offsets = {bad.offset for bad in refused}
         rest = missing.without_offsets(offsets)
         token = f"{batch.token}/without-{_digest(bad.offset for bad in refused)}"
@@ -217,7 +217,7 @@ class Delivery:
         if batch.repeatable and self._route.exactly_once:
             self._healing.found(batch.partition, rows, token)
 
-    def _refused(self, rows: Rows) -> list[Bad]:
+    def _refused(self, rows: Rows) -> list[BadRecord]:
         """The rows that cannot be read, each tried alone; not those that only changed types refuse."""
         attempt = self._writer.trial()
         tried = refused_rows(len(rows), lambda start, stop: attempt(rows.part(start, stop)))
@@ -225,13 +225,13 @@ class Delivery:
         self._keep_from_feeding_itself(refused)
         return refused
 
-    def _keep_from_feeding_itself(self, refused: Sequence[Bad]) -> None:
+    def _keep_from_feeding_itself(self, refused: Sequence[BadRecord]) -> None:
         """A dead letter of a refused dead letter would be refused as well, and so on without an end."""
         if refused and self._route.topic == DEAD_LETTERS:
             detail = f"the table refuses the dead letter at offset {refused[0].offset}: {refused[0].detail}"
-            raise LaneStoppedError("dead_letter_refused", detail)
+            raise TopicStoppedError("dead_letter_refused", detail)
 
-    def _store_by_parts(self, batch: Batch, rows: Rows) -> list[Bad]:
+    def _store_by_parts(self, batch: Batch, rows: Rows) -> list[BadRecord]:
         def insert(start: int, stop: int) -> None:
             part = self._missing(batch, rows.part(start, stop))
             if len(part):
@@ -246,10 +246,10 @@ class Delivery:
             except RowsRefusedError:
                 refused.append(_bad(rows, index, first))
         self._keep_from_feeding_itself(refused)
-        self._bury(batch, refused)
+        self._publish(batch, refused)
         return refused
 
-    def _store_swallowed(self, batch: Batch, rows: Rows, refused: list[Bad]) -> None:
+    def _store_swallowed(self, batch: Batch, rows: Rows, refused: list[BadRecord]) -> None:
         """A token that stood for other rows swallows an insert in silence: whatever is not there yet goes in anew."""
         missing = self._missing(batch, rows.without_offsets({bad.offset for bad in refused}))
         if len(missing):
@@ -259,16 +259,16 @@ class Delivery:
             except RowsRefusedError as error:  # the table has changed since it read them
                 raise WriteFailedError(error.detail, error.code) from None
 
-    def _bury(self, batch: Batch, bad: Sequence[Bad]) -> None:
+    def _publish(self, batch: Batch, bad: Sequence[BadRecord]) -> None:
         """Once, however often the batch is tried."""
-        new = [record for record in bad if record.offset not in self._buried]
+        new = [record for record in bad if record.offset not in self._published]
         if new:
-            self._graveyard.bury(batch.partition, new)
-            self._buried.update(record.offset for record in new)
+            self._dead_letters.publish(batch.partition, new)
+            self._published.update(record.offset for record in new)
 
 
-def _bad(rows: Rows, index: int, error: SinkError) -> Bad:
-    return Bad(rows.offsets[index], rows.values[index], rows.keys[index], DeadReason.ROW_REFUSED, str(error))
+def _bad(rows: Rows, index: int, error: SinkError) -> BadRecord:
+    return BadRecord(rows.offsets[index], rows.values[index], rows.keys[index], DeadReason.ROW_REFUSED, str(error))
 
 
 def _digest(offsets: Iterable[int]) -> str:

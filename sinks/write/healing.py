@@ -40,7 +40,7 @@ class _Lacking:
     rows: Rows
     token: str
     position: Position
-    cures: Sequence[str]
+    statements: Sequence[str]
 
     @property
     def size(self) -> int:
@@ -100,7 +100,7 @@ class Healing:
 
     def _take(self, partition: int, rows: Rows, token: str, position: Position | None) -> bool:
         standing = self._writer.standing(partition, rows, position)
-        lacking = _Lacking(partition, rows, token, standing.position, standing.cures)
+        lacking = _Lacking(partition, rows, token, standing.position, standing.statements)
         if not standing.views:
             return False
         if standing.obstacle is not None:
@@ -136,7 +136,7 @@ class Healing:
             token=lacking.token,
             rows=len(lacking.rows),
             reason=reason,
-            statements=list(lacking.cures),
+            statements=list(lacking.statements),
         )
         self._report.views_given_up(len(lacking.rows))
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from schemas.metrics import SinksMetrics
-from sinks.errors import LaneStoppedError
+from sinks.errors import TopicStoppedError
 
 WRITING_CAUSES: Final = ("type_changed", "dead_letter_refused")
 
@@ -17,7 +17,7 @@ class Stops:
         self._stopped = metrics.stopped
         self._details: dict[str, str] = {}
 
-    def set(self, causes: Iterable[str], stopped: Iterable[LaneStoppedError]) -> None:
+    def set(self, causes: Iterable[str], stopped: Iterable[TopicStoppedError]) -> None:
         """Of `causes`, only those of `stopped` hold now."""
         now = {error.cause: error.detail for error in stopped}
         for cause in causes:
@@ -48,7 +48,7 @@ class WritingReport:
         """Whether the last batch was taken."""
         self._metrics.database_up.labels(self._topic).set(up)
 
-    def stopped(self, error: LaneStoppedError | None) -> None:
+    def stopped(self, error: TopicStoppedError | None) -> None:
         """Why nothing more is written until somebody acts; None when nothing is in the way."""
         self._stops.set(WRITING_CAUSES, [] if error is None else [error])
 

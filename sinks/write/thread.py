@@ -14,8 +14,8 @@ _IDLE_S: Final = 1.0
 
 
 @dataclass(slots=True, eq=False)
-class Flight:
-    """A batch on its way. Exactly one of receipt and error is set once it has landed."""
+class InFlightWrite:
+    """A batch on its way. Exactly one of receipt and error is set at its end."""
 
     batch: Batch
     planned_at: float
@@ -25,8 +25,8 @@ class Flight:
     seconds: float = 0.0
 
 
-class Worker:
-    """Delivers in the order of `launch`; landed flights are picked up with `landed`.
+class WriteThread:
+    """Delivers in the order of `start`; writes that are done are picked up with `finished`.
 
     `idle` is called now and then when nothing waits, `ended` when nothing will come any more, both on its thread.
     """
@@ -41,31 +41,31 @@ class Worker:
         self._deliver = deliver
         self._idle = idle
         self._ended = ended
-        self._waiting: SimpleQueue[Flight | None] = SimpleQueue()
-        self._landed: SimpleQueue[Flight] = SimpleQueue()
+        self._waiting: SimpleQueue[InFlightWrite | None] = SimpleQueue()
+        self._finished: SimpleQueue[InFlightWrite] = SimpleQueue()
         # A daemon: a request that hangs must not keep the process from ending when its time is up.
         self._thread = Thread(target=self._run, name=f"{name}-writer", daemon=True)
         self._thread.start()
-        self.airborne = 0
+        self.in_flight = 0
 
-    def launch(self, batch: Batch, planned_at: float) -> Flight:
+    def start(self, batch: Batch, planned_at: float) -> InFlightWrite:
         """Hand a batch over; its plan was committed after the clock said `planned_at`."""
-        flight = Flight(batch, planned_at)
-        self.airborne += 1
-        self._waiting.put(flight)
-        return flight
+        write = InFlightWrite(batch, planned_at)
+        self.in_flight += 1
+        self._waiting.put(write)
+        return write
 
-    def landed(self, timeout_s: float = 0.0) -> list[Flight]:
-        """The flights that have landed since the last call; waits at most `timeout_s` for the first."""
-        flights: list[Flight] = []
+    def finished(self, timeout_s: float = 0.0) -> list[InFlightWrite]:
+        """The writes that have finished since the last call; waits at most `timeout_s` for the first."""
+        writes: list[InFlightWrite] = []
         try:
-            while self.airborne:
-                wait = timeout_s > 0 and not flights
-                flights.append(self._landed.get(block=wait, timeout=timeout_s if wait else None))
-                self.airborne -= 1
+            while self.in_flight:
+                wait = timeout_s > 0 and not writes
+                writes.append(self._finished.get(block=wait, timeout=timeout_s if wait else None))
+                self.in_flight -= 1
         except Empty:
             pass
-        return flights
+        return writes
 
     def close(self) -> None:
         """End the thread after what it is doing."""
@@ -74,18 +74,18 @@ class Worker:
     def _run(self) -> None:
         while True:
             try:
-                flight = self._waiting.get(timeout=_IDLE_S)
+                write = self._waiting.get(timeout=_IDLE_S)
             except Empty:
                 self._idle()
                 continue
-            if flight is None:
+            if write is None:
                 return self._ended()
             started = perf_counter()
             try:
-                flight.receipt = self._deliver(flight.batch, flight.planned_at, flight.abandoned)
+                write.receipt = self._deliver(write.batch, write.planned_at, write.abandoned)
             except AbandonedError as error:
-                flight.error = error
+                write.error = error
             except BaseException as error:  # carried to the consumer's thread, which ends the process
-                flight.error = error
-            flight.seconds = perf_counter() - started
-            self._landed.put(flight)
+                write.error = error
+            write.seconds = perf_counter() - started
+            self._finished.put(write)

@@ -17,13 +17,13 @@ class Standing:
 
     views: their names; none means that nothing is to be healed. obstacle: why the rows must not be sent again under
     their token; None when that fills what views lack and doubles nothing. position: how many INSERTs the tables had
-    taken, to be given back when it is asked again. cures: what fills a view by hand, a statement each.
+    taken, to be given back when it is asked again. statements: what fills a view by hand, a statement each.
     """
 
     views: Sequence[str] = ()
     obstacle: str | None = None
     position: Position = field(default_factory=dict)
-    cures: Sequence[str] = ()
+    statements: Sequence[str] = ()
 
 
 class Writer(Protocol):
@@ -59,7 +59,7 @@ class Writer(Protocol):
         """Which columns have another type than the contract says, for people; "" when none has."""
 
     def check_types(self, rows: Rows) -> None:
-        """Raises LaneStoppedError when types that are not the contract's refuse some of these rows."""
+        """Raises TopicStoppedError when types that are not the contract's refuse some of these rows."""
 
     def close(self) -> None:
         """Let go of the connection."""

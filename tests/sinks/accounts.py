@@ -76,9 +76,9 @@ class Accounts:
         """The ledger once nothing is in flight."""
         found = [self.ledger()]
 
-        def landed() -> bool:
+        def finished() -> bool:
             found[0] = self.ledger()
             return found[0].total.in_flight == 0
 
-        self.rig.wait_until(landed, lambda: found[0])
+        self.rig.wait_until(finished, lambda: found[0])
         return found[0]

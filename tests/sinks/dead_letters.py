@@ -15,7 +15,7 @@ from tests.sinks.records import framed
 TOPIC = "prefix_enriched_events"
 
 
-def letter(offset: int, raw: int, stage: str = "sinks", topic: str = TOPIC, **fields: Any) -> dict[str, Any]:
+def dead_letter(offset: int, raw: int, stage: str = "sinks", topic: str = TOPIC, **fields: Any) -> dict[str, Any]:
     made: dict[str, Any] = {
         "dead_letter_id": f"id-{offset}",
         "project_id": "project",

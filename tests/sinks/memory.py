@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from sinks.batching import watermark
-from sinks.batching.batch import Bad, Rows
-from sinks.errors import LaneStoppedError, RowsRefusedError, SinkError, ViewFailedError, WriteFailedError
+from sinks.batching.batch import BadRecord, Rows
+from sinks.errors import RowsRefusedError, SinkError, TopicStoppedError, ViewFailedError, WriteFailedError
 from sinks.write.writer import JUST_NOW, Position, Standing
 
 
@@ -146,7 +146,7 @@ class MemoryWriter:
 
     def check_types(self, rows: Rows) -> None:
         if self._unfit(rows):
-            raise LaneStoppedError("type_changed", self.drifted, self.drifted)
+            raise TopicStoppedError("type_changed", self.drifted, self.drifted)
 
     def close(self) -> None:
         """There is no connection."""
@@ -177,18 +177,18 @@ class MemoryWriter:
                 raise RowsRefusedError("cannot parse", 376, index if self._names_rows else None)
 
 
-class MemoryGraveyard:
-    """Keeps what is buried; fails as often as `failures` says."""
+class MemoryDeadLetters:
+    """Keeps what is published; fails as often as `failures` says."""
 
     def __init__(self, failures: int = 0) -> None:
-        self.buried: list[tuple[int, Bad]] = []
+        self.published: list[tuple[int, BadRecord]] = []
         self._failures = failures
 
-    def bury(self, partition: int, bad: Iterable[Bad]) -> None:
+    def publish(self, partition: int, bad: Iterable[BadRecord]) -> None:
         if self._failures:
             self._failures -= 1
             raise WriteFailedError("Kafka is away")
-        self.buried += [(partition, record) for record in bad]
+        self.published += [(partition, record) for record in bad]
 
 
 class MemoryReport:
@@ -196,7 +196,7 @@ class MemoryReport:
 
     def __init__(self) -> None:
         self.up: list[bool] = []
-        self.stops: list[LaneStoppedError] = []
+        self.stops: list[TopicStoppedError] = []
         self.failing: list[str] = []
         self.lacking = 0
         self.given_up = 0
@@ -204,7 +204,7 @@ class MemoryReport:
     def database(self, up: bool) -> None:
         self.up.append(up)
 
-    def stopped(self, error: LaneStoppedError | None) -> None:
+    def stopped(self, error: TopicStoppedError | None) -> None:
         self.stops += [] if error is None else [error]
 
     def view_failed(self, view: str) -> None:

@@ -14,17 +14,17 @@ from prometheus_client import CollectorRegistry
 
 from schemas.metrics import SinksMetrics
 from sinks.batching.batch import Batch
-from sinks.batching.batcher import Intake, Limits, Resumption
-from sinks.batching.filter import Sieve
+from sinks.batching.batcher import Batcher, Limits, Resumption
+from sinks.batching.filter import RecordFilter
 from sinks.consume.assignment import Assignment
-from sinks.consume.dispatch import Reception
-from sinks.consume.loop import Lane, Pace
+from sinks.consume.dispatch import Dispatcher
+from sinks.consume.loop import ConsumerLoop, Pace
 from sinks.consume.report import Report
 from sinks.routes import ROUTES
 from sinks.write.delivery import AbandonedError, Delivery, Receipt
 from sinks.write.healing import Healing
-from sinks.write.thread import Flight
-from tests.sinks.memory import MemoryGraveyard, MemoryReport, MemoryWriter
+from sinks.write.thread import InFlightWrite
+from tests.sinks.memory import MemoryDeadLetters, MemoryReport, MemoryWriter
 
 TOPIC = "enriched_events"
 Record = tuple[int, bytes]
@@ -69,7 +69,7 @@ class MemoryBroker:
 
 
 class SimConsumer:
-    """What a lane uses of confluent_kafka.Consumer."""
+    """What a consumer loop uses of confluent_kafka.Consumer."""
 
     def __init__(self, broker: MemoryBroker) -> None:
         self.broker = broker
@@ -164,39 +164,39 @@ class SimConsumer:
         self._paused -= {resumed.partition for resumed in partitions}
 
 
-class SimWorker:
+class SimWriteThread:
     """Delivers on the caller's thread, when the dice says so."""
 
     def __init__(self, dice: random.Random, deliver: Callable[[Batch, float, Event], Receipt]) -> None:
         self._dice = dice
         self._deliver = deliver
-        self.waiting: list[Flight] = []
-        self._landed: list[Flight] = []
+        self.waiting: list[InFlightWrite] = []
+        self._finished: list[InFlightWrite] = []
 
     @property
-    def airborne(self) -> int:
-        return len(self.waiting) + len(self._landed)
+    def in_flight(self) -> int:
+        return len(self.waiting) + len(self._finished)
 
-    def launch(self, batch: Batch, planned_at: float) -> Flight:
-        flight = Flight(batch, planned_at)
-        self.waiting.append(flight)
-        return flight
+    def start(self, batch: Batch, planned_at: float) -> InFlightWrite:
+        write = InFlightWrite(batch, planned_at)
+        self.waiting.append(write)
+        return write
 
     def work(self) -> None:
-        """Deliver the next batch; the lane does not know yet."""
+        """Deliver the next batch; the loop does not know yet."""
         if self.waiting:
-            flight = self.waiting.pop(0)
+            write = self.waiting.pop(0)
             try:
-                flight.receipt = self._deliver(flight.batch, flight.planned_at, flight.abandoned)
+                write.receipt = self._deliver(write.batch, write.planned_at, write.abandoned)
             except AbandonedError as error:
-                flight.error = error
-            self._landed.append(flight)
+                write.error = error
+            self._finished.append(write)
 
-    def landed(self, timeout_s: float = 0.0) -> list[Flight]:
+    def finished(self, timeout_s: float = 0.0) -> list[InFlightWrite]:
         if timeout_s or self._dice.random() < 0.5:
             self.work()
-        landed, self._landed = self._landed, []
-        return landed
+        finished, self._finished = self._finished, []
+        return finished
 
     def close(self) -> None:
         """It has no thread."""
@@ -213,21 +213,21 @@ class SimSink:
         self.consumer = SimConsumer(broker)
         consumer: Any = self.consumer
         self.report = MemoryReport()
-        self.graveyard = MemoryGraveyard()
+        self.dead_letters = MemoryDeadLetters()
         healing = Healing(writer, self.report, 1 << 20, 5.0, clock)
         self.delivery = Delivery(
-            route, writer, self.graveyard, healing, lambda _: [], 0.0001, trust_s, clock, self.report
+            route, writer, self.dead_letters, healing, lambda _: [], 0.0001, trust_s, clock, self.report
         )
-        self.worker = SimWorker(broker.dice, self.delivery.deliver)
-        worker: Any = self.worker
+        self.write_thread = SimWriteThread(broker.dice, self.delivery.deliver)
+        write_thread: Any = self.write_thread
         limits = Limits(rows_max, 1 << 20, 1.0)
 
-        def open_intake(partition: int, resumption: Resumption) -> Intake:
-            return Intake(TOPIC, partition, Sieve(partition, True, lambda _id: None), limits, resumption)
+        def open_batcher(partition: int, resumption: Resumption) -> Batcher:
+            return Batcher(TOPIC, partition, RecordFilter(partition, True, lambda _id: None), limits, resumption)
 
-        assignment = Assignment(consumer, TOPIC, open_intake, worker, clock, 0.5)
+        assignment = Assignment(consumer, TOPIC, open_batcher, write_thread, clock, 0.5)
         report = Report(TOPIC, SinksMetrics(CollectorRegistry()), lambda _: None, lambda _: None, clock)
-        reception = Reception(TOPIC, assignment.holdings, consumer.seek, gapless=True)
+        dispatcher = Dispatcher(TOPIC, assignment.states, consumer.seek, gapless=True)
         pace = Pace(rows_max, 4_000, 1.0)
-        self.lane = Lane(consumer, TOPIC, assignment, reception, worker, pace, report, clock)
+        self.loop = ConsumerLoop(consumer, TOPIC, assignment, dispatcher, write_thread, pace, report, clock)
         assignment.subscribe()

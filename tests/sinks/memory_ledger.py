@@ -13,7 +13,7 @@ class MemoryEvidence:
     """Topics and tables at once; streams is through with all of raw_events.
 
     rows, dead: source offsets that have a row, or a dead letter of the sink. repeats: offset of a raw event that is a
-    copy → offset of its original. letters_in: how often it must be asked until the dead letters are rows.
+    copy → offset of its original. dead_letters_in: how often it must be asked until the dead letters are rows.
     """
 
     end: int = 0
@@ -21,7 +21,7 @@ class MemoryEvidence:
     rows: set[int] = field(default_factory=set)
     dead: set[int] = field(default_factory=set)
     repeats: Mapping[int, int] = field(default_factory=dict)
-    letters_in: int = 0
+    dead_letters_in: int = 0
     away: Exception | None = None
     project_id: str = "project"
     read_offsets: list[int] = field(default_factory=list)
@@ -41,13 +41,13 @@ class MemoryEvidence:
         self.asked.append("sink")
         return max(self.rows | self.dead, default=None), False
 
-    def letter_ends(self) -> dict[int, int]:
-        self.asked.append("letter_ends")
+    def dead_letter_ends(self) -> dict[int, int]:
+        self.asked.append("dead_letter_ends")
         return {0: len(self.dead)}
 
-    def letters_written(self, ends: Mapping[int, int]) -> bool:
-        self.letters_in -= 1
-        return self.letters_in < 0 and sum(ends.values()) <= len(self.dead)
+    def dead_letters_written(self, ends: Mapping[int, int]) -> bool:
+        self.dead_letters_in -= 1
+        return self.dead_letters_in < 0 and sum(ends.values()) <= len(self.dead)
 
     def bounds(self, partition: int) -> tuple[int, int]:
         self.asked.append("bounds")

@@ -13,7 +13,7 @@ from docker.local.process import free_port
 from docker.local.services import Service
 from schemas.apply_tables import apply_tables
 from schemas.settings import Settings
-from sinks.batching.commit_metadata import Plan, decode
+from sinks.batching.commit_metadata import CommitMetadata, decode
 from tests.kafka import Kafka
 from tests.sinks.records import codec
 from tests.waiting import WAIT_S, wait_until
@@ -104,14 +104,14 @@ class SinkRig:
         """Every record of a topic, decoded."""
         return [codec(topic).decode(record.value or b"") for record in self.kafka.read(topic)]
 
-    def committed(self, topic: str) -> list[tuple[int, Plan | None]]:
+    def committed(self, topic: str) -> list[tuple[int, CommitMetadata | None]]:
         """Offset and plan of each partition."""
         answers = self.kafka.committed(self._group(topic), topic, PARTITIONS)
         return [(answer.offset, decode(answer.metadata)) for answer in answers]
 
     def found_group(self, topic: str = "enriched_events") -> None:
         """Have the group know itself at the beginning of the topic: so nothing that follows is in doubt."""
-        self.kafka.commit(self._group(topic), topic, [0] * PARTITIONS, Plan(None).encode())
+        self.kafka.commit(self._group(topic), topic, [0] * PARTITIONS, CommitMetadata(None).encode())
 
     def reset_offsets(self, offset: int, topic: str = "enriched_events") -> None:
         """What `kafka-consumer-groups --reset-offsets` does; the group must have no members."""
@@ -167,7 +167,7 @@ class SinkRig:
         """Return once the table has at least so many rows."""
         self.wait_until(lambda: self.rows(table) >= count, lambda: self.rows(table))
 
-    def wait_for_settlement(self, ends: Sequence[int], topic: str = "enriched_events") -> None:
+    def wait_for_acknowledgement(self, ends: Sequence[int], topic: str = "enriched_events") -> None:
         """Return once everything up to these offsets is acknowledged and nothing is planned."""
         self.wait_until(
             lambda: (

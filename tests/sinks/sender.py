@@ -11,7 +11,7 @@ from sinks.clickhouse.writer import ClickHouseWriter
 from sinks.routes import ROUTES, Route
 from sinks.write.delivery import Delivery, Receipt
 from sinks.write.healing import Healing
-from tests.sinks.memory import MemoryGraveyard, MemoryReport
+from tests.sinks.memory import MemoryDeadLetters, MemoryReport
 from tests.sinks.records import codec
 from tests.sinks.rig import SinkRig
 
@@ -27,7 +27,7 @@ class Sender:
     ) -> None:
         self.now = 0.0
         self.report = MemoryReport()
-        self.graveyard = MemoryGraveyard()
+        self.dead_letters = MemoryDeadLetters()
         schemas = SchemaTexts(route.topic, codec(route.topic)._ids)
         assert schemas.verdict(codec(route.topic).schema_id) is None
         self.connection = connect(clickhouse_server(rig.settings))
@@ -36,7 +36,7 @@ class Sender:
         self.delivery = Delivery(
             route,
             self.writer,
-            self.graveyard,
+            self.dead_letters,
             healing,
             lambda values: [None] * len(values),
             0.01,

@@ -90,12 +90,12 @@ class Simulation:
     def kill(self) -> None:
         """A sink dies; what it was sending arrives before, later or never."""
         sink = self.sinks.pop(self.dice.randrange(len(self.sinks)))
-        self.dead_letters += len(sink.graveyard.buried)
+        self.dead_letters += len(sink.dead_letters.published)
         fate = self.dice.random()
         if fate < 0.4:
-            sink.worker.work()
+            sink.write_thread.work()
         elif fate < 0.7 and not self.forgets_tokens:
-            self.late += [(flight.batch, self.now + self.dice.randint(1, 30)) for flight in sink.worker.waiting]
+            self.late += [(write.batch, self.now + self.dice.randint(1, 30)) for write in sink.write_thread.waiting]
         if sink.consumer in self.broker.members:
             self.broker.expel(sink.consumer)
 
@@ -159,7 +159,7 @@ class Simulation:
         self.dice.shuffle(self.sinks)
         for sink in self.sinks:
             if self.dice.random() < 0.8:
-                sink.lane.step()
+                sink.loop.step()
                 sink.delivery.idle()
         if self.dice.random() < 0.5:
             self.rejoin()
@@ -177,7 +177,7 @@ class Simulation:
         self.add()
         for _ in range(600):
             self.now += 1
-            self.sinks[0].lane.step()
+            self.sinks[0].loop.step()
             self.sinks[0].delivery.idle()
 
     def live(self) -> int:
@@ -193,7 +193,7 @@ class Simulation:
         """Whether each source stands in the table once."""
         return sorted(self.table.sources) == EXPECTED
 
-    def settled(self) -> bool:
+    def at_rest(self) -> bool:
         """Whether everything is acknowledged and nothing planned."""
         return all(
             self.broker.commits[partition][0] == self.broker.end(partition)

@@ -48,7 +48,7 @@ def test_a_kill_at_a_failpoint_costs_no_row_and_doubles_none(rig: SinkRig, name:
     sink = rig.sink(sinks_flush_rows_max=100)
     killed(sink, f"{name}:kill:{1 if name == 'before_commit' else 3}")
     sink.start()
-    rig.wait_for_settlement([RECORDS] * PARTITIONS)
+    rig.wait_for_acknowledgement([RECORDS] * PARTITIONS)
     assert rig.sources() == expected()
     assert sink.terminate() == 0
 
@@ -61,7 +61,7 @@ def test_repeated_kills_cost_no_row_and_double_none(rig: SinkRig) -> None:
     for name in ("after_insert", "during_insert", "after_plan", "before_insert", "after_insert"):
         killed(sink, f"{name}:kill:2")
     sink.start()
-    rig.wait_for_settlement([RECORDS] * PARTITIONS)
+    rig.wait_for_acknowledgement([RECORDS] * PARTITIONS)
     assert rig.sources() == expected()
 
 
@@ -73,7 +73,7 @@ def test_without_table_and_token_a_kill_after_the_insert_doubles_rows(rig: SinkR
     known = recognised(rig)
     killed(sink, "after_insert:kill:2")
     sink.start()
-    rig.wait_for_settlement([RECORDS, 0])
+    rig.wait_for_acknowledgement([RECORDS, 0])
     assert recognised(rig) == known
     assert len(rig.sources()) == ROWS + 100
     assert len(set(rig.sources())) == ROWS
@@ -91,7 +91,7 @@ def test_a_redone_batch_is_the_same_batch_so_that_its_token_alone_keeps_it_singl
     rig.produce("enriched_events", with_repeats(0)[150:])
     known = recognised(rig)
     sink.start()
-    rig.wait_for_settlement([RECORDS, 0])
+    rig.wait_for_acknowledgement([RECORDS, 0])
     assert rig.sources() == expected(1)
     assert recognised(rig) > known
 
@@ -102,7 +102,7 @@ def test_without_the_watermark_repeats_become_rows(rig: SinkRig) -> None:
     sink = rig.sink(program="tests.sinks.forgetful")
     sink.extra_environ = {"FORGET": "watermark"}
     sink.start()
-    rig.wait_for_settlement([RECORDS, 0])
+    rig.wait_for_acknowledgement([RECORDS, 0])
     assert len(rig.sources()) == RECORDS
 
 
@@ -119,7 +119,7 @@ def test_a_redone_batch_stands_once_though_its_token_is_forgotten(rig: SinkRig) 
             f"VALUES (9, {other}, 9, now())"
         )
     sink.start()
-    rig.wait_for_settlement([RECORDS, 0])
+    rig.wait_for_acknowledgement([RECORDS, 0])
     assert [source for source in rig.sources() if source[0] == 1] == expected(1)
 
 
@@ -129,7 +129,7 @@ def test_an_answer_lost_after_the_insert_doubles_nothing(rig: SinkRig) -> None:
     sink = rig.sink(sinks_flush_rows_max=100)
     sink.extra_environ = {VARIABLE: "after_insert:drop:2"}
     sink.start()
-    rig.wait_for_settlement([RECORDS, 0])
+    rig.wait_for_acknowledgement([RECORDS, 0])
     assert rig.sources() == expected(1)
     assert sink.metric('tally_sinks_batches_total{outcome="already_there",topic="enriched_events"}') == 1
 
@@ -140,6 +140,6 @@ def test_a_connection_lost_during_the_insert_doubles_nothing(rig: SinkRig) -> No
     sink = rig.sink(sinks_flush_rows_max=100)
     sink.extra_environ = {VARIABLE: "during_insert:drop:2"}
     sink.start()
-    rig.wait_for_settlement([RECORDS, 0])
+    rig.wait_for_acknowledgement([RECORDS, 0])
     assert rig.sources() == expected(1)
     assert sink.metric('tally_sinks_batches_total{outcome="retried",topic="enriched_events"}') == 1

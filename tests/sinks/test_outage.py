@@ -36,7 +36,7 @@ def test_while_the_database_is_away_consumption_pauses_and_afterwards_all_goes_i
     outage_rig.wait_until(lambda: sink.metric(DATABASE_UP) == 0, lambda: sink.get("/metrics"))
     assert sink.get("/healthz")[0] == 200
     own_clickhouse.start()
-    outage_rig.wait_for_settlement([ROWS] * PARTITIONS)
+    outage_rig.wait_for_acknowledgement([ROWS] * PARTITIONS)
     assert outage_rig.sources() == expected(ROWS)
     outage_rig.wait_until(lambda: sink.metric(DATABASE_UP) == 1, lambda: sink.get("/metrics"))
     # The same membership all along: partitions were assigned once.
@@ -54,7 +54,7 @@ def test_a_database_that_hangs_and_wakes_up_doubles_nothing(
     produce(outage_rig, 100, ROWS)
     outage_rig.wait_for_word(sink, "a batch waits", times=2)
     own_clickhouse.resume()
-    outage_rig.wait_for_settlement([ROWS] * PARTITIONS)
+    outage_rig.wait_for_acknowledgement([ROWS] * PARTITIONS)
     assert outage_rig.sources() == expected(ROWS)
 
 
@@ -71,7 +71,7 @@ def test_a_stop_while_the_database_is_away_ends_in_time_and_loses_nothing(
     assert sink.terminate(timeout_s=10) == 0
     own_clickhouse.start()
     sink.start()
-    outage_rig.wait_for_settlement([ROWS] * PARTITIONS)
+    outage_rig.wait_for_acknowledgement([ROWS] * PARTITIONS)
     assert outage_rig.sources() == expected(ROWS)
 
 
@@ -86,7 +86,7 @@ def test_a_sink_that_starts_before_its_database_waits_for_it(
     assert sink.get("/readyz")[0] == 503
     own_clickhouse.start()
     produce(outage_rig, 0, 10)
-    outage_rig.wait_for_settlement([10] * PARTITIONS)
+    outage_rig.wait_for_acknowledgement([10] * PARTITIONS)
     assert sink.get("/readyz")[0] == 200
 
 
@@ -100,6 +100,6 @@ def test_a_broker_that_goes_away_and_comes_back_costs_nothing(outage_rig: SinkRi
     own_kafka.kill()
     own_kafka.start()
     produce(outage_rig, 100, ROWS)
-    outage_rig.wait_for_settlement([ROWS] * PARTITIONS)
+    outage_rig.wait_for_acknowledgement([ROWS] * PARTITIONS)
     assert outage_rig.sources() == expected(ROWS)
     assert sink.exit_code is None

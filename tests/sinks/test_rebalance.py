@@ -34,7 +34,7 @@ def test_a_second_consumer_comes_and_the_first_goes(rig: SinkRig) -> None:
     produce_slowly(rig, SLICES, 2 * SLICES)
     assert first.terminate() == 0
     produce_slowly(rig, 2 * SLICES, 3 * SLICES)
-    rig.wait_for_settlement([3 * SLICES * SLICE] * PARTITIONS)
+    rig.wait_for_acknowledgement([3 * SLICES * SLICE] * PARTITIONS)
     assert rig.sources() == expected(3 * SLICES)
     assert second.metric(KEPT) > 0
 
@@ -50,7 +50,7 @@ def test_the_survivor_takes_over_from_a_killed_consumer(rig: SinkRig) -> None:
     rig.wait_until(lambda: first.metric(KEPT) > 0 and second.metric(KEPT) > 0, rig.shares)
     first.kill()
     produce_slowly(rig, SLICES, 2 * SLICES)
-    rig.wait_for_settlement([2 * SLICES * SLICE] * PARTITIONS)
+    rig.wait_for_acknowledgement([2 * SLICES * SLICE] * PARTITIONS)
     assert rig.sources() == expected(2 * SLICES)
 
 
@@ -63,11 +63,11 @@ def test_a_consumer_that_was_suspended_and_lost_its_partitions_writes_nothing_tw
     first.suspend()
     second.start()
     produce_slowly(rig, SLICES, 2 * SLICES)
-    rig.wait_for_settlement([2 * SLICES * SLICE] * PARTITIONS)
+    rig.wait_for_acknowledgement([2 * SLICES * SLICE] * PARTITIONS)
     first.resume()
     produce_slowly(rig, 2 * SLICES, 3 * SLICES)
     rig.wait_for_word(first, "partitions assigned", times=2)
     produce_slowly(rig, 3 * SLICES, 4 * SLICES)
-    rig.wait_for_settlement([4 * SLICES * SLICE] * PARTITIONS)
+    rig.wait_for_acknowledgement([4 * SLICES * SLICE] * PARTITIONS)
     assert rig.sources() == expected(4 * SLICES)
     assert first.said("partitions lost")

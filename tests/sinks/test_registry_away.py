@@ -36,7 +36,7 @@ def test_a_sink_waits_for_the_registry_at_start_and_says_so(rig: SinkRig, regist
     registry.start()
     codec = Codec("enriched_events", open_ids(registry.url()))
     rig.produce("enriched_events", [codec.encode(event(offset)) for offset in range(10)])
-    rig.wait_for_settlement([10, 0])
+    rig.wait_for_acknowledgement([10, 0])
     assert rig.rows() == 10
     log = sink.log()
     assert SECRET not in log + text
@@ -58,7 +58,7 @@ def test_a_new_schema_is_waited_for_while_the_registry_is_away(rig: SinkRig, reg
     rig.produce("enriched_events", [codec.encode(event(offset)) for offset in range(10)])
     sink = rig.sink(schema_registry_url=registry.url())
     sink.start()
-    rig.wait_for_settlement([10, 0])
+    rig.wait_for_acknowledgement([10, 0])
     registry.stop()
     later = len(registry.schemas) + 1
     registry.schemas.append(registry.schemas[codec.schema_id - 1])
@@ -67,7 +67,7 @@ def test_a_new_schema_is_waited_for_while_the_registry_is_away(rig: SinkRig, reg
     stopped = 'tally_sinks_stopped{cause="registry_away",topic="enriched_events"}'
     rig.wait_until(lambda: sink.sample(stopped) == 1, sink.log_tail)
     registry.start()
-    rig.wait_for_settlement([20, 0])
+    rig.wait_for_acknowledgement([20, 0])
     rig.wait_until(lambda: sink.sample(stopped) == 0, sink.log_tail)
     assert rig.sources() == [(1, 0, offset) for offset in range(20)]
     assert rig.consume("dead_letters") == []

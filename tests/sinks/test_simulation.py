@@ -19,7 +19,7 @@ def test_each_source_stands_once_whatever_happened(seed: int, forgets_tokens: bo
     run = Simulation(seed, forgets_tokens)
     stood = run.live()
     assert sorted(run.table.sources) == EXPECTED
-    assert run.settled()
+    assert run.at_rest()
     assert stood > 0
 
 
@@ -33,8 +33,8 @@ def test_a_view_that_breaks_and_a_server_that_lags_double_nothing_and_set_nothin
     run = Simulation(seed, forgets_tokens, view, lags=True)
     run.live()
     assert sorted(run.table.sources) == EXPECTED
-    assert run.settled()
-    assert run.dead_letters + sum(len(sink.graveyard.buried) for sink in run.sinks) == 0
+    assert run.at_rest()
+    assert run.dead_letters + sum(len(sink.dead_letters.published) for sink in run.sinks) == 0
     if window and not forgets_tokens:
         assert len(view.rows) == len(set(view.rows))
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from schemas.outcomes import DeadReason
 from sinks.batching import watermark
 from sinks.batching.batch import Batch
-from sinks.batching.batcher import Intake, Limits, Resumption
-from sinks.batching.commit_metadata import Plan
-from sinks.batching.filter import Sieve
+from sinks.batching.batcher import Batcher, Limits, Resumption
+from sinks.batching.commit_metadata import CommitMetadata
+from sinks.batching.filter import RecordFilter
 from tests.sinks.records import codec, framed
 
 ID = codec("enriched_events").schema_id
@@ -34,9 +34,13 @@ def verdict(schema_id: int) -> tuple[DeadReason, str] | None:
     return None if schema_id in (ID, OTHER_ID) else (DeadReason.SCHEMA_ID_UNKNOWN, f"{schema_id}")
 
 
-def intake(offset: int = 0, plan: Plan | None = None, limits: Limits = LIMITS, exactly_once: bool = True) -> Intake:
-    sieve = Sieve(PARTITION, exactly_once, verdict)
-    return Intake("enriched_events", PARTITION, sieve, limits, Resumption(offset, plan or Plan(None)))
+def batcher(
+    offset: int = 0, plan: CommitMetadata | None = None, limits: Limits = LIMITS, exactly_once: bool = True
+) -> Batcher:
+    record_filter = RecordFilter(PARTITION, exactly_once, verdict)
+    return Batcher(
+        "enriched_events", PARTITION, record_filter, limits, Resumption(offset, plan or CommitMetadata(None))
+    )
 
 
 def event_value(source: int, generation: int, schema_id: int) -> bytes:
@@ -59,7 +63,7 @@ def logs(draw: st.DrawFn) -> list[Record]:
     return log
 
 
-def feed(target: Intake, log: Sequence[Record], cuts: Sequence[int], now: float = 0.0) -> None:
+def feed(target: Batcher, log: Sequence[Record], cuts: Sequence[int], now: float = 0.0) -> None:
     """Give the log in fetches of these sizes, the last one with all that is left."""
     done = 0
     for size in [*cuts, len(log)]:
@@ -70,14 +74,14 @@ def feed(target: Intake, log: Sequence[Record], cuts: Sequence[int], now: float 
             target.add([record.offset for record in fetch], [record.value for record in fetch], keys, now)
 
 
-def taken(target: Intake, now: float) -> list[Batch]:
+def taken(target: Batcher, now: float) -> list[Batch]:
     batches = []
     while target.due(now):
         batches.append(target.take(now))
     return batches
 
 
-def everything(target: Intake) -> list[Batch]:
+def everything(target: Batcher) -> list[Batch]:
     return [*taken(target, 1e9), target.take(1e9)]
 
 
@@ -100,7 +104,7 @@ sizes = st.lists(st.integers(1, 9), max_size=8)
 
 @given(logs(), sizes)
 def test_every_record_is_a_row_or_bad_or_a_repeat_and_in_order(log: list[Record], cuts: list[int]) -> None:
-    target = intake(log[0].offset)
+    target = batcher(log[0].offset)
     feed(target, log, cuts)
     batches = everything(target)
     rows, bad = as_oracle(log)
@@ -114,7 +118,7 @@ def test_every_record_is_a_row_or_bad_or_a_repeat_and_in_order(log: list[Record]
 
 @given(logs(), sizes)
 def test_batches_are_contiguous_and_bounded_and_of_one_kind(log: list[Record], cuts: list[int]) -> None:
-    target = intake(log[0].offset)
+    target = batcher(log[0].offset)
     feed(target, log, cuts)
     start = log[0].offset
     for batch in everything(target):
@@ -133,13 +137,13 @@ def test_batches_are_contiguous_and_bounded_and_of_one_kind(log: list[Record], c
 def test_a_planned_batch_read_again_is_the_same_batch(
     log: list[Record], cuts: list[int], other_cuts: list[int], rows_max: int
 ) -> None:
-    first = intake(log[0].offset)
+    first = batcher(log[0].offset)
     feed(first, log, cuts)
     for batch in everything(first):
         if batch.is_void:
             continue
-        plan = Plan(batch.end, batch.watermark)
-        again = intake(batch.start, plan, Limits(rows_max, 1, 0.0))
+        plan = CommitMetadata(batch.end, batch.watermark)
+        again = batcher(batch.start, plan, Limits(rows_max, 1, 0.0))
         rest = [record for record in log if record.offset >= batch.start]
         feed(again, rest, other_cuts)
         again.reached(log[-1].offset + 1, 0.0)
@@ -156,10 +160,10 @@ def test_a_planned_batch_read_again_is_the_same_batch(
 @given(logs(), sizes, st.integers(0, 39))
 def test_after_a_plan_the_rest_follows_as_if_nothing_had_happened(log: list[Record], cuts: list[int], at: int) -> None:
     end = log[min(at, len(log) - 1)].offset + 1
-    first = intake(log[0].offset)
+    first = batcher(log[0].offset)
     feed(first, [record for record in log if record.offset < end], [])
     before = everything(first)
-    resumed = intake(end, Plan(None, before[-1].watermark_after))
+    resumed = batcher(end, CommitMetadata(None, before[-1].watermark_after))
     feed(resumed, [record for record in log if record.offset >= end], cuts)
     offsets = [offset for batch in [*before, *everything(resumed)] for offset in batch.rows.offsets]
     assert offsets == as_oracle(log)[0]
@@ -170,7 +174,7 @@ def rising(count: int, start: int = 0) -> list[Record]:
 
 
 def test_a_batch_is_due_by_age_not_before() -> None:
-    target = intake()
+    target = batcher()
     feed(target, rising(2), [], now=100.0)
     assert not target.due(100.0 + LIMITS.age_s_max - 0.01)
     assert target.due(100.0 + LIMITS.age_s_max)
@@ -179,19 +183,19 @@ def test_a_batch_is_due_by_age_not_before() -> None:
 
 
 def test_a_full_batch_is_due_at_once() -> None:
-    target = intake()
+    target = batcher()
     feed(target, rising(5), [])
     assert [batch.end for batch in taken(target, 0.0)] == [5]
 
 
 def test_a_batch_is_full_by_bytes() -> None:
-    target = intake(limits=Limits(1000, 900, 10.0))
+    target = batcher(limits=Limits(1000, 900, 10.0))
     feed(target, rising(6), [2, 2, 2])
     assert [len(batch.rows) for batch in taken(target, 0.0)] == [2, 2, 2]
 
 
 def test_a_planned_batch_is_not_due_before_its_end_however_old_or_large() -> None:
-    target = intake(0, Plan(50), Limits(5, 10, 0.0))
+    target = batcher(0, CommitMetadata(50), Limits(5, 10, 0.0))
     feed(target, rising(49), [10, 10], now=0.0)
     assert not target.due(1e9)
     assert target.is_redoing
@@ -200,14 +204,14 @@ def test_a_planned_batch_is_not_due_before_its_end_however_old_or_large() -> Non
 
 
 def test_a_planned_end_in_a_gap_of_the_log_is_still_the_end() -> None:
-    target = intake(0, Plan(10))
+    target = batcher(0, CommitMetadata(10))
     feed(target, [*rising(3), *rising(2, start=40)], [3])
     assert target.take(0.0).end == 10
     assert target.take(1e9).start == 10
 
 
 def test_a_planned_end_at_the_end_of_the_log_is_reached_without_a_record() -> None:
-    target = intake(0, Plan(10))
+    target = batcher(0, CommitMetadata(10))
     feed(target, rising(3), [])
     target.reached(9, 0.0)
     assert not target.due(1e9)
@@ -216,13 +220,13 @@ def test_a_planned_end_at_the_end_of_the_log_is_reached_without_a_record() -> No
 
 
 def test_batches_below_the_doubtful_end_are_doubtful_and_no_others() -> None:
-    target = intake(0, Plan(None, doubt_end=6))
+    target = batcher(0, CommitMetadata(None, doubt_end=6))
     feed(target, rising(20), [])
     assert [batch.doubtful for batch in everything(target)][:3] == [True, True, False]
 
 
 def test_a_topic_that_begins_anew_is_read_from_its_beginning() -> None:
-    target = intake(5000, Plan(6000, watermark.pack(1, 700)))
+    target = batcher(5000, CommitMetadata(6000, watermark.pack(1, 700)))
     target.restart(0, 0.0)
     feed(target, [Record(0, event_value(0, 2, ID))], [])
     (batch,) = taken(target, 1e9)
@@ -230,7 +234,7 @@ def test_a_topic_that_begins_anew_is_read_from_its_beginning() -> None:
 
 
 def test_what_is_held_when_a_topic_begins_anew_is_still_written() -> None:
-    target = intake(100)
+    target = batcher(100)
     feed(target, rising(3, start=100), [])
     target.restart(0, 0.0)
     feed(target, [Record(0, event_value(0, 2, ID))], [])
@@ -238,7 +242,7 @@ def test_what_is_held_when_a_topic_begins_anew_is_still_written() -> None:
 
 
 def test_repeats_alone_make_a_void_batch_at_once() -> None:
-    target = intake(10, Plan(None, watermark.pack(1, 30)))
+    target = batcher(10, CommitMetadata(None, watermark.pack(1, 30)))
     feed(target, rising(8, start=10), [])
     batch = target.take(0.0)
     assert batch.is_void
@@ -247,13 +251,13 @@ def test_repeats_alone_make_a_void_batch_at_once() -> None:
 
 
 def test_a_tombstone_of_an_upsert_topic_is_no_row_and_no_dead_letter() -> None:
-    target = intake(exactly_once=False)
+    target = batcher(exactly_once=False)
     target.add([0, 1], [framed(0), None], [b"a", b"b"], 0.0)
     batch = target.take(1e9)
     assert (batch.rows.offsets, batch.rows.keys, list(batch.bad), batch.empty) == ([0], [b"a"], [], 1)
 
 
 def test_the_same_record_twice_is_two_rows_of_an_upsert_topic() -> None:
-    target = intake(exactly_once=False)
+    target = batcher(exactly_once=False)
     target.add([0, 1], [framed(4), framed(4)], [b"a", b"a"], 0.0)
     assert target.take(1e9).rows.offsets == [0, 1]

@@ -1,4 +1,4 @@
-"""Heads read by column equal heads read one record at a time."""
+"""Headers read by column equal headers read one record at a time."""
 
 import io
 import struct
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinks.batching.headers import NO_SCHEMA, read_heads, read_lineage
+from sinks.batching.headers import NO_SCHEMA, read_headers, read_lineage
 from tests.sinks.records import codec, framed
 
 LINEAGE = fastavro.parse_schema(
@@ -34,16 +34,16 @@ def record(schema_id: int, offset: int, partition: int, generation: int) -> byte
 @given(st.lists(st.tuples(st.integers(0, (1 << 32) - 1), offsets, partitions, generations), min_size=1))
 def test_reads_the_three_first_fields_of_every_record(sources: list[tuple[int, int, int, int]]) -> None:
     partition = sources[0][2]
-    heads = read_lineage([record(*source) for source in sources], partition)
-    assert heads.schema_ids.tolist() == [source[0] for source in sources]
-    assert heads.plausible is not None
-    assert heads.sources is not None
+    headers = read_lineage([record(*source) for source in sources], partition)
+    assert headers.schema_ids.tolist() == [source[0] for source in sources]
+    assert headers.plausible is not None
+    assert headers.sources is not None
     expected = [
         where == partition and 0 <= offset < 281_474_976_710_656 and 0 <= generation < 32_768
         for _, offset, where, generation in sources
     ]
-    assert heads.plausible.tolist() == expected
-    found = heads.sources[heads.plausible].tolist()
+    assert headers.plausible.tolist() == expected
+    found = headers.sources[headers.plausible].tolist()
     assert found == [
         generation * 281_474_976_710_656 + offset
         for (_, offset, _, generation), right in zip(sources, expected, strict=True)
@@ -65,17 +65,17 @@ def test_reads_the_three_first_fields_of_every_record(sources: list[tuple[int, i
     ],
 )
 def test_a_source_is_the_generation_times_2_to_the_48th_and_the_offset(value: bytes, source: int | None) -> None:
-    heads = read_lineage([value], 5)
-    assert heads.plausible is not None
-    assert heads.sources is not None
-    assert heads.sources[heads.plausible].tolist() == ([] if source is None else [source])
+    headers = read_lineage([value], 5)
+    assert headers.plausible is not None
+    assert headers.sources is not None
+    assert headers.sources[headers.plausible].tolist() == ([] if source is None else [source])
 
 
 @given(st.lists(st.binary(max_size=60), min_size=1))
 def test_any_bytes_are_read_without_an_error(values: list[bytes]) -> None:
-    heads = read_lineage(values, 0)
-    ids = read_heads(values).schema_ids.tolist()
-    assert ids == heads.schema_ids.tolist()
+    headers = read_lineage(values, 0)
+    ids = read_headers(values).schema_ids.tolist()
+    assert ids == headers.schema_ids.tolist()
     assert ids == [
         struct.unpack(">I", value[1:5].ljust(4, b"\xff"))[0] if value[:1] == b"\x00" else NO_SCHEMA for value in values
     ]
@@ -84,13 +84,13 @@ def test_any_bytes_are_read_without_an_error(values: list[bytes]) -> None:
 def test_a_record_cut_within_its_first_fields_is_not_plausible() -> None:
     whole = record(3, 1 << 40, 1 << 20, 1 << 10)
     for length in range(5, len(whole)):
-        heads = read_lineage([whole[:length], whole], 1 << 20)
-        assert heads.plausible is not None
-        assert heads.plausible.tolist() == [False, True]
+        headers = read_lineage([whole[:length], whole], 1 << 20)
+        assert headers.plausible is not None
+        assert headers.plausible.tolist() == [False, True]
 
 
 def test_reads_records_as_the_codec_writes_them() -> None:
-    heads = read_lineage([framed(77, 5, 2), framed(300_000, 5, 2)], 5)
-    assert heads.sources is not None
-    assert heads.sources.tolist() == [562_949_953_421_389, 562_949_953_721_312]
-    assert set(heads.schema_ids.tolist()) == {codec("enriched_events").schema_id}
+    headers = read_lineage([framed(77, 5, 2), framed(300_000, 5, 2)], 5)
+    assert headers.sources is not None
+    assert headers.sources.tolist() == [562_949_953_421_389, 562_949_953_721_312]
+    assert set(headers.schema_ids.tolist()) == {codec("enriched_events").schema_id}

@@ -9,11 +9,11 @@ import pytest
 
 from schemas.outcomes import DeadReason
 from schemas.registry import EmbeddedIds, RegistryUnavailableError, versions
-from sinks.batching.batcher import Intake, Limits, Resumption
-from sinks.batching.commit_metadata import Plan
-from sinks.batching.filter import PendingError, Sieve
+from sinks.batching.batcher import Batcher, Limits, Resumption
+from sinks.batching.commit_metadata import CommitMetadata
+from sinks.batching.filter import PendingError, RecordFilter
 from sinks.batching.schema_texts import SchemaTexts
-from sinks.errors import LaneStoppedError
+from sinks.errors import TopicStoppedError
 from tests.sinks.records import codec, framed
 from tests.sinks.rig import SinkRig
 
@@ -25,20 +25,20 @@ def of_schema(schema_id: int, offset: int) -> bytes:
     return struct.pack(">bI", 0, schema_id) + framed(offset)[5:]
 
 
-def intake(verdict: Any, plan: Plan | None = None) -> Intake:
+def batcher(verdict: Any, plan: CommitMetadata | None = None) -> Batcher:
     limits = Limits(100_000, 64 * 2**20, 1.0)
-    sieve = Sieve(0, True, verdict)
-    return Intake("enriched_events", 0, sieve, limits, Resumption(0, plan or Plan(None)))
+    record_filter = RecordFilter(0, True, verdict)
+    return Batcher("enriched_events", 0, record_filter, limits, Resumption(0, plan or CommitMetadata(None)))
 
 
-def feed(taking: Intake, values: list[bytes], first: int = 0) -> None:
+def feed(taking: Batcher, values: list[bytes], first: int = 0) -> None:
     offsets = list(range(first, first + len(values)))
     taking.add(offsets, values, [None] * len(values), 0.0, np.full(len(values), 5_000, np.int64))
 
 
 @pytest.mark.parametrize("later", [1, 2, 1_000])
 def test_an_id_that_follows_upon_ours_waits(later: int) -> None:
-    with pytest.raises(LaneStoppedError, match="upgrade the sinks first") as stopped:
+    with pytest.raises(TopicStoppedError, match="upgrade the sinks first") as stopped:
         SchemaTexts("enriched_events", EmbeddedIds()).verdict(NEWEST + later)
     assert stopped.value.cause == "schema_id_unknown"
     assert stopped.value.retryable
@@ -53,7 +53,7 @@ def test_an_id_that_no_release_will_give_is_a_bad_record(nobodys: int) -> None:
 
 @pytest.mark.parametrize("place", [0, 3, 9])
 def test_what_stands_before_a_later_record_goes_on_and_nothing_after_it(place: int) -> None:
-    taking = intake(SchemaTexts("enriched_events", EmbeddedIds()).verdict)
+    taking = batcher(SchemaTexts("enriched_events", EmbeddedIds()).verdict)
     values = [framed(offset) for offset in range(10)]
     values[place] = of_schema(NEWEST + 1, place)
     if place < 8:
@@ -68,7 +68,7 @@ def test_what_stands_before_a_later_record_goes_on_and_nothing_after_it(place: i
 
 
 def test_a_planned_batch_that_ends_behind_a_later_record_waits_whole() -> None:
-    taking = intake(SchemaTexts("enriched_events", EmbeddedIds()).verdict, Plan(6))
+    taking = batcher(SchemaTexts("enriched_events", EmbeddedIds()).verdict, CommitMetadata(6))
     with pytest.raises(PendingError):
         feed(taking, [framed(0), framed(1), of_schema(NEWEST + 1, 2), *map(framed, range(3, 8))])
     assert not taking.due(100.0)
@@ -92,7 +92,7 @@ class Away:
 
 def test_records_wait_for_a_registry_that_is_away() -> None:
     registry = Away()
-    taking = intake(SchemaTexts("enriched_events", registry).verdict)
+    taking = batcher(SchemaTexts("enriched_events", registry).verdict)
     with pytest.raises(PendingError) as pending:
         feed(taking, [framed(0)])
     assert pending.value.stopped.cause == "registry_away"
@@ -102,7 +102,7 @@ def test_records_wait_for_a_registry_that_is_away() -> None:
 
 
 def test_bad_records_count_as_bytes_held_until_their_batch_is_written() -> None:
-    taking = intake(lambda _id: (DeadReason.SCHEMA_MISMATCH, ""))
+    taking = batcher(lambda _id: (DeadReason.SCHEMA_MISMATCH, ""))
     for start in range(0, 3_000, 1_000):
         feed(taking, [b"\0\0\0\0\x63" + b"y" * 995] * 1_000, start)
     assert taking.size == 3_000_000
@@ -111,8 +111,8 @@ def test_bad_records_count_as_bytes_held_until_their_batch_is_written() -> None:
 
 
 def test_bad_records_fill_a_batch() -> None:
-    sieve = Sieve(0, True, lambda _id: (DeadReason.SCHEMA_MISMATCH, ""))
-    taking = Intake("enriched_events", 0, sieve, Limits(100, 10_000, 1.0), Resumption(0, Plan(None)))
+    record_filter = RecordFilter(0, True, lambda _id: (DeadReason.SCHEMA_MISMATCH, ""))
+    taking = Batcher("enriched_events", 0, record_filter, Limits(100, 10_000, 1.0), Resumption(0, CommitMetadata(None)))
     feed(taking, [b"\0\0\0\0\x63" + b"y" * 995] * 10)
     assert taking.due(0.0)
 
@@ -127,7 +127,7 @@ def test_old_sinks_under_new_streams_wait_loudly_and_the_upgraded_one_loses_noth
     old.launch()
     stopped = 'tally_sinks_stopped{cause="schema_id_unknown",topic="enriched_events"}'
     rig.wait_until(lambda: old.sample(stopped) == 1, old.log_tail)
-    rig.wait_for_settlement([50, 20])  # what it can read goes on
+    rig.wait_for_acknowledgement([50, 20])  # what it can read goes on
     status, text = old.get("/readyz")
     assert status == 503
     assert "upgrade the sinks first" in text
@@ -137,6 +137,6 @@ def test_old_sinks_under_new_streams_wait_loudly_and_the_upgraded_one_loses_noth
     assert old.terminate() == 0
     new = rig.sink(program="tests.sinks.upgraded")
     new.start()
-    rig.wait_for_settlement([80, 20])
+    rig.wait_for_acknowledgement([80, 20])
     assert rig.sources() == [(1, 0, offset) for offset in range(80)] + [(1, 1, offset) for offset in range(20)]
     assert rig.consume("dead_letters") == []

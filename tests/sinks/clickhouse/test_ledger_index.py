@@ -7,10 +7,10 @@ from schemas.apply_tables import apply_tables, clickhouse
 from schemas.settings import Settings
 from sinks.clickhouse.ledger_tables import LedgerTables
 
-LETTERS = 300_000
+DEAD_LETTERS = 300_000
 _FILL = f"""
 INSERT INTO dead_letters (dead_letter_id, stage, reason, source_topic, source_partition, source_offset, first_seen_at)
-SELECT generateUUIDv4(), 'streams', 'record_invalid', 'raw_events', 3, number, now64(3) FROM numbers({LETTERS})
+SELECT generateUUIDv4(), 'streams', 'record_invalid', 'raw_events', 3, number, now64(3) FROM numbers({DEAD_LETTERS})
 """
 
 
@@ -34,10 +34,10 @@ def test_dead_letters_of_a_page_are_found_by_their_place(
         client.execute(_FILL)
         tables = LedgerTables(client, settings)
         assert tables.stored(3, 70_000, 70_100).dead.tolist() == list(range(70_000, 70_100))
-        assert rows_read(client) < LETTERS // 10
+        assert rows_read(client) < DEAD_LETTERS // 10
         assert tables.by_project(3, 70_000, 70_100) == [("dead", "", 100)]
-        assert rows_read(client) < LETTERS // 10
+        assert rows_read(client) < DEAD_LETTERS // 10
         assert [death.raw_offset for death in tables.dead_events(3, [7, 70_000])] == [7, 70_000]
-        assert tables.stored(2, 0, LETTERS).dead.tolist() == []
+        assert tables.stored(2, 0, DEAD_LETTERS).dead.tolist() == []
         client.execute("SELECT count() FROM dead_letters WHERE detail = 'nowhere'")
-        assert rows_read(client) == LETTERS  # what has no index is read whole: the measure can fail
+        assert rows_read(client) == DEAD_LETTERS  # what has no index is read whole: the measure can fail

@@ -38,7 +38,7 @@ def write(rig: SinkRig, topic: str, records: list[dict[str, Any]], keys: list[by
     rig.produce(topic, framed_all(topic, records), keys=keys)
     sink = rig.sink(topic)
     sink.start()
-    rig.wait_for_settlement([len(records), 0], topic)
+    rig.wait_for_acknowledgement([len(records), 0], topic)
     assert sink.terminate() == 0
 
 
@@ -83,7 +83,7 @@ def test_an_old_session_in_a_later_batch_does_not_replace_a_newer_one(rig: SinkR
     write(rig, "sessions", [session(1, GENERATION | 9)], [b"one"])
     rig.produce("sessions", framed_all("sessions", [session(1, GENERATION | 3)]), keys=[b"one"])
     rig.sink("sessions", sinks_instance_id="sink-0").start()
-    rig.wait_for_settlement([2, 0], "sessions")
+    rig.wait_for_acknowledgement([2, 0], "sessions")
     assert [row["version"] for row in table(rig, "sessions", final=True)] == [GENERATION | 9]
 
 
@@ -152,7 +152,7 @@ def test_a_tombstone_on_an_upsert_topic_is_passed_over(rig: SinkRig) -> None:
     rig.produce("sessions", [value, None, value], keys=[b"one", b"gone", b"one"])
     sink = rig.sink("sessions")
     sink.start()
-    rig.wait_for_settlement([3, 0], "sessions")
+    rig.wait_for_acknowledgement([3, 0], "sessions")
     assert rig.number("SELECT count() FROM {db}.sessions FINAL") == 1
     assert sink.metric('tally_sinks_records_total{outcome="drop",reason="tombstone",topic="sessions"}') == 1
     assert sink.metric('tally_sinks_records_total{outcome="drop",reason="superseded",topic="sessions"}') == 1

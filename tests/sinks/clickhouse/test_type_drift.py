@@ -29,7 +29,7 @@ def test_a_changed_type_stops_the_topic_names_the_column_and_costs_few_requests(
     assert rig.rows() == 0
     rig.query("ALTER TABLE {db}.events MODIFY COLUMN session_id String")
     rig.wait_for_rows(2_000)
-    rig.wait_for_settlement([2_000, 0])
+    rig.wait_for_acknowledgement([2_000, 0])
     rig.wait_until(lambda: sink.sample(stopped) == 0, sink.log_tail)
     assert rig.rows() == 2_000
     assert rig.consume("dead_letters") == []

@@ -64,14 +64,14 @@ def sent(rig: SinkRig, given: Batch, statements: Mapping[int, str]) -> Sender:
 def test_rows_are_no_dead_letters_whenever_the_type_is_changed_back(rig: SinkRig, moment: int, every: int) -> None:
     rig.query(DRIFT)
     sender = sent(rig, batch(13, every=every), {moment: BACK})
-    assert [bad.offset for _, bad in sender.graveyard.buried] == [13]
+    assert [bad.offset for _, bad in sender.dead_letters.published] == [13]
     assert rig.rows() == ROWS - 1
 
 
 @pytest.mark.parametrize("moment", [1, 2, 3, 4, 5, 6, 7, 8, 9])
 def test_rows_are_no_dead_letters_whenever_the_type_is_changed(rig: SinkRig, moment: int) -> None:
     sender = sent(rig, batch(13, 14), {moment: DRIFT, moment + 20: BACK})
-    assert [bad.offset for _, bad in sender.graveyard.buried] == [13, 14]
+    assert [bad.offset for _, bad in sender.dead_letters.published] == [13, 14]
     assert rig.rows() == ROWS - 2
 
 
@@ -81,7 +81,7 @@ def test_a_type_that_can_hold_none_of_the_values_stops_the_topic_and_is_named(ri
     sender = sent(rig, batch(13), {16: "ALTER TABLE {db}.events MODIFY COLUMN page_title String"})
     assert {error.cause for error in sender.report.stops} == {"type_changed"}
     assert f"column page_title is {changed}, the contract says String" in str(sender.report.stops[0])
-    assert [bad.offset for _, bad in sender.graveyard.buried] == [13]
+    assert [bad.offset for _, bad in sender.dead_letters.published] == [13]
     assert rig.rows() == ROWS - 1
 
 
@@ -89,5 +89,5 @@ def test_a_harmless_type_stops_nobody(rig: SinkRig) -> None:
     rig.query("ALTER TABLE {db}.events MODIFY COLUMN page_title LowCardinality(String)")
     sender = sent(rig, batch(13), {})
     assert sender.report.stops == []
-    assert [bad.offset for _, bad in sender.graveyard.buried] == [13]
+    assert [bad.offset for _, bad in sender.dead_letters.published] == [13]
     assert rig.rows() == ROWS - 1

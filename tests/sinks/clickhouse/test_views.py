@@ -54,7 +54,7 @@ def test_rows_that_a_view_refuses_stand_once_and_are_no_dead_letters(rig: SinkRi
     view, sender = BrokenView(rig), Sender(rig)
     receipt = sender.send(batch(rows()))
     assert seen() == (ROWS, ROWS)
-    assert (receipt.stored, list(receipt.dead), sender.graveyard.buried) == (ROWS, [], [])
+    assert (receipt.stored, list(receipt.dead), sender.dead_letters.published) == (ROWS, [], [])
     assert sender.report.failing == [view.qualified]
     assert sender.report.up == [True]
     assert sender.report.lacking == ROWS
@@ -99,7 +99,7 @@ def test_the_statement_in_the_log_fills_a_view_that_is_not_healed(rig: SinkRig) 
     view, sender = BrokenView(rig, window=False), Sender(rig)
     sender.send(batch(rows()))
     view.mend()
-    (cure,) = sender.writer.standing(0, rows().part(0, 100)).cures
+    (cure,) = sender.writer.standing(0, rows().part(0, 100)).statements
     rig.query(cure)
     assert view.rows == 100
 
@@ -180,7 +180,7 @@ def test_an_upsert_that_a_view_refuses_stands_and_is_no_dead_letter(rig: SinkRig
     given = Rows(codec("sessions").schema_id, list(range(50)), values, [b"%d" % n for n in range(50)])
     receipt = sender.send(batch(given, topic="sessions"))
     assert (receipt.stored, list(receipt.dead), receipt.tries) == (50, [], 1)
-    assert sender.graveyard.buried == []
+    assert sender.dead_letters.published == []
     assert rig.number("SELECT count() FROM {db}.sessions FINAL") == 50
     assert rig.rows("sessions") == (100 if target_is_there else 50)
     assert len(sender.report.failing) == 1
@@ -200,7 +200,7 @@ def test_a_failing_view_a_kill_and_a_lost_answer_leave_each_row_once_and_the_vie
         assert sink.wait_ended() == -signal.SIGKILL
         del sink.extra_environ[VARIABLE]
         sink.start()
-    rig.wait_for_settlement([ROWS, 0])
+    rig.wait_for_acknowledgement([ROWS, 0])
     assert seen() == (ROWS, ROWS)
     assert rig.consume("dead_letters") == []
     view.mend()
@@ -218,7 +218,7 @@ def test_a_broken_view_is_named_by_a_metric(rig: SinkRig) -> None:
     rig.produce("enriched_events", [framed(offset, page_title=number(offset)) for offset in range(ROWS)])
     sink = rig.sink()
     sink.start()
-    rig.wait_for_settlement([ROWS, 0])
+    rig.wait_for_acknowledgement([ROWS, 0])
     failures = f'tally_sinks_view_failures_total{{topic="enriched_events",view="{view.qualified}"}}'
     assert sink.metric(failures) >= 1
     assert sink.metric('tally_sinks_view_lacking_rows{topic="enriched_events"}') == ROWS

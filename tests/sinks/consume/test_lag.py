@@ -6,13 +6,13 @@ from confluent_kafka import KafkaError, Message, TopicPartition
 from prometheus_client import CollectorRegistry
 
 from schemas.metrics import SinksMetrics
-from sinks.batching.batcher import Intake, Limits, Resumption
-from sinks.batching.commit_metadata import Plan
-from sinks.batching.filter import SchemaVerdict, Sieve
-from sinks.consume.dispatch import Reception
-from sinks.consume.partition import Holding
+from sinks.batching.batcher import Batcher, Limits, Resumption
+from sinks.batching.commit_metadata import CommitMetadata
+from sinks.batching.filter import RecordFilter, SchemaVerdict
+from sinks.consume.dispatch import Dispatcher
+from sinks.consume.partition import PartitionState
 from sinks.consume.report import Report
-from sinks.errors import LaneStoppedError
+from sinks.errors import TopicStoppedError
 from tests.sinks.records import framed
 from tests.sinks.rig import SinkRig
 
@@ -21,21 +21,23 @@ HOUR_S = 3_600
 
 
 class Reading:
-    """A reception of one partition, from offset 0, with what it told."""
+    """A dispatcher of one partition, from offset 0, with what it told."""
 
     def __init__(self, gapless: bool = True, verdict: SchemaVerdict = lambda _id: None) -> None:
-        intake = Intake(TOPIC, 0, Sieve(0, True, verdict), Limits(1_000, 1 << 20, 1.0), Resumption(0, Plan(None)))
-        self.holding = Holding(0, intake, Resumption(0, Plan(None)), 0.0)
+        batcher = Batcher(
+            TOPIC, 0, RecordFilter(0, True, verdict), Limits(1_000, 1 << 20, 1.0), Resumption(0, CommitMetadata(None))
+        )
+        self.state = PartitionState(0, batcher, Resumption(0, CommitMetadata(None)), 0.0)
         self.seeks: list[int] = []
         self.expired: list[int] = []
         seek = lambda place: self.seeks.append(place.offset)  # noqa: E731
-        self._reception = Reception(TOPIC, {0: self.holding}, seek, gapless, self.expired.append)
+        self._dispatcher = Dispatcher(TOPIC, {0: self.state}, seek, gapless, self.expired.append)
 
     def take(self, *offsets: int, timestamp_ms: int = 0, end: int | None = None) -> None:
         messages = [record(offset, timestamp_ms) for offset in offsets]
         if end is not None:
             messages.append(Message(topic=TOPIC, partition=0, offset=end, error=KafkaError(KafkaError._PARTITION_EOF)))
-        self._reception.take(messages, 0.0)
+        self._dispatcher.dispatch(messages, 0.0)
 
 
 def record(offset: int, timestamp_ms: int) -> Message:
@@ -45,7 +47,7 @@ def record(offset: int, timestamp_ms: int) -> Message:
 def lag(reading: Reading, wall_clock_s: float) -> float:
     registry = CollectorRegistry()
     none: Any = lambda _: None  # noqa: E731
-    Report(TOPIC, SinksMetrics(registry), none, none, lambda: wall_clock_s).stepped({0: reading.holding}, 100.0)
+    Report(TOPIC, SinksMetrics(registry), none, none, lambda: wall_clock_s).stepped({0: reading.state}, 100.0)
     value = registry.get_sample_value("tally_sinks_lag_seconds", {"topic": TOPIC})
     assert value is not None
     return value
@@ -54,7 +56,7 @@ def lag(reading: Reading, wall_clock_s: float) -> float:
 def stopped(reading: Reading) -> bool:
     registry = CollectorRegistry()
     none: Any = lambda _: None  # noqa: E731
-    Report(TOPIC, SinksMetrics(registry), none, none, lambda: 0.0).stepped({0: reading.holding}, 100.0)
+    Report(TOPIC, SinksMetrics(registry), none, none, lambda: 0.0).stepped({0: reading.state}, 100.0)
     return registry.get_sample_value("tally_sinks_stopped", {"topic": TOPIC, "cause": "registry_away"}) == 1
 
 
@@ -71,7 +73,7 @@ def test_nothing_that_waits_is_no_lag() -> None:
 def test_the_oldest_record_counts_also_when_its_batch_is_full_or_ready() -> None:
     reading = Reading()
     reading.take(0, 1, timestamp_ms=1_000_000)
-    batch = reading.holding.prepare(10.0, lambda _batch: None)
+    batch = reading.state.prepare(10.0, lambda _batch: None)
     assert batch is not None
     reading.take(2, 3, timestamp_ms=2_000_000)
     assert lag(reading, 1_000 + HOUR_S) == HOUR_S
@@ -82,13 +84,13 @@ def test_a_partition_that_waits_lags_and_is_stopped_also_while_its_record_is_tri
 
     def verdict(_id: int) -> None:
         if away:
-            raise LaneStoppedError("registry_away", "cannot be reached")
+            raise TopicStoppedError("registry_away", "cannot be reached")
 
     reading = Reading(verdict=verdict)
     for _ in range(3):
         reading.take(0, 1, timestamp_ms=1_000_000)
-        assert reading.holding.pending is not None
-        reading.holding.pending = None  # as when the time has come to try again, and its record is on its way
+        assert reading.state.pending is not None
+        reading.state.pending = None  # as when the time has come to try again, and its record is on its way
         assert lag(reading, 1_000 + HOUR_S) == HOUR_S
         assert stopped(reading)
     away = False
@@ -128,6 +130,6 @@ def test_what_retention_deleted_on_a_real_broker_is_counted(rig: SinkRig) -> Non
         future.result(30)
     sink = rig.sink()
     sink.start()
-    rig.wait_for_settlement([30, 0])
+    rig.wait_for_acknowledgement([30, 0])
     assert sink.metric('tally_sinks_expired_records_total{topic="enriched_events"}') == 20
     assert rig.sources() == [(1, 0, offset) for offset in range(20, 30)]

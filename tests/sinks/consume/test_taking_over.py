@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from sinks.batching.batcher import Intake, Limits, Resumption
-from sinks.batching.filter import Sieve
+from sinks.batching.batcher import Batcher, Limits, Resumption
+from sinks.batching.filter import RecordFilter
 from sinks.consume.assignment import Assignment
-from sinks.write.thread import Worker
+from sinks.write.thread import WriteThread
 from tests.sinks.memory_group import TOPIC
 
 
@@ -48,22 +48,22 @@ def take_over(broker: Broker) -> list[Resumption]:
         nonlocal now
         now += seconds
 
-    def open_intake(_partition: int, resumption: Resumption) -> Intake:
+    def open_batcher(_partition: int, resumption: Resumption) -> Batcher:
         found.append(resumption)
-        return Intake(TOPIC, 0, Sieve(0, True, lambda _id: None), Limits(10, 1_000, 1.0), resumption)
+        return Batcher(TOPIC, 0, RecordFilter(0, True, lambda _id: None), Limits(10, 1_000, 1.0), resumption)
 
-    worker = Worker(TOPIC, lambda *_: pytest.fail("nothing is written"))
+    write_thread = WriteThread(TOPIC, lambda *_: pytest.fail("nothing is written"))
     try:
-        Assignment(broker, TOPIC, open_intake, worker, lambda: now, 0.5, pause).subscribe()
+        Assignment(broker, TOPIC, open_batcher, write_thread, lambda: now, 0.5, pause).subscribe()
     finally:
-        worker.close()
+        write_thread.close()
     return found
 
 
 def test_a_broker_that_is_away_for_a_while_is_waited_for() -> None:
     broker = Broker(failures=40)
     (resumption,) = take_over(broker)
-    assert (resumption.offset, resumption.plan.doubt_end) == (3, 10)
+    assert (resumption.offset, resumption.metadata.doubt_end) == (3, 10)
     assert len(broker.assigned) == 1
 
 

@@ -104,7 +104,7 @@ def test_nothing_is_lost_while_dead_letters_are_on_their_way(accounts: Accounts)
     accounts.accept(3)
     accounts.hand_on(3, refused={1})
     accounts.rig.sink("enriched_events").start()  # nobody writes dead letters
-    accounts.rig.wait_for_settlement([3, 0])
+    accounts.rig.wait_for_acknowledgement([3, 0])
     found = accounts.ledger()
     assert found.total.sound
     assert found.total.in_flight == 3
@@ -126,7 +126,7 @@ def test_what_the_sink_has_not_reached_is_in_flight(accounts: Accounts) -> None:
 def test_a_watermark_of_another_generation_says_nothing_of_this_one(accounts: Accounts) -> None:
     accounts.rig.produce("enriched_events", [framed(500)])
     run(accounts)
-    accounts.rig.wait_for_settlement([1, 0])
+    accounts.rig.wait_for_acknowledgement([1, 0])
     with accounts.sources() as (_, topics):
         assert topics.sink(0) == (500, False)
     accounts.rig.settings = accounts.rig.settings.model_copy(update={"streams_generation": 2})

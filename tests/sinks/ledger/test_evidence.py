@@ -66,10 +66,10 @@ def test_evidence_of_a_partition(subject: Subject) -> None:
     assert topics.processed(0) == END
     assert topics.sink(0) == (5, False)
 
-    ends = topics.letter_ends()
+    ends = topics.dead_letter_ends()
     assert sum(ends.values()) == len(REFUSED)
-    assert topics.letters_written(ends)
-    assert not topics.letters_written({partition: end + 1 for partition, end in ends.items()})
+    assert topics.dead_letters_written(ends)
+    assert not topics.dead_letters_written({partition: end + 1 for partition, end in ends.items()})
 
     events = subject.events(0, 1, 3, 4)
     assert [(event.offset, event.project_id) for event in events] == [(at, PROJECT) for at in (0, 1, 3, 4)]

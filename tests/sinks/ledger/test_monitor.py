@@ -8,15 +8,15 @@ from prometheus_client import CollectorRegistry, generate_latest
 from schemas.metrics import SinksMetrics
 from sinks.ledger.account import Offsets, RawEvent
 from sinks.ledger.audit import Reach, examine, reaches
-from sinks.ledger.monitor import Bookkeeper, Sources
-from sinks.ledger.pages import Book
+from sinks.ledger.monitor import LedgerMonitor, Sources
+from sinks.ledger.pages import Pages
 from tests.sinks.memory_ledger import MemoryEvidence
 
 PAGE = 10
 
 
 class Desk:
-    """A bookkeeper over a evidence, with the clock and the ownership in hand."""
+    """A monitor over a evidence, with the clock and the ownership in hand."""
 
     def __init__(self, evidence: MemoryEvidence, seconds_a_look: float = 0.0) -> None:
         self.evidence = evidence
@@ -26,12 +26,18 @@ class Desk:
         self.registry = CollectorRegistry()
         self._seconds_a_look = seconds_a_look
         metrics = SinksMetrics(self.registry)
-        self.keeper = Bookkeeper(
-            lambda: Book(5, PAGE), self._open, lambda: self.mine, metrics, 20.0, self._clock, lambda: 1_000.0 + self.now
+        self.monitor = LedgerMonitor(
+            lambda: Pages(5, PAGE),
+            self._open,
+            lambda: self.mine,
+            metrics,
+            20.0,
+            self._clock,
+            lambda: 1_000.0 + self.now,
         )
 
     def round(self) -> None:
-        self.keeper.round(Event())
+        self.monitor.round(Event())
 
     def value(self, name: str, **labels: str) -> float | None:
         return self.registry.get_sample_value(f"tally_sinks_ledger_{name}", labels)
@@ -144,15 +150,15 @@ def test_what_the_topic_loses_during_a_look_is_not_called_lost() -> None:
 
 
 def test_positions_are_read_in_the_order_that_makes_losses_certain() -> None:
-    evidence = MemoryEvidence(end=4, letters_in=3)
+    evidence = MemoryEvidence(end=4, dead_letters_in=3)
     waited: list[float] = []
     assert reaches(evidence, waited.append) == {0: Reach(0, 4, 4)}
-    assert evidence.asked == ["processed", "sink", "letter_ends", "bounds"]
+    assert evidence.asked == ["processed", "sink", "dead_letter_ends", "bounds"]
     assert len(waited) == 3
 
 
 def test_dead_letters_that_do_not_arrive_settle_nothing() -> None:
-    evidence = MemoryEvidence(end=4, letters_in=10_000)
+    evidence = MemoryEvidence(end=4, dead_letters_in=10_000)
     assert reaches(evidence, lambda _seconds: None) == {0: Reach(0, 0, 4)}
 
 
@@ -160,6 +166,6 @@ def test_it_ends_when_told_to_and_says_at_once_that_it_began() -> None:
     desk = Desk(MemoryEvidence())
     stopping = Event()
     stopping.set()
-    desk.keeper.run(stopping)
+    desk.monitor.run(stopping)
     assert desk.value("timestamp_seconds") == 1_000
     assert desk.opened == 0

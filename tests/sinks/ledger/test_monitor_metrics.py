@@ -167,7 +167,7 @@ def test_nothing_settles_before_dead_letters_are_rows_and_what_was_settled_stays
     accounts.accept(2)
     accounts.hand_on(2, refused={1})
     accounts.rig.sink("enriched_events", sinks_ledger_interval_s=0).start()
-    accounts.rig.wait_for_settlement([2, 0])
+    accounts.rig.wait_for_acknowledgement([2, 0])
     with accounts.sources() as (_, topics):
         waited: list[float] = []
         assert reaches(topics, waited.append)[0] == (0, 0, 2)

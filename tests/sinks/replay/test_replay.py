@@ -12,7 +12,7 @@ from sinks.replay.query import DeadLetter
 from sinks.replay.reinsert import Reinsertion
 from sinks.replay.replay import CollectorUnreachableError, Replayed, Replayer
 from tests.sinks.accounts import raw
-from tests.sinks.dead_letters import Targets, letter
+from tests.sinks.dead_letters import Targets, dead_letter
 from tests.sinks.memory import MemoryTable, MemoryWriter
 from tests.sinks.records import PROJECT, codec, event, framed
 
@@ -70,8 +70,8 @@ class Notes:
     def stored(self, names: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
         return self.rows & set(names)
 
-    def mark(self, letters: Sequence[DeadLetter], outcome: str) -> None:
-        self.marked += [(str(one["dead_letter_id"]), outcome) for one in letters]
+    def mark(self, dead_letters: Sequence[DeadLetter], outcome: str) -> None:
+        self.marked += [(str(one["dead_letter_id"]), outcome) for one in dead_letters]
 
 
 class Collector:
@@ -82,12 +82,12 @@ class Collector:
         self.away = False
         self._refuses = refuses or {}
 
-    def take_again(self, letters: Sequence[DeadLetter], write_keys: Mapping[str, str]) -> list[str]:
+    def take_again(self, dead_letters: Sequence[DeadLetter], write_keys: Mapping[str, str]) -> list[str]:
         if self.away:
             raise CollectorUnreachableError("nobody there")
-        assert {write_keys[one["project_id"]] for one in letters} == {"key"}
-        self.calls.append(list(letters))
-        return [self._refuses.get(str(one["dead_letter_id"]), "") for one in letters]
+        assert {write_keys[one["project_id"]] for one in dead_letters} == {"key"}
+        self.calls.append(list(dead_letters))
+        return [self._refuses.get(str(one["dead_letter_id"]), "") for one in dead_letters]
 
 
 class Desk:
@@ -109,7 +109,7 @@ class Desk:
 def refused(number: int, text: str = "", **fields: Any) -> dict[str, Any]:
     """A dead letter of the collector."""
     own = {"dead_letter_id": IDS[number], "project_id": PROJECT, "client_message_id": text, "payload": b"{}"}
-    return letter(-1, 0, stage="collector", topic="", **(own | fields))
+    return dead_letter(-1, 0, stage="collector", topic="", **(own | fields))
 
 
 def of_streams(number: int, **fields: Any) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def of_streams(number: int, **fields: Any) -> dict[str, Any]:
         "payload": codec("raw_events").encode(raw(number)),
         "source_key": f"k{number}",
     }
-    return letter(number, number, stage="streams", topic=RAW_TOPIC, **(own | fields))
+    return dead_letter(number, number, stage="streams", topic=RAW_TOPIC, **(own | fields))
 
 
 def test_a_record_of_streams_goes_to_its_topic_under_its_own_key_and_says_whose_replay_it_is() -> None:
@@ -169,10 +169,10 @@ def test_what_was_not_delivered_is_named_and_can_be_sent_again() -> None:
         (of_streams(0, source_key=""), "has no key"),
         (of_streams(0, source_topic="prefix_enriched_events"), "no topic that streams reads"),
         (of_streams(0, source_topic="payments"), "no topic that streams reads"),
-        (letter(0, 0, stage="nobody"), "unknown stage"),
+        (dead_letter(0, 0, stage="nobody"), "unknown stage"),
         (refused(0, project_id="gone"), "no write key"),
-        (letter(0, 0, payload=b"x"), "no schema"),
-        (letter(0, 0, topic="payments"), "no topic that sinks write"),
+        (dead_letter(0, 0, payload=b"x"), "no schema"),
+        (dead_letter(0, 0, topic="payments"), "no topic that sinks write"),
     ],
 )
 def test_what_cannot_be_sent_says_why_and_its_neighbour_goes(bad: DeadLetter, why: str) -> None:
@@ -185,7 +185,7 @@ def test_what_cannot_be_sent_says_why_and_its_neighbour_goes(bad: DeadLetter, wh
 
 def test_rows_of_the_sink_go_in_and_are_noted() -> None:
     desk = Desk()
-    assert desk.replay([letter(0, 5), letter(1, 6)]).sent == 2
+    assert desk.replay([dead_letter(0, 5), dead_letter(1, 6)]).sent == 2
     assert sorted(desk.writer.table.rows) == sorted([framed(5), framed(6)])
     assert desk.notes.marked == [("id-0", "stored"), ("id-1", "stored")]
 

@@ -14,7 +14,7 @@ from tests.sinks.rig import SinkRig
 
 FORBID = "ALTER TABLE {db}.events ADD CONSTRAINT no_tests CHECK page_path NOT IN ('/p/2', '/p/4')"
 ALLOW = "ALTER TABLE {db}.events DROP CONSTRAINT no_tests"
-LETTERS = "SELECT dead_letter_id, toUnixTimestamp64Milli(first_seen_at) FROM {db}.dead_letters FINAL ORDER BY 1"
+DEAD_LETTERS = "SELECT dead_letter_id, toUnixTimestamp64Milli(first_seen_at) FROM {db}.dead_letters FINAL ORDER BY 1"
 
 
 @pytest.fixture
@@ -70,12 +70,12 @@ def test_a_row_sent_again_after_its_token_was_forgotten_stands_once(accounts: Ac
 
 def test_a_row_that_is_refused_again_stays_the_dead_letter_it_is(accounts: Accounts) -> None:
     refuse_two(accounts)
-    before = accounts.rig.query(LETTERS)
+    before = accounts.rig.query(DEAD_LETTERS)
     code, said = command(accounts.rig, "replay", "--stage", "sinks")
     assert code == 1
     assert "0 sent, 2 not" in said
     assert said.count("is refused again") == 2
-    assert accounts.rig.query(LETTERS) == before
+    assert accounts.rig.query(DEAD_LETTERS) == before
     assert len(accounts.rig.consume("dead_letters")) == 2
     found = accounts.ledger()
     assert found.total.sound

@@ -10,19 +10,19 @@ from hypothesis import strategies as st
 
 from schemas.outcomes import DeadReason
 from sinks.batching import watermark
-from sinks.batching.batch import Bad, Batch, Rows
+from sinks.batching.batch import BadRecord, Batch, Rows
 from sinks.errors import WriteFailedError
 from sinks.routes import ROUTES
 from sinks.write.delivery import AbandonedError, Delivery
 from sinks.write.healing import Healing
-from tests.sinks.memory import MemoryGraveyard, MemoryReport, MemoryTable, MemoryWriter
+from tests.sinks.memory import MemoryDeadLetters, MemoryReport, MemoryTable, MemoryWriter
 
 
 def value(number: int) -> bytes:
     return b"value-%d" % number
 
 
-def batch(count: int, doubtful: bool = False, bad: tuple[Bad, ...] = (), first: int = 0) -> Batch:
+def batch(count: int, doubtful: bool = False, bad: tuple[BadRecord, ...] = (), first: int = 0) -> Batch:
     numbers = range(first, first + count)
     sources = np.array([watermark.pack(1, number) for number in numbers], np.int64)
     rows = Rows(3, list(numbers), [value(number) for number in numbers], [None] * count, sources)
@@ -46,7 +46,7 @@ class Dying(MemoryReport):
 
 def delivery(
     writer: MemoryWriter,
-    graveyard: MemoryGraveyard | None = None,
+    dead_letters: MemoryDeadLetters | None = None,
     topic: str = "enriched_events",
     told: MemoryReport | None = None,
     now: float = 0.0,
@@ -55,7 +55,7 @@ def delivery(
     return Delivery(
         ROUTES[topic],
         writer,
-        graveyard or MemoryGraveyard(),
+        dead_letters or MemoryDeadLetters(),
         Healing(writer, report, 1 << 20, 5.0, lambda: now),
         lambda values: [None] * len(values),
         0.001,
@@ -140,21 +140,23 @@ def test_an_abandoned_batch_is_tried_no_more() -> None:
 
 
 def test_bad_records_are_buried_before_the_rows_are_written() -> None:
-    graveyard = MemoryGraveyard(failures=2)
+    dead_letters = MemoryDeadLetters(failures=2)
     writer = MemoryWriter(MemoryTable())
-    bad = Bad(3, b"x", b"key", DeadReason.NOT_AVRO, "")
-    receipt = delivery(writer, graveyard).deliver(batch(2, bad=(bad,)), 0.0, Event())
-    assert graveyard.buried == [(0, bad)]
+    bad = BadRecord(3, b"x", b"key", DeadReason.NOT_AVRO, "")
+    receipt = delivery(writer, dead_letters).deliver(batch(2, bad=(bad,)), 0.0, Event())
+    assert dead_letters.published == [(0, bad)]
     assert list(receipt.dead) == [bad]
     assert receipt.tries == 3
     assert len(writer.inserts) == 1  # none while the dead letter was not durable
 
 
 def test_a_batch_of_bad_records_alone_writes_no_rows() -> None:
-    writer, graveyard = MemoryWriter(MemoryTable()), MemoryGraveyard()
-    delivery(writer, graveyard).deliver(batch(0, bad=(Bad(0, b"x", None, DeadReason.NOT_AVRO, ""),)), 0.0, Event())
+    writer, dead_letters = MemoryWriter(MemoryTable()), MemoryDeadLetters()
+    delivery(writer, dead_letters).deliver(
+        batch(0, bad=(BadRecord(0, b"x", None, DeadReason.NOT_AVRO, ""),)), 0.0, Event()
+    )
     assert writer.inserts == []
-    assert len(graveyard.buried) == 1
+    assert len(dead_letters.published) == 1
 
 
 poisons = st.sets(st.integers(0, 59), max_size=12)
@@ -166,11 +168,11 @@ def test_refused_rows_are_dead_letters_and_all_others_stand_once(
 ) -> None:
     bad_values = {value(number) for number in poison}
     writer = MemoryWriter(MemoryTable(), refuses=bad_values.__contains__, names_rows=names_rows)
-    graveyard = MemoryGraveyard()
-    receipt = delivery(writer, graveyard).deliver(batch(60, doubtful), 0.0, Event())
+    dead_letters = MemoryDeadLetters()
+    receipt = delivery(writer, dead_letters).deliver(batch(60, doubtful), 0.0, Event())
     assert writer.table.rows == values([number for number in range(60) if number not in poison])
-    assert [record.offset for _, record in graveyard.buried] == sorted(poison)
-    assert {record.reason for _, record in graveyard.buried} <= {DeadReason.ROW_REFUSED}
+    assert [record.offset for _, record in dead_letters.published] == sorted(poison)
+    assert {record.reason for _, record in dead_letters.published} <= {DeadReason.ROW_REFUSED}
     assert receipt.stored == 60 - len(poison)
     assert len(writer.table.tokens) == (1 if len(poison) < 60 else 0)
 
@@ -184,10 +186,10 @@ def test_rows_that_only_the_table_refuses_are_found_by_writing_the_others(
         refuses={value(number) for number in poison}.__contains__,
         forbids={value(number) for number in forbidden}.__contains__,
     )
-    graveyard = MemoryGraveyard()
-    delivery(writer, graveyard).deliver(batch(60), 0.0, Event())
+    dead_letters = MemoryDeadLetters()
+    delivery(writer, dead_letters).deliver(batch(60), 0.0, Event())
     assert sorted(writer.table.rows) == sorted(values([n for n in range(60) if n not in poison | forbidden]))
-    assert {record.offset for _, record in graveyard.buried} == poison | forbidden
+    assert {record.offset for _, record in dead_letters.published} == poison | forbidden
 
 
 @given(poisons, st.lists(st.booleans(), max_size=5), st.booleans())
@@ -217,7 +219,7 @@ def test_only_the_newest_version_of_a_key_is_sent_and_the_others_are_counted() -
     sessions = Delivery(
         ROUTES["sessions"],
         writer,
-        MemoryGraveyard(),
+        MemoryDeadLetters(),
         Healing(writer, MemoryReport(), 1 << 20, 5.0, lambda: 0.0),
         lambda found: [int(item) for item in found],
         0.001,

@@ -13,14 +13,14 @@ from tests.sinks.rig import SinkRig
 GROUP = 250
 
 
-def settled(rig: SinkRig, records: int, *topics: str, **overrides: Any) -> None:
+def written(rig: SinkRig, records: int, *topics: str, **overrides: Any) -> None:
     sink = rig.sink("enriched_events", "dead_letters", **overrides)
     sink.start()
-    rig.wait_for_settlement([records, 0])
+    rig.wait_for_acknowledgement([records, 0])
 
 
-def letters(rig: SinkRig) -> list[dict[str, Any]]:
-    return sorted(rig.consume("dead_letters"), key=lambda letter: int(letter["source_offset"]))
+def dead_letters(rig: SinkRig) -> list[dict[str, Any]]:
+    return sorted(rig.consume("dead_letters"), key=lambda dead_letter: int(dead_letter["source_offset"]))
 
 
 def offsets(rig: SinkRig) -> list[int]:
@@ -31,23 +31,27 @@ def test_a_refused_row_is_set_aside_and_the_others_go_in(rig: SinkRig) -> None:
     rig.found_group()
     values = [framed(offset, **(NOT_A_UUID if offset == 137 else {})) for offset in range(GROUP)]
     rig.produce("enriched_events", values, keys=[b"%d" % offset for offset in range(GROUP)])
-    settled(rig, GROUP)
+    written(rig, GROUP)
     assert offsets(rig) == [offset for offset in range(GROUP) if offset != 137]
-    (letter,) = letters(rig)
-    assert (letter["stage"], letter["reason"]) == ("sinks", "row_refused")
+    (dead_letter,) = dead_letters(rig)
+    assert (dead_letter["stage"], dead_letter["reason"]) == ("sinks", "row_refused")
     topic = rig.settings.topic("enriched_events")
-    assert (letter["source_topic"], letter["source_partition"], letter["source_offset"]) == (topic, 0, 137)
-    assert letter["source_key"] == "137"
-    assert letter["payload"] == values[137]
-    assert (letter["tenant_id"], letter["project_id"]) == (TENANT, PROJECT)
-    assert letter["client_message_id"] == event(137)["client_message_id"]
-    assert "no uuid" in letter["detail"]
+    assert (dead_letter["source_topic"], dead_letter["source_partition"], dead_letter["source_offset"]) == (
+        topic,
+        0,
+        137,
+    )
+    assert dead_letter["source_key"] == "137"
+    assert dead_letter["payload"] == values[137]
+    assert (dead_letter["tenant_id"], dead_letter["project_id"]) == (TENANT, PROJECT)
+    assert dead_letter["client_message_id"] == event(137)["client_message_id"]
+    assert "no uuid" in dead_letter["detail"]
 
 
 def test_a_dead_letter_of_the_sink_becomes_a_row_too(rig: SinkRig) -> None:
     rig.found_group()
     rig.produce("enriched_events", [framed(0, **NOT_A_UUID)])
-    settled(rig, 1)
+    written(rig, 1)
     rig.wait_for_rows(1, "dead_letters")
     assert rig.query("SELECT reason, stage FROM {db}.dead_letters") == "row_refused\tsinks\n"
 
@@ -58,9 +62,12 @@ def test_records_that_are_no_rows_are_set_aside_each_with_its_reason(rig: SinkRi
     unknown = struct.pack(">bI", 0, 4711) + framed(4)[5:]
     values = [framed(0), b"", b"not framed", mismatched, unknown, framed(5, partition=1), framed(6), None, framed(8)]
     rig.produce("enriched_events", values)
-    settled(rig, len(values))
+    written(rig, len(values))
     assert offsets(rig) == [0, 6, 8]
-    assert [(letter["source_offset"], letter["reason"], letter["payload"]) for letter in letters(rig)] == [
+    assert [
+        (dead_letter["source_offset"], dead_letter["reason"], dead_letter["payload"])
+        for dead_letter in dead_letters(rig)
+    ] == [
         (1, "not_avro", b""),
         (2, "not_avro", b"not framed"),
         (3, "schema_mismatch", mismatched),
@@ -77,17 +84,19 @@ def test_a_truncated_record_is_set_aside_alone_wherever_it_stands(rig: SinkRig, 
     values = [framed(offset) for offset in range(GROUP)]
     values[place] = values[place][:kept_bytes]
     rig.produce("enriched_events", values)
-    settled(rig, GROUP)
+    written(rig, GROUP)
     assert offsets(rig) == [offset for offset in range(GROUP) if offset != place]
-    assert [(letter["source_offset"], letter["payload"]) for letter in letters(rig)] == [(place, values[place])]
+    assert [(dead_letter["source_offset"], dead_letter["payload"]) for dead_letter in dead_letters(rig)] == [
+        (place, values[place])
+    ]
 
 
 def test_a_record_that_cannot_be_read_belongs_to_whom_its_key_names(rig: SinkRig) -> None:
     rig.found_group()
     rig.produce("enriched_events", [b"not framed"], keys=[f"{TENANT}/{PROJECT}/visitor".encode()])
-    settled(rig, 1)
-    (letter,) = letters(rig)
-    assert (letter["tenant_id"], letter["project_id"]) == (TENANT, PROJECT)
+    written(rig, 1)
+    (dead_letter,) = dead_letters(rig)
+    assert (dead_letter["tenant_id"], dead_letter["project_id"]) == (TENANT, PROJECT)
 
 
 def test_many_refused_rows_cost_neither_the_others_nor_a_part_each(rig: SinkRig) -> None:
@@ -95,9 +104,9 @@ def test_many_refused_rows_cost_neither_the_others_nor_a_part_each(rig: SinkRig)
     count, every = 2_500, 5
     values = [framed(offset, **(NOT_A_UUID if offset % every == 0 else {})) for offset in range(count)]
     rig.produce("enriched_events", values)
-    settled(rig, count, sinks_flush_age_ms_max=2_000)
+    written(rig, count, sinks_flush_age_ms_max=2_000)
     assert offsets(rig) == [offset for offset in range(count) if offset % every]
-    assert [letter["source_offset"] for letter in letters(rig)] == list(range(0, count, every))
+    assert [dead_letter["source_offset"] for dead_letter in dead_letters(rig)] == list(range(0, count, every))
     assert (
         rig.number("SELECT count() FROM system.parts WHERE database = '{db}' AND table = 'events' AND level = 0") < 10
     )
@@ -107,9 +116,9 @@ def test_rows_that_only_the_table_refuses_are_found_too(rig: SinkRig) -> None:
     rig.found_group()
     rig.query("ALTER TABLE {db}.events ADD CONSTRAINT no_tests CHECK page_path NOT IN ('/p/7', '/p/90')")
     rig.produce("enriched_events", [framed(offset) for offset in range(GROUP)])
-    settled(rig, GROUP)
+    written(rig, GROUP)
     assert offsets(rig) == [offset for offset in range(GROUP) if offset not in (7, 90)]
-    assert [letter["source_offset"] for letter in letters(rig)] == [7, 90]
+    assert [dead_letter["source_offset"] for dead_letter in dead_letters(rig)] == [7, 90]
 
 
 @pytest.mark.parametrize("failpoint", ["during_insert:kill:1", "during_insert:kill:3", "after_insert:kill:1"])
@@ -123,14 +132,14 @@ def test_a_kill_amid_poison_costs_no_row_and_doubles_none(rig: SinkRig, failpoin
     assert sink.wait_ended() == -signal.SIGKILL
     sink.extra_environ = {}
     sink.start()
-    rig.wait_for_settlement([GROUP, 0])
+    rig.wait_for_acknowledgement([GROUP, 0])
     assert offsets(rig) == [offset for offset in range(GROUP) if offset not in (5, 44)]
-    assert {letter["source_offset"] for letter in letters(rig)} == {5, 44}
-    assert len({letter["dead_letter_id"] for letter in letters(rig)}) == 2
+    assert {dead_letter["source_offset"] for dead_letter in dead_letters(rig)} == {5, 44}
+    assert len({dead_letter["dead_letter_id"] for dead_letter in dead_letters(rig)}) == 2
 
 
 def test_a_dead_letter_that_its_table_refuses_stops_its_topic_loudly_and_makes_no_other(rig: SinkRig) -> None:
-    letter = {
+    dead_letter = {
         "dead_letter_id": "no uuid",
         "tenant_id": TENANT,
         "project_id": PROJECT,
@@ -145,7 +154,7 @@ def test_a_dead_letter_that_its_table_refuses_stops_its_topic_loudly_and_makes_n
         "first_seen_at": event(0)["timestamp"],
         "source_key": "",
     }
-    (value,) = framed_all("dead_letters", [letter])
+    (value,) = framed_all("dead_letters", [dead_letter])
     rig.produce("dead_letters", [value])
     sink = rig.sink("dead_letters")
     sink.launch()

@@ -7,12 +7,12 @@ import pytest
 
 from schemas.outcomes import DeadReason
 from sinks.batching import watermark
-from sinks.batching.batch import Bad, Batch, Rows
+from sinks.batching.batch import BadRecord, Batch, Rows
 from sinks.errors import RowsRefusedError, WriteFailedError
 from sinks.routes import ROUTES
 from sinks.write.delivery import AbandonedError, Delivery
 from sinks.write.healing import Healing
-from tests.sinks.memory import MemoryGraveyard, MemoryReport, MemoryTable, MemoryView, MemoryWriter
+from tests.sinks.memory import MemoryDeadLetters, MemoryReport, MemoryTable, MemoryView, MemoryWriter
 
 ROWS = 60
 
@@ -21,7 +21,7 @@ def values(numbers: range) -> list[bytes]:
     return [b"value-%d" % number for number in numbers]
 
 
-def batch(count: int = ROWS, bad: tuple[Bad, ...] = (), topic: str = "enriched_events") -> Batch:
+def batch(count: int = ROWS, bad: tuple[BadRecord, ...] = (), topic: str = "enriched_events") -> Batch:
     sources = np.array([watermark.pack(1, number) for number in range(count)], np.int64)
     rows = Rows(3, list(range(count)), values(range(count)), [b"k%d" % number for number in range(count)], sources)
     return Batch(topic, 0, 0, count, -1, count, rows, bad, 0, 0, 1, 0.0, False, True)
@@ -40,13 +40,13 @@ class Sink:
         self.writer = writer
         self.now = 0.0
         self.report = MemoryReport()
-        self.graveyard = MemoryGraveyard()
+        self.dead_letters = MemoryDeadLetters()
         self.abandoned = Event()
         healing = Healing(writer, self.report, heal_bytes_max, 5.0, lambda: self.now)
         route = ROUTES[topic]
         clock = lambda: 0.0  # noqa: E731
         self.delivery = Delivery(
-            route, writer, self.graveyard, healing, lambda _: [], pause_s_max, 1e9, clock, self.report
+            route, writer, self.dead_letters, healing, lambda _: [], pause_s_max, 1e9, clock, self.report
         )
 
     def send(self, given: Batch) -> None:
@@ -62,7 +62,7 @@ def test_rows_that_stand_after_a_refusal_that_names_no_view_are_stored() -> None
     sink.writer.troubles = [(RowsRefusedError("Code: 6, from nobody knows where", 6), True)]
     sink.send(batch())
     assert sink.writer.table.rows == values(range(ROWS))
-    assert sink.graveyard.buried == []
+    assert sink.dead_letters.published == []
     assert sink.report.failing == [""]
 
 
@@ -143,9 +143,9 @@ def test_forgotten_tokens_are_not_used_again_for_a_view() -> None:
 def test_a_bad_record_is_a_dead_letter_once_however_often_its_batch_is_tried() -> None:
     sink = Sink(MemoryWriter(MemoryTable(), refuses=lambda value: value == b"value-7"))
     sink.writer.troubles = [(WriteFailedError("away"), False)] * 50
-    bad = Bad(99, b"x", None, DeadReason.NOT_AVRO, "")
+    bad = BadRecord(99, b"x", None, DeadReason.NOT_AVRO, "")
     sink.send(batch(bad=(bad,)))
-    assert sorted(record.offset for _, record in sink.graveyard.buried) == [7, 99]
+    assert sorted(record.offset for _, record in sink.dead_letters.published) == [7, 99]
 
 
 def test_a_table_whose_type_changed_stops_the_topic_after_a_few_refusals() -> None:
@@ -156,7 +156,7 @@ def test_a_table_whose_type_changed_stops_the_topic_after_a_few_refusals() -> No
     stop_after(sink, 3)
     with pytest.raises(AbandonedError):
         sink.send(batch(50_000))
-    assert sink.graveyard.buried == []
+    assert sink.dead_letters.published == []
     assert writer.trials <= 3 * 60
     assert {error.cause for error in sink.report.stops} == {"type_changed"}
     writer.drifted = ""
@@ -168,7 +168,7 @@ def test_a_table_whose_type_changed_stops_the_topic_after_a_few_refusals() -> No
 def test_a_batch_of_bad_rows_alone_is_set_aside_when_the_table_is_as_it_should_be() -> None:
     sink = Sink(MemoryWriter(MemoryTable(), refuses=lambda _value: True))
     sink.send(batch())
-    assert len(sink.graveyard.buried) == ROWS
+    assert len(sink.dead_letters.published) == ROWS
     assert sink.report.stops == []
 
 
@@ -183,7 +183,7 @@ def test_a_dead_letter_that_its_table_refuses_stops_its_topic_and_makes_no_other
     stop_after(sink, 3)
     with pytest.raises(AbandonedError):
         sink.send(batch(topic="dead_letters"))
-    assert sink.graveyard.buried == []
+    assert sink.dead_letters.published == []
     assert {error.cause for error in sink.report.stops} == {"dead_letter_refused"}
 
 

@@ -46,7 +46,7 @@ def test_a_type_changed_back_is_seen_within_five_seconds_and_waiting_for_it_cost
     assert seen[0][1] <= 2 * 14  # tries of two INSERTs each, as the pauses double: not one for each look
     assert (waits.count, len(writer.inserts)) == (seen[0][0], seen[0][1] + 1)  # the next look is enough
     assert writer.table.rows == values(range(ROWS))
-    assert sink.graveyard.buried == []
+    assert sink.dead_letters.published == []
 
 
 def test_an_ordinary_outage_is_waited_for_with_growing_pauses() -> None:
@@ -79,7 +79,7 @@ def test_only_rows_that_the_contract_refuses_are_dead_letters_of_a_table_whose_t
     stop_after(sink, 3)
     with pytest.raises(AbandonedError):
         sink.send(batch())
-    assert {bad.offset for _, bad in sink.graveyard.buried} == {3}
+    assert {bad.offset for _, bad in sink.dead_letters.published} == {3}
     writer.drifted = ""
     sink.abandoned.clear()
     sink.send(batch())
@@ -91,5 +91,5 @@ def test_a_constraint_is_no_matter_of_a_type_that_refuses_nothing() -> None:
     writer.drifted = "column session_id is LowCardinality(String), the contract says String"
     sink = Sink(writer)
     sink.send(batch())
-    assert [bad.offset for _, bad in sink.graveyard.buried] == [7]
+    assert [bad.offset for _, bad in sink.dead_letters.published] == [7]
     assert sink.report.stops == []
