@@ -5,8 +5,11 @@ import re
 import uuid
 from typing import Final
 
+CANONICAL_UUID: Final = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+"""What `canonical_uuid` gives; a regular expression."""
+
 _UUID_CHARS: Final = 36
-_IS_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
+_IS_UUID: Final = re.compile(CANONICAL_UUID, re.ASCII | re.IGNORECASE).fullmatch
 _VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 

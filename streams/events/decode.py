@@ -7,12 +7,13 @@ import polars as pl
 
 from schemas import keys
 from schemas.column_codec import ColumnCodec, Invalid
+from schemas.message_ids import CANONICAL_UUID
 from schemas.outcomes import DeadReason
 from streams.runtime.operator import Records
 
 _T = TypeVar("_T")
 
-_UUID: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+_UUID: Final = f"^{CANONICAL_UUID}$"
 # What a moment (streams.sessions.slices) can hold: 1970 to 2248; the collector's bounds are far narrower.
 _EARLIEST_MS: Final = 0
 _LATEST_MS: Final = 2**43 - 1

@@ -7,7 +7,6 @@ An event is late when a newer one of its key, by more than the bound, arrived be
 belonged to may have left the state, so late events make sessions of their own, apart from all others.
 """
 
-import uuid
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from schemas.message_ids import canonical_uuid
 from streams.sessions.chains import SessionRules, chains, session_id
 from streams.sessions.slices import LATE_CELLS, MOMENT_BITS, TIMESTAMP_BITS, Slice, new_slice
 from streams.sessions.state import SessionState
@@ -273,7 +273,7 @@ def _session_of(state: SessionState, key: bytes, cell: int, client: str | None, 
             if client is None:
                 _name(state, head, key)
             else:
-                head.session_id = _as_uuid(client) or named_uuid(key.decode())
+                head.session_id = canonical_uuid(client) or named_uuid(key.decode())
         return head.session_id
     found = ""
     for chain in chains(slices, rules):
@@ -319,10 +319,3 @@ def _note_vanished(
         moved = piece.cell < slices[-1].cell and 2 * len(slices) > rules.cells_max
         candidates = slices if moved else [piece]
         states[place].absorbed += [session_id(key, other.cell) for other in candidates if not other.session_id]
-
-
-def _as_uuid(text: str) -> str:
-    try:
-        return str(uuid.UUID(text)) if len(text) == 36 else ""
-    except ValueError:
-        return ""

@@ -1,6 +1,7 @@
 """What must stand in the tables, from what the clients sent: written from the documents, with the steps' oracles."""
 
 import hashlib
+import re
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -57,12 +58,14 @@ _AS_SENT: Final = (
 _OF_AGENT: Final = ("device_type", "os_name", "os_version", "browser_name", "browser_version", "bot_reason")
 
 
+_UUID: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+
+
 def message_id(client_message_id: str, project_id: str) -> str:
-    """A UUID stays itself, any other text becomes the project's UUIDv5 of it."""
-    try:
-        return str(uuid.UUID(client_message_id))
-    except ValueError:
-        return str(uuid.uuid5(uuid.UUID(project_id), client_message_id))
+    """A UUID with its dashes stays itself, any other text becomes the project's UUIDv5 of it."""
+    if _UUID.fullmatch(client_message_id):
+        return client_message_id.lower()
+    return str(uuid.uuid5(uuid.UUID(project_id), client_message_id))
 
 
 def event_row(event: Event, sent: Sent) -> Row:

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
+from schemas import keys
 from schemas.column_codec import ColumnCodec
 from schemas.registry import EmbeddedIds
 from tests.streams.universe import MESSAGE_IDS, PROJECTS, TENANT, Row, clustered_times, made_uuid
@@ -40,12 +41,9 @@ def raw_event(number: int = 0, **fields: Any) -> Row:
 
 def key_of(record: Row) -> bytes:
     """The Kafka key that the collector gives."""
-    scope = f"{record['tenant_id']}/{record['project_id']}/"
     visitor = record["anonymous_id"] or record["user_id"] or ""
-    session = record["client_session_id"]
-    if session is None:
-        return f"{scope}v/{visitor}".encode()
-    return f"{scope}s/{session}".encode() if len(session) == 36 else f"{scope}s/{visitor}/{session}".encode()
+    scope = f"{record['tenant_id']}/{record['project_id']}/"
+    return keys.of_raw_event(scope, visitor, record["client_session_id"])
 
 
 def truncated(value: bytes) -> bytes:

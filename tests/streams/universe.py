@@ -45,6 +45,8 @@ _OWNERS: Final[tuple[tuple[str, Row], ...]] = (
     ("v/user-7", {"anonymous_id": "", "user_id": "user-7"}),
     ("s/{client_uuid}", {"client_session_id": "{client_uuid}"}),
     ("s/ann/1718", {"anonymous_id": "ann", "client_session_id": "1718"}),
+    # Has the digits of a UUID and not its dashes.
+    (f"s/ann/----{'0' * 31}1", {"anonymous_id": "ann", "client_session_id": f"----{'0' * 31}1"}),
 )
 _CLIENT_UUIDS: Final = {project: made_uuid(f"client session of {project}") for project in PROJECTS}
 
