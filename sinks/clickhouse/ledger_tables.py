@@ -14,6 +14,7 @@ from schemas.settings import Settings
 from sinks.clickhouse.client import Client
 from sinks.ledger.account import NO_OFFSETS, Offsets, RawEvent, Stored
 from sinks.ledger.evidence import DeadEvent
+from sinks.ledger.outcomes import LedgerOutcome
 
 _IDS_MAX: Final = 5_000  # message ids asked for at once
 _SPAN: Final = "source_offset >= %(start)s AND source_offset < %(end)s"
@@ -78,8 +79,8 @@ class LedgerTables:
     def by_project(self, partition: int, start: int, end: int) -> list[tuple[str, str, int]]:
         """Outcome (stored or dead), project id and number of the source offsets [start, end) of a partition."""
         rows = self._client.execute(
-            f"SELECT 'stored', project_id, uniqExact(source_offset) {_ROWS} GROUP BY project_id UNION ALL "
-            f"SELECT 'dead', project_id, uniqExact(raw_offset) {_DEAD} "
+            f"SELECT '{LedgerOutcome.STORED}', project_id, uniqExact(source_offset) {_ROWS} GROUP BY project_id "
+            f"UNION ALL SELECT '{LedgerOutcome.DEAD}', project_id, uniqExact(raw_offset) {_DEAD} "
             # One that was sent through again is a row by now.
             f"WHERE raw_offset NOT IN (SELECT toInt64(source_offset) {_ROWS}) GROUP BY project_id",
             self._span(partition, start, end),

@@ -10,9 +10,10 @@ from rich.text import Text
 
 from sinks.commands.console import console, moment_ms, plain, sources
 from sinks.ledger.audit import Auditor, Ledger
+from sinks.ledger.outcomes import ACCOUNTED, LedgerOutcome
 
 EXIT_UNSOUND = 1
-_OUTCOMES = ("accepted", "stored", "duplicate", "dead", "in_flight")
+_SHOWN = (LedgerOutcome.ACCEPTED, *ACCOUNTED)
 
 
 def ledger(
@@ -39,7 +40,7 @@ def as_dict(found: Ledger, projects: dict[str, Any]) -> dict[str, Any]:
     """The ledger as JSON knows it."""
     total = found.total
     return {
-        **{outcome: getattr(total, outcome) for outcome in _OUTCOMES},
+        **{outcome: total.events()[outcome] for outcome in _SHOWN},
         "difference": total.difference,
         "lost": {str(number): account.lost for number, account in found.partitions.items() if account.lost},
         "doubled": {str(number): account.doubled for number, account in found.partitions.items() if account.doubled},
@@ -50,13 +51,13 @@ def as_dict(found: Ledger, projects: dict[str, Any]) -> dict[str, Any]:
 
 def _print(found: Ledger, projects: dict[str, Any], names: dict[str, str]) -> None:
     table = Table(Column("project", no_wrap=True))
-    for outcome in _OUTCOMES:
+    for outcome in _SHOWN:
         table.add_column(outcome.replace("_", " "), justify="right", no_wrap=True)
     for name, counts in sorted(projects.items()):
-        table.add_row(plain(names.get(name) or name), *(str(counts[outcome]) for outcome in _OUTCOMES))
+        table.add_row(plain(names.get(name) or name), *(str(counts[outcome]) for outcome in _SHOWN))
     total = found.total
     table.add_section()
-    table.add_row("all", *(str(getattr(total, outcome)) for outcome in _OUTCOMES))
+    table.add_row("all", *(str(total.events()[outcome]) for outcome in _SHOWN))
     console.print(table)
     if total.sound:
         console.print(

@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from sinks.commands.console import console, moment_ms, plain, sources
+from sinks.ledger.outcomes import LedgerOutcome
 from sinks.ledger.trace import Sighting, Tracer
 
 EXIT_NOWHERE = 1
@@ -38,7 +39,7 @@ def trace(
             "nowhere: not in events, dead_letters or raw_events. Was it answered 200, by this project's write key, and "
             f"less than {settings.topic_events_days} days ago?"
         )
-    if not sightings or any(sighting.where == "lost" for sighting in sightings):
+    if not sightings or any(sighting.outcome is LedgerOutcome.LOST for sighting in sightings):
         raise typer.Exit(EXIT_NOWHERE)
 
 
@@ -46,6 +47,6 @@ def show(sightings: Sequence[Sighting]) -> None:
     """Print where an event was found."""
     for sighting in sightings[:_SHOWN_MAX]:
         told = f" (project {sighting.project_id}): {plain(sighting.particulars)}"
-        console.print(Text(sighting.where, "bold"), told, sep="")
+        console.print(Text(sighting.outcome.words, "bold"), told, sep="")
     if len(sightings) > _SHOWN_MAX:
         console.print(f"… and {len(sightings) - _SHOWN_MAX} more")

@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sinks.ledger.outcomes import LedgerOutcome, difference
+
 SPAN_MAX: Final = 500_000  # offsets settled at once: 4 MB of them
 
 Offsets = npt.NDArray[np.int64]
@@ -50,12 +52,24 @@ class Account:
     @property
     def difference(self) -> int:
         """accepted - stored - duplicate - dead - in flight: the number of events nobody can account for."""
-        return self.accepted - self.stored - self.duplicate - self.dead - self.in_flight
+        return difference(self.events())
 
     @property
     def sound(self) -> bool:
         """Nothing lost and nothing twice."""
         return self.difference == 0 and not self.lost and not self.doubled
+
+    def events(self) -> dict[str, int]:
+        """How many, by `LedgerOutcome`."""
+        return {
+            LedgerOutcome.ACCEPTED: self.accepted,
+            LedgerOutcome.STORED: self.stored,
+            LedgerOutcome.DUPLICATE: self.duplicate,
+            LedgerOutcome.DEAD: self.dead,
+            LedgerOutcome.IN_FLIGHT: self.in_flight,
+            LedgerOutcome.LOST: len(self.lost),
+            LedgerOutcome.DOUBLED: len(self.doubled),
+        }
 
     def add(self, other: "Account") -> None:
         """Add another account to this one."""

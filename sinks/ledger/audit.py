@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from sinks.ledger.account import NO_OFFSETS, Account, Offsets, RawEvent, Settlement, frontier, missing, settle, spans
 from sinks.ledger.evidence import AuditedTables, AuditedTopics, TableEvidence, TopicEvidence
+from sinks.ledger.outcomes import LedgerOutcome
 
 Tell = Callable[[str], None]
 Sleep = Callable[[float], object]
@@ -99,7 +100,7 @@ class Ledger:
         """Add events of a project to an outcome, and to what it was accepted for."""
         counts = self.projects.setdefault(project_id, Counter())
         counts[outcome] += events
-        counts["accepted"] += events
+        counts[LedgerOutcome.ACCEPTED] += events
 
 
 class Auditor:
@@ -114,7 +115,7 @@ class Auditor:
         """The ledger of what raw_events still holds, or of what came since a time (ms since 1970)."""
         ledger = Ledger()
         for project_id, events in self._tables.refused(since_ms or 0):
-            ledger.count(project_id, "dead", events)
+            ledger.count(project_id, LedgerOutcome.DEAD, events)
             ledger.refused += events
         for partition, (low, settled, end) in reaches(self._topics, self._sleep).items():
             start = low if since_ms is None else max(low, self._topics.offset_at(partition, since_ms, end))
@@ -130,8 +131,8 @@ class Auditor:
         first, settlement = examine(self._topics, self._tables, partition, start, end)
         for outcome, project_id, events in self._tables.by_project(partition, first, end):
             ledger.count(project_id, outcome, events)
-        _count(ledger, "duplicate", settlement.duplicates)
-        _count(ledger, "lost", settlement.strays)
+        _count(ledger, LedgerOutcome.DUPLICATE, settlement.duplicates)
+        _count(ledger, LedgerOutcome.LOST, settlement.strays)
         return settlement.account
 
     def _in_flight(self, ledger: Ledger, account: Account, partition: int, settled: int, end: int) -> None:
@@ -139,7 +140,7 @@ class Auditor:
         account.in_flight = end - settled
         if settled < end:
             for project_id, events in self._topics.projects(partition, settled, end).items():
-                ledger.count(project_id, "in_flight", events)
+                ledger.count(project_id, LedgerOutcome.IN_FLIGHT, events)
 
 
 def _count(ledger: Ledger, outcome: str, events: Iterable[RawEvent]) -> None:

@@ -17,11 +17,11 @@ from schemas.metrics import SinksMetrics
 from sinks.ledger.account import Account
 from sinks.ledger.audit import examine, nothing_known, reaches
 from sinks.ledger.evidence import TableEvidence, TopicEvidence
+from sinks.ledger.outcomes import LedgerOutcome, difference
 from sinks.ledger.pages import NEW, SEEN, UNSEEN, UNSOUND, Pages, Span
 
 log = structlog.get_logger()
 
-_OUTCOMES: Final = ("accepted", "stored", "duplicate", "dead", "in_flight", "lost", "doubled")
 _FIRST_S: Final = 5.0  # the first round waits for less than the others: what is in the tables is of interest at once
 # How much of an interval a round may take before it leaves pages of an urgency to the next one. The loops share the
 # processor: a look at 100,000 offsets takes a few tenths of a second, and what was seen before can wait.
@@ -103,24 +103,23 @@ class LedgerMonitor:
         projects: Counter[tuple[str, str]] = Counter()
         for outcome, project_id, events in sources.tables.by_project(span.partition, start, span.end):
             projects[project_id, outcome] += events
-        projects.update((event.project_id, "duplicate") for event in settlement.duplicates)
-        projects.update((event.project_id, "lost") for event in settlement.strays)
+        projects.update((event.project_id, LedgerOutcome.DUPLICATE) for event in settlement.duplicates)
+        projects.update((event.project_id, LedgerOutcome.LOST) for event in settlement.strays)
         page = self._pages.write(span._replace(start=start), settlement.account, projects, settlement.absent)
         if not page.sound and (before is None or before.account != page.account):
             _tell(span, settlement.account)
 
     def _publish(self) -> None:
         total = self._pages.total()
-        for outcome in _OUTCOMES:
-            self._metrics.ledger_events.labels(outcome).set(total[outcome])
+        for column in LedgerOutcome:
+            self._metrics.ledger_events.labels(column).set(total[column])
         projects = self._pages.projects()
         for gone in self._shown - projects.keys():
             self._metrics.ledger_project_events.remove(*gone)
         for (project, outcome), events in projects.items():
             self._metrics.ledger_project_events.labels(project, outcome).set(events)
         self._shown = set(projects)
-        accounted = sum(total[outcome] for outcome in ("stored", "duplicate", "dead", "in_flight"))
-        self._metrics.ledger_difference.set(total["accepted"] - accounted)
+        self._metrics.ledger_difference.set(difference(total))
         self._metrics.ledger_unchecked.set(self._pages.unchecked)
         self._metrics.ledger_timestamp_seconds.set(self._wall_clock())
 

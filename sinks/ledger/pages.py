@@ -13,6 +13,7 @@ import numpy as np
 
 from sinks.ledger.account import NO_OFFSETS, Account, Offsets
 from sinks.ledger.audit import Reach
+from sinks.ledger.outcomes import LedgerOutcome
 
 PAGE_EVENTS: Final = 100_000  # one query's work: some ten milliseconds
 PAGES_MAX: Final = 20_000  # some 20 MB; 2,000,000,000 events before pages grow
@@ -34,7 +35,7 @@ class Span(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """Events of a page by outcome."""
+    """Events of a page by `LedgerOutcome`; nothing on a page is in flight."""
 
     accepted: int
     stored: int
@@ -77,9 +78,8 @@ def fingerprint(offsets: Offsets) -> int:
 
 def figures_of(account: Account) -> Figures:
     """The account as numbers by outcome."""
-    return Figures(
-        account.accepted, account.stored, account.duplicate, account.dead, len(account.lost), len(account.doubled)
-    )
+    events = account.events()
+    return Figures(*(events[LedgerOutcome(name)] for name in Figures._fields))
 
 
 @dataclass(slots=True)
@@ -179,7 +179,7 @@ class Pages:
         before = self.page(span)
         if before is not None and len(before.known(span.start, absent)):
             shares = self._shares.unpack(before.shares)
-            counts.update({name: events for name, events in shares.items() if name[1] == "duplicate"})
+            counts.update({name: events for name, events in shares.items() if name[1] == LedgerOutcome.DUPLICATE})
         duplicates = None if account.lost else fingerprint(absent)
         page = Page(span.start, span.end, figures_of(account), self._shares.pack(counts), duplicates, self._checked)
         number = span.start // self.page_events

@@ -11,6 +11,7 @@ from schemas.message_ids import MessageIds, canonical_uuid
 from sinks.ledger.account import RawEvent, spans
 from sinks.ledger.audit import Reach, Sleep, Tell, reaches
 from sinks.ledger.evidence import DeadEvent, TopicEvidence
+from sinks.ledger.outcomes import LedgerOutcome
 
 COPIES_MAX: Final = 1_000  # a client that sends one event for ever must not fill the memory
 _PROGRESS_EVENTS: Final = 5_000_000
@@ -20,9 +21,9 @@ EventName = tuple[str, str]  # project_id and message_id
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One place where the event was found; `where` is one of stored, duplicate, dead letter, in flight, lost."""
+    """One place where the event was found, or where it should be and is not."""
 
-    where: str
+    outcome: LedgerOutcome
     project_id: str
     particulars: str
 
@@ -101,7 +102,7 @@ def dead_letter(
     """What `dead_letters` has in a row, as a sighting."""
     place = f", {topic} partition {partition} offset {offset}" if topic else ""
     particulars = f"{reason} in {stage}: {detail}; dead letter {dead_letter_id}, first seen {seen} (UTC){place}"
-    return Sighting("dead letter", project_id, particulars)
+    return Sighting(LedgerOutcome.DEAD, project_id, particulars)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,20 +136,23 @@ def judge(
             continue
         name = (event.project_id, event.message_id)
         if (found := dead_events.get(event.offset)) is not None:
-            where = "dead letter"
+            outcome = LedgerOutcome.DEAD
             why = f"{found.reason} in {found.stage}, dead letter {found.dead_letter_id}: {found.detail}"
         elif event.offset >= progress.processed:
-            where, why = "in flight", "accepted, not yet processed by streams"
+            outcome, why = LedgerOutcome.IN_FLIGHT, "accepted, not yet processed by streams"
         elif name in stored:
-            where, why = "duplicate", "repeats the stored event"
+            outcome, why = LedgerOutcome.DUPLICATE, "repeats the stored event"
         elif name in dead:
-            where, why = "duplicate", "repeats the event that became a dead letter"
+            outcome, why = LedgerOutcome.DUPLICATE, "repeats the event that became a dead letter"
         elif event.offset >= progress.settled:
-            where, why = "in flight", "processed by streams, not yet written by the sink"
+            outcome, why = LedgerOutcome.IN_FLIGHT, "processed by streams, not yet written by the sink"
         else:
-            where, why = "lost", "streams and the sink are past it, and it has neither row nor dead letter"
+            outcome, why = (
+                LedgerOutcome.LOST,
+                "streams and the sink are past it, and it has neither row nor dead letter",
+            )
         yield Sighting(
-            where, event.project_id, f"raw_events partition {progress.partition} offset {event.offset}: {why}"
+            outcome, event.project_id, f"raw_events partition {progress.partition} offset {event.offset}: {why}"
         )
 
 
@@ -221,14 +225,16 @@ class Tracer:
             for event in found.kept
             if event.offset in dead_events[partition]
         }
-        sightings = [Sighting("stored", row.name[0], row.particulars) for row in rows]
+        sightings = [Sighting(LedgerOutcome.STORED, row.name[0], row.particulars) for row in rows]
         sightings += dead_letters.values()
         for partition, found in copies.items():
             told = {offset for offset, dead in dead_events[partition].items() if dead.dead_letter_id in dead_letters}
             untold = [event for event in found.kept if event.offset not in told]
             sightings += judge(progress[partition][0], untold, rows, dead_events[partition], dead)
             if found.more:
-                sightings.append(Sighting("duplicate", "any", f"partition {partition}: {found.more} more copies"))
+                sightings.append(
+                    Sighting(LedgerOutcome.DUPLICATE, "any", f"partition {partition}: {found.more} more copies")
+                )
         return sightings
 
     def _progress(self) -> dict[int, tuple[Progress, Reach]]:

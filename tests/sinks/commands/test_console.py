@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from sinks.commands.console import age, plain
 from sinks.commands.trace import show
+from sinks.ledger.outcomes import LedgerOutcome
 from sinks.ledger.trace import Sighting
 from tests.sinks.records import PROJECT
 
@@ -18,7 +19,7 @@ def test_what_a_client_wrote_cannot_act_on_a_terminal(text: str) -> None:
 
 
 def test_no_text_of_a_client_is_markup_or_an_emoji(capsys: pytest.CaptureFixture[str]) -> None:
-    show([Sighting("stored", PROJECT, "track 'Clicked [/nav] [bold] :smile: \x1b[31m'")])
+    show([Sighting(LedgerOutcome.STORED, PROJECT, "track 'Clicked [/nav] [bold] :smile: \x1b[31m'")])
     assert capsys.readouterr().out == f"stored (project {PROJECT}): track 'Clicked [/nav] [bold] :smile: \\x1b[31m'\n"
 
 

@@ -16,6 +16,7 @@ from schemas.settings import Settings
 from sinks.errors import ReadFailedError
 from sinks.ledger.account import RawEvent
 from sinks.ledger.kafka import KafkaTopics
+from sinks.ledger.outcomes import LedgerOutcome
 from sinks.ledger.trace import COPIES_MAX, Copies, Progress, Row, Sighting, Tracer, judge, names_of, needles
 from tests.sinks.accounts import Accounts, raw
 from tests.sinks.records import PROJECT, event, framed
@@ -37,7 +38,7 @@ def trace(accounts: Accounts, text: str, since_ms: int | None = None) -> list[Si
 
 
 def places(sightings: list[Sighting]) -> list[tuple[str, str]]:
-    return sorted((sighting.where, sighting.project_id) for sighting in sightings)
+    return sorted((sighting.outcome.words, sighting.project_id) for sighting in sightings)
 
 
 def named(text: str, project_id: str, **fields: Any) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def test_a_dead_letter_of_the_sink_and_its_repeat_are_told_with_the_reason(accou
     accounts.settled()
     sightings = trace(accounts, event(1)["client_message_id"])
     assert places(sightings) == [("dead letter", PROJECT), ("duplicate", PROJECT)]
-    (told,) = [sighting.particulars for sighting in sightings if sighting.where == "dead letter"]
+    (told,) = [sighting.particulars for sighting in sightings if sighting.outcome is LedgerOutcome.DEAD]
     assert "row_refused in sinks" in told
     assert "no uuid" in told
 
@@ -135,7 +136,7 @@ def test_where_a_copy_is_follows_from_its_own_project_and_place(
 ) -> None:
     stored = [Row((project, message), generation, 0, place, "") for project, message, generation, place in rows]
     sightings = list(judge(PROGRESS, [RawEvent(offset, *name)], stored, {}, {("p", "dead")}))
-    assert [sighting.where for sighting in sightings] == [where]
+    assert [sighting.outcome.words for sighting in sightings] == [where]
 
 
 def test_a_copy_that_has_the_row_is_not_told_again() -> None:
