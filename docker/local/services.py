@@ -21,7 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from collector.projects.topic import project_record, read_projects, write_project
+from collector.projects.record import project_record
+from collector.projects.topic import read_projects, write_project
 from docker.local import PROJECT_ROOT
 from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from collector.projects.topic import project_record, write_project
+from collector.projects.record import project_record
+from collector.projects.topic import write_project
 from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
 from docker.local.packages import fetch

@@ -7,7 +7,8 @@ import urllib.request
 from collections.abc import Sequence
 from typing import Any
 
-from collector.projects.topic import project_record, write_project
+from collector.projects.record import project_record
+from collector.projects.topic import write_project
 from tests.browser.chromium import Visit
 from tests.collector.made import codec
 from tests.collector.running import TENANT, Running, read_topic

@@ -14,7 +14,8 @@ from typing import Any, Self
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
-from collector.projects.topic import project_record, write_project
+from collector.projects.record import project_record
+from collector.projects.topic import write_project
 from docker.local import PROJECT_ROOT
 from docker.local.process import HOST, free_port
 from docker.local.services import Service, python

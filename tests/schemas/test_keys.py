@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.projects.topic import project_record
+from collector.projects.record import project_record
 from schemas import keys
 
 SESSION: Final = "abcdef00-0000-4000-8000-000000000000"

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from collector.projects import topic as projects_topic
-from collector.projects.topic import ProjectsUnavailableError, project_record, read_projects
+from collector.projects.directory import Project
+from collector.projects.record import project_record
+from collector.projects.topic import ProjectsUnavailableError, read_projects
 from docker.local.kafka import KafkaServer
 from docker.local.process import free_port
 from schemas.settings import Settings
-from tests.collector.made import PROJECT, codec, is_uuid
+from tests.collector.made import PROJECT, codec, is_uuid, project_fields
 from tests.collector.running import Running, read_topic
 
 NOW = 1_795_000_000_000
@@ -90,6 +92,8 @@ def test_an_unreachable_kafka_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"name": "n", "tenant_id": "t"}, "--tenant"),
         ({"name": "n", "settings": "[]"}, "--settings"),
         ({"name": "n", "settings": "{"}, "--settings"),
+        ({"name": "n", "settings": '{"conversion_event": []}'}, "--settings: no such setting: 'conversion_event'"),
+        ({"name": "n", "settings": '{"conversion_events": "Order Completed"}'}, "--settings: conversion_events"),
         ({"name": "n", "write_key": "a:b"}, "--write-key"),
         ({"name": "n", "write_key": "ä"}, "--write-key"),
         ({"name": "n", "write_key": "k" * 101}, "--write-key"),
@@ -103,6 +107,12 @@ def test_a_bad_option_names_itself(options: dict[str, str], problem: str) -> Non
 def test_a_change_is_newer_than_what_it_changes_whatever_the_clock_says() -> None:
     assert project_record(PROJECT, 0, name="n")["updated_at"] == PROJECT.updated_at + 1
     assert project_record(PROJECT, NOW * 2, name="n")["updated_at"] == NOW * 2
+
+
+def test_settings_of_another_release_do_not_keep_a_project_from_being_renamed_or_disabled() -> None:
+    of_later = Project(project_fields(settings='{"sampling": 0.5}'))
+    assert project_record(of_later, NOW, name="n")["settings"] == of_later.settings
+    assert project_record(of_later, NOW, is_disabled=True)["is_disabled"]
 
 
 def test_two_new_projects_have_nothing_in_common() -> None:

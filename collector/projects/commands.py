@@ -1,0 +1,118 @@
+"""`python -m collector projects`: add, list, show, disable. Exits 1 when Kafka is away, 2 for bad options."""
+
+import json
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from collector.projects.directory import ProjectDirectory
+from collector.projects.record import project_record, project_record_of
+from collector.projects.topic import ProjectsUnavailableError, read_projects, write_project
+from schemas.codec import Codec
+from schemas.registry import RegistryUnavailableError, open_ids
+from schemas.settings import Settings, SettingsError, load
+
+projects = typer.Typer(no_args_is_help=True, help="Projects and their write keys.")
+
+
+def settings_or_exit() -> Settings:
+    """The settings of the environment; exits 2 with all that is wrong with them."""
+    try:
+        return load()
+    except SettingsError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+
+
+def _codec(settings: Settings) -> Codec:
+    try:
+        return Codec("projects", open_ids(settings.schema_registry_url, settings.topic_prefix))
+    except RegistryUnavailableError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+def _directory(settings: Settings, codec: Codec) -> ProjectDirectory:
+    try:
+        return read_projects(settings, codec)
+    except ProjectsUnavailableError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+@projects.command()
+def add(
+    name: Annotated[str, typer.Option(help="for people")],
+    tenant: Annotated[str | None, typer.Option(help="UUID of the tenant; a new one when absent")] = None,
+    origin: Annotated[list[str] | None, typer.Option(help="allowed origin, repeatable; none: every origin")] = None,
+    settings_json: Annotated[str | None, typer.Option("--settings", help="JSON object: conversion_events, …")] = None,
+    write_key: Annotated[str | None, typer.Option(help="the key; made up when absent. A known key is updated")] = None,
+) -> None:
+    """Add a project, or change the one with this write key, and print its write key."""
+    settings = settings_or_exit()
+    codec = _codec(settings)
+    existing = _directory(settings, codec).by_key(write_key) if write_key else None
+    try:
+        record = project_record(
+            existing,
+            time.time_ns() // 1_000_000,
+            name=name,
+            write_key=write_key,
+            tenant_id=tenant,
+            allowed_origins=origin,
+            settings=settings_json,
+        )
+    except ValueError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    _write(settings, codec, record)
+    typer.echo(record["write_key"])
+    if record["is_disabled"]:
+        typer.echo(f"it is still disabled: `projects disable {record['write_key']} --undo` enables it", err=True)
+
+
+@projects.command("list")
+def list_projects() -> None:
+    """All projects."""
+    settings = settings_or_exit()
+    table = Table("name", "write key", "project", "tenant", "origins", "state", box=None)
+    for project in _directory(settings, _codec(settings)).all():
+        state = "disabled" if project.is_disabled else "enabled"
+        origins = ", ".join(project.allowed_origins) or "any"
+        table.add_row(project.name, project.write_key, project.project_id, project.tenant_id, origins, state)
+    # Names and origins are shown as they are: nothing in them is markup.
+    Console(markup=False, emoji=False, highlight=False).print(table)
+
+
+@projects.command()
+def show(write_key: str) -> None:
+    """One project as JSON. Exits 1 when there is none."""
+    settings = settings_or_exit()
+    project = _directory(settings, _codec(settings)).by_key(write_key)
+    if project is None:
+        typer.echo(f"no project has the write key {write_key}", err=True)
+        raise typer.Exit(1)
+    typer.echo(json.dumps(project_record_of(project), indent=2, ensure_ascii=False))
+
+
+@projects.command()
+def disable(write_key: str, undo: Annotated[bool, typer.Option("--undo", help="enable it again")] = False) -> None:
+    """Refuse the events of a project from now on. Exits 1 when there is none with this write key."""
+    settings = settings_or_exit()
+    codec = _codec(settings)
+    project = _directory(settings, codec).by_key(write_key)
+    if project is None:
+        typer.echo(f"no project has the write key {write_key}", err=True)
+        raise typer.Exit(1)
+    _write(settings, codec, project_record(project, time.time_ns() // 1_000_000, is_disabled=not undo))
+
+
+def _write(settings: Settings, codec: Codec, record: dict[str, object]) -> None:
+    try:
+        write_project(settings, codec, record)
+    except ProjectsUnavailableError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None

@@ -1,0 +1,86 @@
+"""The settings of a project: what is read of them, and what may be written."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.project_settings import FIELDS, ProjectSettings, check_project_settings, read_project_settings
+
+NAMES = st.frozensets(st.text(min_size=1, max_size=200), max_size=20)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text() | st.sampled_from(sorted(FIELDS)), inner),
+    max_leaves=12,
+)
+
+
+def accepted(parse: Callable[[str], ProjectSettings], text: str) -> ProjectSettings | None:
+    """None for what is refused; any other exception fails the test."""
+    try:
+        return parse(text)
+    except ValueError:
+        return None
+
+
+@given(NAMES)
+def test_what_was_written_is_read(names: frozenset[str]) -> None:
+    text = json.dumps({"conversion_events": sorted(names)})
+    assert read_project_settings(text) == check_project_settings(text) == ProjectSettings(names)
+
+
+@given(JSON | st.text().map(lambda text: {"conversion_events": text}))
+def test_whatever_may_be_written_can_be_read_and_is_the_same(value: Any) -> None:
+    text = json.dumps(value)
+    checked = accepted(check_project_settings, text)
+    assert checked is None or checked == read_project_settings(text)
+
+
+@given(st.text())
+def test_any_text_is_read_or_refused(text: str) -> None:
+    accepted(check_project_settings, text)
+    accepted(read_project_settings, text)
+
+
+@given(NAMES, st.text().filter(lambda name: name not in FIELDS), JSON)
+def test_readers_pass_over_settings_they_do_not_know_and_the_command_names_them(
+    names: frozenset[str], unknown: str, value: Any
+) -> None:
+    text = json.dumps({"conversion_events": sorted(names), unknown: value})
+    assert read_project_settings(text) == ProjectSettings(names)
+    with pytest.raises(ValueError, match="no such setting") as raised:
+        check_project_settings(text)
+    assert repr(unknown) in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["", "{}"])
+def test_no_settings_are_the_defaults(text: str) -> None:
+    assert read_project_settings(text) == ProjectSettings()
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[]", "not a JSON object"),
+        ("{", "not a JSON object"),
+        ("[" * 100_000, "not a JSON object"),
+        ('{"conversion_events": "Order Completed"}', "conversion_events"),
+        ('{"conversion_events": null}', "conversion_events"),
+        ('{"conversion_events": ["Order Completed", 7]}', "conversion_events"),
+    ],
+)
+def test_what_is_not_as_it_should_be_is_named(text: str, named: str) -> None:
+    for parse in (read_project_settings, check_project_settings):
+        with pytest.raises(ValueError, match=named):
+            parse(text)
+
+
+@pytest.mark.parametrize("names", [[""], ["n" * 501], [str(number) for number in range(1_001)]])
+def test_what_is_written_has_bounds_and_what_stands_already_does_not(names: list[str]) -> None:
+    text = json.dumps({"conversion_events": names})
+    assert read_project_settings(text).conversion_events == frozenset(names)
+    with pytest.raises(ValueError, match="conversion_events"):
+        check_project_settings(text)
