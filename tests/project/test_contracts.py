@@ -52,6 +52,11 @@ PLANTED = {
         "schemas/codec.py": "streams.sessions.state",
     },
     "pure modules know nothing of Kafka, databases, HTTP, clocks or chance": {
+        "collector/errors.py": "aiohttp",
+        "collector/events/event_ids.py": "random",
+        "collector/events/timestamps.py": "time",
+        "collector/http/routes.py": "asyncio",
+        "collector/projects/authenticate.py": "confluent_kafka",
         "streams/dead_letters.py": "time",
         "streams/events/deduplicate.py": "aiokafka",
         "streams/events/enrich.py": "time",
@@ -64,6 +69,27 @@ PLANTED = {
     "the collector and the commands of schemas start without the libraries of columns": {
         "collector/events/salvage.py": "polars",
         "schemas/settings.py": "numpy",
+    },
+    "collector: each folder knows only those beneath it": {
+        "collector/events/parse.py": "collector.ingest",
+        "collector/http/app.py": "collector.server.admin",
+        "collector/ingest.py": "collector.http.routes",
+        "collector/kafka/publisher.py": "collector.http.counts",
+        "collector/projects/directory.py": "collector.events.admit",
+    },
+    "collector: HTTP hands over to ingest and knows no Kafka": {
+        "collector/http/body.py": "confluent_kafka",
+        "collector/http/pages.py": "collector.kafka.publisher",
+        "collector/http/settings_route.py": "collector.projects.topic",
+    },
+    "collector: the way to Kafka knows no HTTP": {
+        "collector/events/context.py": "multidict",
+        "collector/kafka/encode.py": "aiohttp",
+        "collector/projects/record.py": "aiohttp",
+    },
+    "collector: librdkafka is known in kafka and in the projects' topic alone": {
+        "collector/projects/commands.py": "confluent_kafka",
+        "collector/server/admin.py": "aiokafka",
     },
     "streams: the runtime knows no domain, and each domain only what is beneath it": {
         "streams/identities/chain.py": "streams.events.claims",
