@@ -23,7 +23,7 @@ class SinkError(Exception):
 
 
 class TableUnfitError(SinkError):
-    """The table lacks, or lacks columns or the deduplication that the promise rests on."""
+    """There is no such table, or it lacks columns or the deduplication that the promise rests on."""
 
 
 class WriteFailedError(SinkError):

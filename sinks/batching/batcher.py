@@ -135,7 +135,7 @@ class Batcher:
             self._end_plan(now)
 
     def restart(self, offset: int, now: float) -> None:
-        """The log begins anew at an offset below the position: the topic was recreated. A plan for it is void."""
+        """The log begins again at an offset below the position: the topic was recreated. A plan for it is void."""
         self._planned_end = None
         if self._start < self._position:
             self._seal(self._position, now)

@@ -1,4 +1,4 @@
-"""What fills from a ClickHouse table at each INSERT, and whether it bears the same rows under the same token again."""
+"""What fills from a ClickHouse table at each INSERT, and whether the same rows under the same token double there."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -134,7 +134,7 @@ def _were_refused(connection: Connection, partition: int, rows: Rows) -> bool:
 
 def _fill_statement(view: _Table, base: _Name, partition: int, rows: Rows) -> str:
     """The statement that fills a view with these rows; whoever runs it takes out first what the view has of them."""
-    rows_filter = "1"  # which rows of an upserted table lack, nobody can name: all of them
+    rows_filter = "1"  # which rows of an upserted table it lacks nobody can tell: all of them
     if len(rows.sources):
         first, last = int(rows.sources[0]), int(rows.sources[-1])
         rows_filter = (

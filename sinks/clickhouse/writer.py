@@ -145,7 +145,7 @@ class ClickHouseWriter:
         """Settings of an INSERT that only a replicated table heeds."""
         if not self._engine_name().startswith("Replicated"):
             return {}
-        # Less than the request may take: else its answer, which says that replicas lack, would never be heard.
+        # Less than the request may take: else its answer, which says that replicas are missing, would never be heard.
         wait_ms = int(800 * self._connection.timeout_s)
         return {"insert_quorum": self._insert_quorum, "insert_quorum_parallel": 1, "insert_quorum_timeout": wait_ms}
 

@@ -106,7 +106,7 @@ class Assignment:
             try:
                 return ask()
             except KafkaException as error:
-                log.warning(f"{what} are not to be had", topic=self._topic_name, error=error.args[0].str())
+                log.warning(f"{what} cannot be read", topic=self._topic_name, error=error.args[0].str())
                 if self._clock() >= give_up_at:
                     raise
                 self._pause(_ASK_AGAIN_S)

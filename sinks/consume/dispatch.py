@@ -21,9 +21,9 @@ _TIME: Final = itemgetter(1)  # of (kind, ms since 1970)
 class Dispatcher:
     """Hands out the messages of one topic.
 
-    gapless: no offset of the topic should lack (no compaction, no transactions). Then a gap is looked into once, by
-    seeking back, before it is believed: if it was the client's and not the log's, believing it would lose records.
-    What then still lacks was deleted before it was read: `on_expired` is told how many.
+    gapless: no offset of the topic should be missing (no compaction, no transactions). Then a gap is looked into once,
+    by seeking back, before it is believed: if it was the client's and not the log's, believing it would lose records.
+    What is still missing then was deleted before it was read: `on_expired` is told how many.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Dispatcher:
         self._on_expired = on_expired
 
     def dispatch(self, messages: list[Message], now: float) -> None:
-        """Give each record to its batcher. Raises KafkaException when the consumer is beyond repair."""
+        """Give each record to its batcher. Raises KafkaException when the consumer will never read again."""
         sought: set[int] = set()
         if not any(map(Message.error, messages)):
             return self._take_records(messages, sought, now)
@@ -66,7 +66,7 @@ class Dispatcher:
             self._expire(state, offsets[0])
             if offsets[0] < position:
                 state.gap_end = 0
-                log.warning("the topic begins anew", topic=self._topic_name, partition=partition, offset=offsets[0])
+                log.warning("the topic was recreated", topic=self._topic_name, partition=partition, offset=offsets[0])
                 state.batcher.restart(offsets[0], now)
             values, keys = list(map(Message.value, records)), list(map(Message.key, records))
             timestamps = np.fromiter(map(_TIME, map(Message.timestamp, records)), np.int64, len(records)).clip(0)
@@ -79,11 +79,11 @@ class Dispatcher:
                 state.stopped_by = None
 
     def _looks_again(self, state: PartitionState, offset: int, sought: set[int]) -> bool:
-        """Whether it seeks back, since records before `offset` lack for the first time."""
+        """Whether it seeks back, since records before `offset` are missing for the first time."""
         position = state.batcher.position
         if offset <= position or not self._gapless or state.doubted_gap == position:
             return False
-        log.warning("offsets lack: looking again", partition=state.partition, expected=position, got=offset)
+        log.warning("offsets are missing: looking again", partition=state.partition, expected=position, got=offset)
         state.doubted_gap = position
         sought.add(state.partition)
         self._seek(TopicPartition(self._topic_name, state.partition, position))

@@ -25,8 +25,8 @@ class PartitionState:
         self.durable_end = resumption.offset
         self.changed_at = now
         self.paused = False
-        self.doubted_gap: int | None = None  # the position at which records lacked and were looked for again
-        self.gap_end = 0  # up to here, records that lack are counted
+        self.doubted_gap: int | None = None  # the position at which records were missing and looked for again
+        self.gap_end = 0  # up to here, missing records are counted
         self.pending: PendingError | None = None  # why the record at the position cannot be taken in yet
         self.pending_until: float | None = None  # when it is tried again; None: it was not put off yet
         self.stopped_by: PendingError | None = None  # the same, and kept while it is tried again: for the metrics

@@ -59,7 +59,7 @@ def examine(
 ) -> tuple[int, Settlement]:
     """Settle [start, end), or what raw_events still has of it when it loses its oldest meanwhile; also its start.
 
-    known: of the offsets that are absent, those that are duplicates for certain.
+    known: of the offsets that are absent, those that are certainly duplicates.
     """
     while True:
         stored = tables.stored(partition, start, end)

@@ -1,6 +1,6 @@
 """The ledger kept up to date: pages of settled offsets, which of them to look at next, and their sum. Pure.
 
-A page is settled when its events have landed, and looked at again for ever after: what is written twice or vanishes
+A page is settled when its events have landed, and looked at again and again: what is written twice or vanishes
 later is found too. Nothing of it outlives the process, since everything is in the topics and the tables.
 """
 

@@ -30,7 +30,7 @@ _PROBLEMS_MAX: Final = 100
 
 @dataclass(slots=True)
 class Replayed:
-    """What became of dead letters: how many were sent, needed not be, could not be; and of some of these, why not."""
+    """What became of dead letters: sent, stored already, failed, and why some failed."""
 
     sent: int = 0
     stored: int = 0

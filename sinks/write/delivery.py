@@ -63,7 +63,7 @@ class DatabaseReport(Protocol):
 class Delivery:
     """Writes the batches of one topic, one after another, on one thread.
 
-    `trust_s`: how long after its plan a batch is this owner's for certain; an older one, as after a suspended process
+    `trust_s`: how long after its plan a batch is certainly this owner's; an older one, as after a suspended process
     wakes up, is looked for in the table first.
     """
 
@@ -250,7 +250,7 @@ class Delivery:
         return refused
 
     def _store_swallowed(self, batch: Batch, rows: Rows, refused: list[BadRecord]) -> None:
-        """A token that stood for other rows swallows an insert in silence: whatever is not there yet goes in anew."""
+        """A token that stood for other rows swallows an insert in silence: whatever is not there yet goes in again."""
         missing = self._missing(batch, rows.without_offsets({bad.offset for bad in refused}))
         if len(missing):
             log.warning("rows were swallowed as repeats", token=batch.token, rows=len(missing))

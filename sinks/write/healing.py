@@ -1,4 +1,4 @@
-"""Views that lack rows which stand in the table: the same rows go again under the same token, while that is safe.
+"""Views that lack rows of their table: the same rows are sent again under the same token, while that is safe.
 
 The table knows the token and takes nothing; a view whose target has a deduplication window takes what it lacks.
 """
@@ -26,10 +26,10 @@ class ViewReport(Protocol):
         """An INSERT failed in a view."""
 
     def views_lack(self, rows: int) -> None:
-        """So many rows stand in the table, may lack in a view, and will be sent again."""
+        """So many rows stand in the table, may be missing in a view, and will be sent again."""
 
     def views_given_up(self, rows: int) -> None:
-        """So many rows may lack in a view and are not sent again."""
+        """So many rows may be missing in a view and are not sent again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

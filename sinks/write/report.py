@@ -57,9 +57,9 @@ class WritingReport:
         self._metrics.view_failures_total.labels(self._topic, view or "unknown").inc()
 
     def views_lack(self, rows: int) -> None:
-        """So many rows stand in the table, may lack in a view, and will be sent again."""
+        """So many rows stand in the table, may be missing in a view, and will be sent again."""
         self._metrics.view_lacking_rows.labels(self._topic).set(rows)
 
     def views_given_up(self, rows: int) -> None:
-        """So many rows may lack in a view and are not sent again."""
+        """So many rows may be missing in a view and are not sent again."""
         self._metrics.view_rows_given_up_total.labels(self._topic).inc(rows)

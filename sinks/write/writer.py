@@ -49,7 +49,7 @@ class Writer(Protocol):
         """The sources that stand in the table, of this partition, from the rows' first to their last.
 
         All are of the first's generation. Among them may be sources that lie between the rows and are not theirs. None
-        lacks that was ever acknowledged: a server that may lag raises WriteFailedError instead.
+        is missing that was ever acknowledged: a server that may lag raises WriteFailedError instead.
         """
 
     def standing(self, partition: int, rows: Rows, position: Position | None = None) -> Standing:
