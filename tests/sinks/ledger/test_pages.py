@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from sinks.ledger.account import Account
 from sinks.ledger.audit import Reach
-from sinks.ledger.pages import OTHER, UNKNOWN, Page, Pages, Shares, Span
+from sinks.ledger.pages import Page, Pages, Span
+from sinks.ledger.shares import OTHER, UNKNOWN, Shares
 
 PAGE = 10
 
