@@ -1,1 +1,4 @@
-"""Kafka and Faust, and nothing of analytics: chunks, epochs, tables, publishing, health."""
+"""Kafka and Faust: chunks, epochs, tables, publishing, health. Knows nothing of events, sessions or identities.
+
+What is done with records reaches it as operators (`operator.py`, the one file that the domains know of it).
+"""

@@ -1,1 +1,4 @@
-"""Sessions: what is remembered of a visitor, how events are folded in, and the rows that come out. Pure."""
+"""What is remembered of a visitor, how events are folded into it, and the rows of `sessions` that come out.
+
+Pure: knows no Kafka, no Faust, no clock, and not where events come from.
+"""

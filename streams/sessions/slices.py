@@ -18,7 +18,7 @@ TIMESTAMP_BITS: Final = 63 - MOMENT_BITS  # of milliseconds: until the year 2248
 LATE_CELLS: Final = 1 << 40  # late events are in the cell so many below their own, which is below 0: never with others
 
 # The facts of a session, by the member of `Slice` that holds the moment of the first event which has them.
-FACTS: Final[Mapping[str, tuple[str, ...]]] = {
+_FACTS: Final[Mapping[str, tuple[str, ...]]] = {
     "referrer_at": ("referrer",),
     "campaign_at": ("utm_source", "utm_medium", "utm_campaign"),
     "device_at": ("device_type",),
@@ -67,7 +67,7 @@ class Slice(msgspec.Struct, array_like=True, gc=False):
     country_at: int
     country_code: str
     session_id: str = ""  # set on a slice that starts a session whose row was emitted
-    # Bits of the facts that the slice has for certain (`streams.sessions.fold`): what is not here is looked at anew.
+    # Bits of the facts that the slice has for certain (`streams.sessions.groups`): what is not here is looked at anew.
     had: int = 0
 
     def absorb(self, other: "Slice") -> None:
@@ -84,7 +84,7 @@ class Slice(msgspec.Struct, array_like=True, gc=False):
             self.exit_at, self.exit_page = other.exit_at, other.exit_page
         if other.conversion_at and (not self.conversion_at or other.conversion_at < self.conversion_at):
             self.conversion_at, self.conversion_event = other.conversion_at, other.conversion_event
-        for at, names in FACTS.items():
+        for at, names in _FACTS.items():
             theirs, ours = getattr(other, at), getattr(self, at)
             if theirs and (not ours or theirs < ours):
                 for name in (at, *names):

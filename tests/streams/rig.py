@@ -118,7 +118,7 @@ class StreamsRig:
         """Over all partitions."""
         return sum(offsets.values())
 
-    def settle(self) -> None:
+    def catch_up(self) -> None:
         """Return once everything is committed."""
         self.wait_until(lambda: self.committed() == self.ends(), "everything is committed")
 

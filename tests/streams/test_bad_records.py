@@ -26,18 +26,18 @@ def test_bad_records_are_dead_letters_alone_and_all_others_are_enriched_once(rig
         rig.produce([(key_of(event), RAW.encode(event)) for event in mine], partition)
     worker = rig.worker()
     worker.start()
-    rig.settle()
+    rig.catch_up()
     assert_accounted(rig)
     _, dead = rig.expected()
     stored = {(record.partition, record.offset): record for record in rig.records("raw_events")}
     codec = Codec("dead_letters", IDS)
-    letters = [codec.decode(record.value or b"") for record in rig.records("dead_letters")]
-    assert len(letters) == len(dead) == len(bad)
-    for letter in letters:
-        place = letter["source_partition"], letter["source_offset"]
-        assert letter["reason"] == dead[place]
-        assert letter["payload"] == (stored[place].value or b"")
-        assert letter["source_topic"] == rig.settings.topic("raw_events")
+    dead_letters = [codec.decode(record.value or b"") for record in rig.records("dead_letters")]
+    assert len(dead_letters) == len(dead) == len(bad)
+    for dead_letter in dead_letters:
+        place = dead_letter["source_partition"], dead_letter["source_offset"]
+        assert dead_letter["reason"] == dead[place]
+        assert dead_letter["payload"] == (stored[place].value or b"")
+        assert dead_letter["source_topic"] == rig.settings.topic("raw_events")
     assert sorted(reason.value for reason in dead.values()) == sorted(reason for _, _, reason in bad)
 
     # A graceful stop, and a worker that knows only what the topics say goes on where the other was.
@@ -45,7 +45,7 @@ def test_bad_records_are_dead_letters_alone_and_all_others_are_enriched_once(rig
     rig.produce([*good[-50:], *later(good[-200:])])
     successor = rig.worker()
     successor.start()
-    rig.settle()
+    rig.catch_up()
     before, repeats = len(good), assert_accounted(rig)
     assert repeats == 0
     assert successor.metric('tally_streams_records_total{outcome="drop",reason="duplicate",topic="raw_events"}') >= 50

@@ -142,7 +142,7 @@ def _sent_session(kept: dict[tuple[int, int], Row], row: Row) -> Any:
 
 
 def _dead(log: Log) -> dict[tuple[int, int], str]:
-    letters = {row["dead_letter_id"]: row for _, _, row in decoded(log, "dead_letters")}
-    places = {(row["source_partition"], row["source_offset"]): row["reason"] for row in letters.values()}
-    assert len(places) == len(letters)
+    by_id = {row["dead_letter_id"]: row for _, _, row in decoded(log, "dead_letters")}
+    places = {(row["source_partition"], row["source_offset"]): row["reason"] for row in by_id.values()}
+    assert len(places) == len(by_id)
     return places

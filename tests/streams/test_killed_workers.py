@@ -26,7 +26,7 @@ def test_killed_at_random_moments_no_event_is_lost_and_none_counted_twice(rig: S
         load.end()
     rig.produce(events[LIVES * EVENTS :])
     worker.start()
-    rig.settle()
+    rig.catch_up()
     assert assert_accounted(rig) > 0  # repeats, which the watermark took away: the kills did hit the work
     assert worker.terminate() == 0
 

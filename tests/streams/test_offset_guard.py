@@ -19,7 +19,7 @@ def test_without_the_guard_of_offsets_a_killed_worker_counts_twice(rig: StreamsR
     assert rig.total(rig.committed()) < 3_000
     worker.extra_environ = {} if guarded else {"UNGUARDED": "1"}
     worker.start()
-    rig.settle()
+    rig.catch_up()
     rows = kept_rows(rig)
     assert len(rows) == 3_000
     assert bool(sessions_differ(rig, rows)) != guarded

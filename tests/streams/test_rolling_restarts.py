@@ -14,6 +14,6 @@ def test_rolling_restarts_of_two_workers_lose_nothing(rig: StreamsRig) -> None:
         worker.start()
         assert load.is_alive
     load.end()
-    rig.settle()
+    rig.catch_up()
     assert_accounted(rig)
     assert [worker.terminate() for worker in workers] == [0, 0]

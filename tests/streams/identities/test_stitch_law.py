@@ -193,8 +193,8 @@ def test_more_users_than_allowed_are_dead_letters_and_known_ones_go_on() -> None
     stitcher = Stitcher(links_max=2)
     stitcher.feed(identify(user) for user in ("u1", "u2", "u3", "u1"))
     assert {user for _, _, user in stitcher.identities} == {"u1", "u2"}
-    (letter,) = stitcher.dead
-    assert (letter["reason"], letter["tenant_id"], letter["project_id"], letter["source_offset"]) == (
+    (dead,) = stitcher.dead
+    assert (dead["reason"], dead["tenant_id"], dead["project_id"], dead["source_offset"]) == (
         DeadReason.TOO_MANY_LINKS, TENANT, PROJECTS[0], 2,
     )  # fmt: skip
 

@@ -51,7 +51,7 @@ def test_a_restore_keeps_the_larger_offset_whatever_the_order(table: StateTable)
 
 
 def test_of_equal_offsets_the_later_record_counts(table: StateTable) -> None:
-    # Evicting and settling change a state without a new event.
+    # Forgetting what was emitted changes a state without a new event.
     restore(table, 0, (b"a", value_of(7, 1)), (b"a", value_of(7, 2)))
     assert table.store.shards[0][b"a"] == value_of(7, 2)
 

@@ -1,0 +1,132 @@
+"""Columns of a chunk → groups: the events of one key in one cell, and which of them have which fact. Pure.
+
+An event is late when a newer one of its key, by more than the bound, arrived before it. The session it would have
+belonged to may have left the state, so late events make sessions of their own, apart from all others.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from streams.sessions.chains import SessionRules
+from streams.sessions.slices import LATE_CELLS, MOMENT_BITS, TIMESTAMP_BITS
+from streams.sessions.state import SessionState
+
+CLIENT_CELL: Final = 0  # of a client's own session, which is one slice
+
+
+class Fact(NamedTuple):
+    """What a slice takes from its first event that has it.
+
+    at: the member of `Slice` with that event's moment; columns: by the members that they become; has: which events.
+    """
+
+    at: str
+    columns: Mapping[str, str]
+    has: pl.Expr
+
+
+_UTM: Final = ("utm_source", "utm_medium", "utm_campaign")
+# The place of each is its bit in `Slice.had`, which states hold: new facts come last.
+FACTS: Final = (
+    Fact("first_at", {"channel_type": "channel_type"}, pl.lit(value=True)),
+    Fact("entry_at", {"entry_page": "page_path"}, pl.col("page_path") != ""),
+    # Of the first event with a page, empty or not: later pages of a visit that began directly name the site itself.
+    Fact("referrer_at", {"referrer": "page_referrer"}, (pl.col("page_path") != "") | (pl.col("page_referrer") != "")),
+    Fact("campaign_at", {name: name for name in _UTM}, pl.any_horizontal(pl.col(_UTM).is_not_null())),
+    Fact("device_at", {"device_type": "device_type"}, pl.col("device_type") != ""),
+    Fact("country_at", {"country_code": "country_code"}, pl.col("country_code") != ""),
+    Fact("anonymous_at", {"anonymous_id": "anonymous_id"}, pl.col("anonymous_id") != ""),
+    Fact("conversion_at", {"conversion_event": "event_name"}, pl.col("is_conversion")),
+)
+
+
+def behind(frame: pl.DataFrame, states: Sequence[SessionState]) -> npt.NDArray[np.int64]:
+    """How many ms each row lies before the newest event of its key that arrived before it: (n,), 0 when in order.
+
+    Of one key, 10:05, 10:03 and 10:04 are behind by 0, 2 and 1 minutes.
+
+    Decided row by row, so that the same log gives the same answer however it is cut into chunks.
+    """
+    state_index = frame["state_index"].to_numpy().astype(np.int64)
+    timestamps = frame["timestamp"].cast(pl.Int64).to_numpy()
+    reached = np.array([state.newest_at for state in states], dtype=np.int64)[state_index] >> MOMENT_BITS
+    order = np.argsort(state_index, kind="stable")
+    # Lifted so that each key lies above the one before it: one running maximum serves them all.
+    lift = state_index[order] << TIMESTAMP_BITS
+    reached[order] = np.maximum(reached[order], np.maximum.accumulate(timestamps[order] + lift) - lift)
+    behind: npt.NDArray[np.int64] = np.maximum(reached - timestamps, 0)
+    return behind
+
+
+def with_moments(
+    frame: pl.DataFrame,
+    late: npt.NDArray[np.bool_],
+    conversions: Mapping[str, frozenset[str]],
+    rules: SessionRules,
+) -> pl.DataFrame:
+    """What a slice is made of, in order of time: one row for each event."""
+    timestamp = pl.col("timestamp").cast(pl.Int64)
+    tie = (pl.col("hash") // (1 << (64 - MOMENT_BITS))).cast(pl.Int64)
+    cell = timestamp // rules.gap_ms
+    if late.any():
+        cell -= pl.lit(pl.Series(late.astype(np.int64) * LATE_CELLS))
+    cell = pl.when(pl.col("client_session_id").is_null()).then(cell).otherwise(CLIENT_CELL)
+    return frame.select(
+        "state_index",
+        "client_session_id",
+        "event_name",
+        "user_id",
+        "anonymous_id",
+        "page_path",
+        "page_referrer",
+        *_UTM,
+        "device_type",
+        "country_code",
+        "channel_type",
+        "is_bot",
+        pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
+        moment=timestamp * (1 << MOMENT_BITS) + tie,
+        cell=cell,
+        is_page=pl.col("event_type").is_in(["page", "screen"]),
+        is_conversion=_is_conversion(conversions),
+    ).sort("moment")
+
+
+def _is_conversion(conversions: Mapping[str, frozenset[str]]) -> pl.Expr:
+    """Whether a row's event is among its project's conversion events."""
+    tests = [
+        (pl.col("project_id") == project_id) & pl.col("event_name").is_in(sorted(names))
+        for project_id, names in conversions.items()
+        if names
+    ]
+    return pl.any_horizontal(tests) if tests else pl.lit(False)
+
+
+def group_by_cell(moments: pl.DataFrame) -> pl.DataFrame:
+    """One row for each key and cell, in order of first appearance; what is taken from one event is its position.
+
+    had: the bits of the facts that an event of the group has.
+    """
+    position = pl.int_range(pl.len(), dtype=pl.UInt32)
+    with_positions = moments.select(
+        "state_index", "cell", "client_session_id", "row", "is_page", "is_bot",
+        position.alias("last"),
+        pl.when(pl.col("page_path") != "").then(position).alias("exit"),
+        pl.when(pl.col("user_id").is_not_null()).then(position).alias("user"),
+        *(pl.when(fact.has).then(position).alias(fact.at) for fact in FACTS),
+    )  # fmt: skip
+    groups = with_positions.group_by("state_index", "cell", maintain_order=True).agg(
+        pl.col("client_session_id").first(),
+        pl.col("row"),
+        pl.len().alias("events"),
+        pl.col("is_page").sum().alias("pages"),
+        pl.col("is_bot").sum().alias("bots"),
+        pl.col("last", "exit", "user").max(),
+        *(pl.col(fact.at).min() for fact in FACTS),
+    )
+    bits = (pl.col(fact.at).is_not_null().cast(pl.UInt32) * (1 << bit) for bit, fact in enumerate(FACTS))
+    return groups.with_columns(had=pl.sum_horizontal(*bits))
