@@ -6,10 +6,11 @@ from typing import Final
 
 import msgspec
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 
 from collector.events.readmit import DEAD_LETTERS_MAX, DeadLetter
 from collector.kafka.publisher import OverloadedError
+from schemas.admin_app import create_admin_app
 
 # Dead letters are at most 2 MiB in Kafka; base64 makes them a third longer.
 _BODY_BYTES_MAX: Final = 64 * 2**20
@@ -25,17 +26,6 @@ def create_admin(
     replay_dead_letters: Replay,
 ) -> web.Application:
     """`refresh` brings the metrics up to date; `why_not_ready` is '' when requests may come."""
-
-    async def healthz(_request: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
-
-    async def readyz(_request: web.Request) -> web.Response:
-        reason = why_not_ready()
-        return web.Response(text=f"{reason or 'ready'}\n", status=503 if reason else 200)
-
-    async def metrics(_request: web.Request) -> web.Response:
-        refresh()
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def replay(request: web.Request) -> web.Response:
         """A JSON list of `DeadLetter`; the answer is a list of outcomes, "" for what Kafka has acknowledged."""
@@ -55,9 +45,7 @@ def create_admin(
             return web.Response(text="not acknowledged by Kafka, try again\n", status=503)
         return web.json_response(outcomes)
 
-    admin = web.Application(client_max_size=_BODY_BYTES_MAX)
-    admin.router.add_get("/healthz", healthz)
-    admin.router.add_get("/readyz", readyz)
-    admin.router.add_get("/metrics", metrics)
+    # While it answers at all, it works: whatever makes it useless ends the process.
+    admin = create_admin_app(registry, refresh, healthy=lambda: "", ready=why_not_ready, body_bytes_max=_BODY_BYTES_MAX)
     admin.router.add_post("/replay", replay)
     return admin

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 
+from schemas.admin_app import create_admin_app
 from schemas.metrics import StreamsMetrics
 from streams.runtime.app import App
 from streams.runtime.eviction import sizes
@@ -60,22 +61,14 @@ class Observer:
 
 
 def create_admin(app: App, registry: CollectorRegistry, stuck_s_max: float, observer: Observer) -> web.Application:
-    """The admin application."""
+    """The admin application; it answers what is wrong as text."""
 
-    async def healthz(request: web.Request) -> web.Response:
+    def healthy() -> str:
         condition = health(app, stuck_s_max)
-        return web.json_response({"reason": condition.reason}, status=200 if condition.alive else 503)
+        return "" if condition.alive else condition.reason
 
-    async def readyz(request: web.Request) -> web.Response:
+    def ready() -> str:
         condition = health(app, stuck_s_max)
-        return web.json_response({"reason": condition.reason}, status=200 if condition.ready else 503)
+        return "" if condition.ready else condition.reason
 
-    async def metrics_page(request: web.Request) -> web.Response:
-        observer.observe()
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-    admin = web.Application()
-    admin.router.add_get("/healthz", healthz)
-    admin.router.add_get("/readyz", readyz)
-    admin.router.add_get("/metrics", metrics_page)
-    return admin
+    return create_admin_app(registry, observer.observe, healthy=healthy, ready=ready)
