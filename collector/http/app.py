@@ -80,36 +80,36 @@ class Collector:
         started = time.perf_counter()
         name = _OTHER
         headers = request.headers
-        page = headers.get(_ORIGIN)
+        origin = headers.get(_ORIGIN)
         path, _, query = request.raw_path.partition("?")
         try:
             route = find_post(path) if request.method == "POST" else None
             if route is not None:
                 name = route.name
-                answer = await self._collect(request, headers, route, query)
+                response = await self._collect(request, headers, route, query)
             else:
-                name, answer = await self._answer_others(request, path, query)
+                name, response = await self._answer_others(request, path, query)
         except RefusedRequest as refused:
-            answer = self._refuse(refused.refusal, refused.message)
+            response = self._refuse(refused.refusal, refused.message)
         except RequestPayloadError as error:
-            answer = self._refuse(Refusal.MALFORMED, f"malformed body: {error}").closing()
+            response = self._refuse(Refusal.MALFORMED, f"malformed body: {error}").closing()
         except ConnectionError:
             raise
         except Exception:
             _log.exception("a request failed", route=name)
-            answer = self._refuse(Refusal.INTERNAL)
-        self._counts.request(name, answer.status, time.perf_counter() - started)
-        if page is not None:
-            answer = answer.with_headers(origin_headers(page))
+            response = self._refuse(Refusal.INTERNAL)
+        self._counts.request(name, response.status, time.perf_counter() - started)
+        if origin is not None:
+            response = response.with_headers(origin_headers(origin))
         if self.is_stopping or not request.keep_alive or request.version != HttpVersion11:
-            answer = answer.closing()
-        return answer
+            response = response.closing()
+        return response
 
     def refuse_unread(self, refusal: Refusal) -> Response:
         """The answer, the last on its connection, to what could not be read as a request."""
-        answer = self._refuse(refusal)
-        self._counts.request("unread", answer.status, 0.0)
-        return answer.with_headers(ANY_ORIGIN_HEADERS).closing()
+        response = self._refuse(refusal)
+        self._counts.request("unread", response.status, 0.0)
+        return response.with_headers(ANY_ORIGIN_HEADERS).closing()
 
     def _refuse(self, refusal: Refusal, message: str | None = None) -> Response:
         self._counts.refusal(refusal)

@@ -26,9 +26,9 @@ _NOT_KEPT: Final = "Cache-Control: no-store\r\n"
 class Pages:
     """Makes the answers. Whether the collector may answer at all is its own business."""
 
-    def __init__(self, directory: ProjectDirectory, finder: PublicUrls, sdks: BrowserSdks) -> None:
+    def __init__(self, directory: ProjectDirectory, public_urls: PublicUrls, sdks: BrowserSdks) -> None:
         self._directory = directory
-        self._finder = finder
+        self._public_urls = public_urls
         self._sdks = sdks
         self.welcome = Response(200, msgspec.json.encode(_WELCOME), headers=_NOT_KEPT)
         self.health = Response(200, b'{"status":"pass"}', headers=_NOT_KEPT)
@@ -46,7 +46,7 @@ class Pages:
             return source_config_response(self._project(Credentials(_authorization(request), None, query_key)))
         write_key = found.argument
         self._project(Credentials(None, write_key, None))
-        public_url = self._finder.find(request.peer, request.headers)
+        public_url = self._public_urls.find(request.peer, request.headers)
         if found.page is Page.ANALYTICS_JS:
             return self._sdks.analytics_js(write_key, public_url, _takes_gzip(request))
         return settings_response(write_key, public_url)

@@ -51,13 +51,13 @@ class Served:
             clock=lambda: RECEIVED_AT / 1000,
         )
         proxies = TrustedProxies(settings.collector_trusted_proxies, settings.collector_address_headers)
-        finder = PublicUrls(settings.collector_public_url, proxies)
+        public_urls = PublicUrls(settings.collector_public_url, proxies)
         self.collector = Collector(
             settings,
             directory=directory,
             ingest=self.ingest,
             counts=self.counts,
-            pages=Pages(directory, finder, BrowserSdks(settings.collector_browser_sdks_path)),
+            pages=Pages(directory, public_urls, BrowserSdks(settings.collector_browser_sdks_path)),
             proxies=proxies,
         )
         self.collector.is_loaded = True
