@@ -10,9 +10,9 @@
 in = enriched + duplicates + replayed + dead, for every chunk. What becomes of the claims: `streams.identities.chain`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from schemas.column_codec import ColumnCodec
 from schemas.registry import SchemaIds
@@ -23,7 +23,7 @@ from streams.events.deduplicate import DedupRules, deduplicate
 from streams.events.encode import encode_claims, encode_enriched
 from streams.events.enrich import enrich
 from streams.events.lookups import Lookups
-from streams.runtime.operator import EpochEnd, Outputs, Records, States
+from streams.runtime.operator import EpochEnd, Outputs, Reached, Records, States
 from streams.sessions.chains import SessionRules, forget_emitted
 from streams.sessions.conversions import ConversionEvents
 from streams.sessions.fold import sessionize
@@ -101,7 +101,7 @@ class EventChain:
         """Dead letters for records on which a step failed."""
         return self._dead.of_failed_step(records, detail)
 
-    def confirm(self, reached: Mapping[Any, int]) -> None:
+    def confirm(self, reached: Reached) -> None:
         self._states.confirm(reached)
 
     def rollback(self) -> None:

@@ -22,7 +22,7 @@ from streams.dead_letters import DeadLetters
 from streams.identities.handshakes import pair_sides
 from streams.identities.links import settle_link, without_secrets
 from streams.identities.state import ClaimState, IdentityState
-from streams.runtime.operator import EpochEnd, Outputs, Records, States
+from streams.runtime.operator import EpochEnd, Outputs, Reached, Records, States
 
 
 class ClaimChain:
@@ -118,7 +118,7 @@ class ClaimChain:
         """Dead letters for records on which a step failed; their keys name no project."""
         return self._dead.of_failed_step(records, detail, project_id="")
 
-    def confirm(self, reached: Mapping[Any, int]) -> None:
+    def confirm(self, reached: Reached) -> None:
         self._states.confirm(reached)
 
     def rollback(self) -> None:

@@ -50,7 +50,7 @@ class ChunkSchema(faust.Schema):
 
 
 class ChunkConsumer(driver.Consumer):
-    """Delivers chunks of the app's `chunked_topics` (sources and changelogs), in offset order."""
+    """Delivers chunks of the topics that operators read and of the changelogs, in offset order."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

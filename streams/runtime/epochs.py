@@ -11,18 +11,18 @@ skips everything. States before outputs would lose outputs.
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from faust.types import TP, EventT
+from faust.types import EventT
 
 from schemas.dead_letters import replay_of
 from schemas.metrics import StreamsMetrics
 from schemas.registry import RegistryUnavailableError
 from streams.runtime.exits import Exit
-from streams.runtime.operator import Changes, Operator, Outgoing, Outputs, Records
+from streams.runtime.operator import Changes, Operator, Outgoing, Outputs, Reached, Records
 from streams.runtime.publisher import Publisher
 
 _BACKLOG_FACTOR: Final = 6
@@ -42,7 +42,7 @@ class EpochLimits:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """The worker's standing in the consumer group, as Faust and the coordinator see it."""
+    """The worker's place in the consumer group, as Faust and the coordinator see it."""
 
     generation: Callable[[], int]
     is_member: Callable[[], bool]
@@ -234,8 +234,8 @@ class Epochs:
             log.critical("no longer a member of the group; ending without writing states")
             os._exit(Exit.NOT_A_MEMBER)
 
-    async def _write_states(self, changes: Iterable[Changes]) -> Mapping[TP, int]:
-        """Make states durable; the last offset written to each partition of the changelogs."""
+    async def _write_states(self, changes: Iterable[Changes]) -> Reached:
+        """Make states durable; how far the changelogs are then."""
         for of_table in changes:
             for partition, pairs in of_table.by_partition.items():
                 records: list[Outgoing] = [{"key": key, "value": value} for key, value in pairs]

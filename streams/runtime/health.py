@@ -7,7 +7,7 @@ from typing import Protocol
 from faust.types import TP
 
 
-class Standing(Protocol):
+class WorkerStatus(Protocol):
     """What a worker tells of itself while it lives; `App` does."""
 
     @property
@@ -57,7 +57,7 @@ class Positions(Protocol):
     def committed_offset(self, tp: TP) -> int: ...
 
 
-class Working(Standing, Protocol):
+class Working(WorkerStatus, Protocol):
     """What tells whether a worker gets on."""
 
     @property
@@ -75,7 +75,7 @@ class Health:
     reason: str
 
 
-def health(app: Standing, stuck_s_max: float) -> Health:
+def health(app: WorkerStatus, stuck_s_max: float) -> Health:
     """The worker's condition, from the age of the oldest chunk in flight and the state of recovery."""
     if app.crashed:
         return Health(alive=False, ready=False, reason=f"crashed: {app.crash_reason!r}")

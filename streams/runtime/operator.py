@@ -17,6 +17,7 @@ from schemas.outcomes import DeadReason, DropReason, Outcome
 S = TypeVar("S")
 S_co = TypeVar("S_co", covariant=True)
 Outgoing = dict[str, Any]  # `key`, `value`, and `partition` where the key's hash does not choose it
+Reached = Mapping[tuple[str, int], int]  # the last offset written of each topic and partition of the changelogs
 
 # What every state value begins with: the highest source offset applied, and the time in ms when its key was active
 # last. A restore keeps the larger of two values by the first, eviction reads a million values by the second, and
@@ -125,8 +126,8 @@ class Operator(Protocol):
     def end_epoch(self) -> EpochEnd:
         """What is published once an epoch, and the states that changed. States lose what they need no more."""
 
-    def confirm(self, reached: Mapping[Any, int]) -> None:
-        """What `end_epoch` gave is durable, up to these offsets of the changelog, by topic and partition."""
+    def confirm(self, reached: Reached) -> None:
+        """What `end_epoch` gave is durable."""
 
     def rollback(self) -> None:
         """Forget the changes since the last `confirm`."""
@@ -152,7 +153,7 @@ class States(Protocol[S_co]):
     def end_epoch(self) -> Changes:
         """The touched states, encoded, and the keys whose time has passed."""
 
-    def confirm(self, reached: Mapping[Any, int]) -> None:
+    def confirm(self, reached: Reached) -> None:
         """The changes are durable: no state is touched any more. Raises RuntimeError before `end_epoch`."""
 
     def rollback(self) -> None:

@@ -1,11 +1,11 @@
 """The states of one table, decoded, while an epoch changes them and for a while after."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from streams.runtime.eviction import Evictor
-from streams.runtime.operator import Changes, StateCodec
+from streams.runtime.operator import Changes, Reached, StateCodec
 from streams.runtime.tables import StateTable
 
 S = TypeVar("S")
@@ -67,8 +67,8 @@ class StateCache(Generic[S]):
         self._ending = Changes(self._table.changelog_topic_name, by_partition)
         return self._ending
 
-    def confirm(self, reached: Mapping[Any, int]) -> None:
-        """The changes are durable up to the changelog offsets `reached`: they become the store's."""
+    def confirm(self, reached: Reached) -> None:
+        """The changes are durable up to the changelog offsets `reached`: they become the table's."""
         if self._ending is None:
             raise RuntimeError("no epoch has ended: its changes cannot be durable")
         store = self._table.store

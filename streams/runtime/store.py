@@ -17,7 +17,7 @@ class ShardStore(Store):
 
     def __post_init__(self) -> None:
         self.shards: dict[int, dict[bytes, bytes]] = {}
-        self.version = 0  # changes whenever values change by other hands than `write`
+        self.version = 0  # rises when anything but `write` changes values
         self.restored = 0  # changelog records applied since the start
         self._reached: dict[TP, int] = {}
 

@@ -14,7 +14,7 @@ from streams.sessions.slices import Slice, new_slice
 
 SEEN_BYTES: Final = 12  # 8 of the id's hash, 4 of received_at in seconds
 # A client may send 30 KB of referrer in every half hour. A state that no longer fits into a record of 2 MiB would end
-# the worker, and the next one, for ever.
+# the worker, and each that comes after it.
 _BODY_BYTES_MAX: Final = 2**20
 
 

@@ -77,7 +77,7 @@ _SYSTEM_NAMES = {
     "watchos": "watchOS", "tvos": "tvOS", "apple tvos": "tvOS", "visionos": "visionOS", "webos": "webOS",
     "fireos": "Android", "fire os": "Android", "harmonyos": "HarmonyOS", "openharmony": "HarmonyOS",
 }  # fmt: skip
-# Screens that are neither a desk's nor a hand's: calling them desktops would be a guess.
+# Screens of neither a desktop nor a hand-held device: calling them desktops would be a guess.
 _TELEVISION = re.compile(
     r"\bTV\b|Android ?TV|SmartTV|SMART-TV|GoogleTV|AppleTV|Apple TV|\btvOS\b|BRAVIA|\bAFT[A-Z]|CrKey|Roku|HbbTV|NetCast"
     r"|Web0S|PlayStation|Xbox|Nintendo|\bViera\b|Opera TV|\bDLNADOC|\bCE-HTML\b|Nexus Player|SHIELD Android"

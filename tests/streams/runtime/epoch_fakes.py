@@ -67,7 +67,7 @@ class FakeOperator:
 
     def dead_letters(self, records: Records, detail: str) -> Outputs:
         outputs = Outputs(dead={DeadReason.STEP_FAILED: len(records)})
-        outputs.add("dead_letters", [{"key": b"", "value": records.values[0], "detail": detail}])
+        outputs.add("dead_letters", [{"key": b"", "value": value, "detail": detail} for value in records.values])
         return outputs
 
     def end_epoch(self) -> EpochEnd:

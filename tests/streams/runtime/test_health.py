@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from streams.runtime.health import Standing, health
+from streams.runtime.health import WorkerStatus, health
 from tests.streams.runtime.fake_app import FakeApp
 from tests.streams.runtime.faust_app import faust_app
 
@@ -16,7 +16,7 @@ STUCK_S = 100.0
 class Subject:
     """A worker that was made and not started, and what happens to one."""
 
-    app: Standing
+    app: WorkerStatus
     start: Callable[[], None]
     begin_rebalance: Callable[[], None]
     end_rebalance: Callable[[], None]
