@@ -9,10 +9,10 @@ import msgspec
 from collector.events.arrival import Arrival
 from collector.events.event import Raw, Refused
 from collector.projects.directory import Project
+from schemas.dead_letters import DETAIL_CHARS_MAX
 from schemas.outcomes import DeadReason
 
 MESSAGE_ID_CHARS_MAX: Final = 100
-DETAIL_CHARS_MAX: Final = 500
 
 
 class RefusedEvent(msgspec.Struct, gc=False):

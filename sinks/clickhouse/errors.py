@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from schemas.dead_letters import DETAIL_CHARS_MAX
 from sinks.errors import RowsRefusedError, SinkError, ViewFailedError, WriteFailedError
 
 # Raised while values are read, converted or checked. What is not listed is taken for trouble of the server's, since a
@@ -40,14 +41,13 @@ _ROW: Final = re.compile(r"\(at row (\d+)\)")
 # The name may be quoted, and dots may stand in it; the sentence goes on with a bracket, a comma or its own dot.
 _VIEW: Final = re.compile(r"while pushing to view (.+?)(?=[.,]?(?: \(|\s|$))")
 _VIEW_TARGET: Final = re.compile(r"Target table '(.+?)' of view")
-_DETAIL_CHARS: Final = 500
 
 
 def from_answer(status: int, code: int, text: str) -> SinkError:
     """The error that an answer of the HTTP interface stands for; `code` 0 when the headers name none."""
     if not code and (named := _CODE.search(text)):
         code = int(named[1])
-    detail = text.strip()[:_DETAIL_CHARS] or f"HTTP status {status}"
+    detail = text.strip()[:DETAIL_CHARS_MAX] or f"HTTP status {status}"
     if view := _VIEW.search(text) or _VIEW_TARGET.search(text):
         # Whatever it says of data: the table itself has taken the rows, or would.
         return ViewFailedError(detail, code, view[1])

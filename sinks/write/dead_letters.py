@@ -1,37 +1,20 @@
 """Bad records become dead letters on their topic, durable before their batch is acknowledged."""
 
-import hashlib
 import uuid
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from schemas import keys
 from schemas.codec import Codec, RecordInvalidError
+from schemas.dead_letters import Place, dead_letter
 from schemas.registry import RegistryUnavailableError
-from schemas.settings import MESSAGE_BYTES_MAX
 from sinks.batching.batch import BadRecord
 from sinks.errors import WriteFailedError
 
 _FLUSH_S: Final = 30.0
 _NAMESPACE: Final = uuid.UUID("6f0bca6e-3f5d-5c53-9d0c-6f6c5f3a4e11")
-_DETAIL_CHARS: Final = 500
-_KEY_CHARS: Final = 4_000
-_ID_CHARS: Final = 1_000
-# What else is in a dead letter: the fields above at their longest in UTF-8, and Kafka's own bytes around them.
-_PAYLOAD_BYTES_MAX: Final = MESSAGE_BYTES_MAX - 64 * 1024
-_STAGE: Final = "sinks"
-
-
-def _fitting(bad: BadRecord) -> tuple[bytes, str]:
-    """Payload and detail, cut to what a message may hold; then the detail says so, and how to know the whole again."""
-    if len(bad.value) <= _PAYLOAD_BYTES_MAX:
-        return bad.value, bad.detail[:_DETAIL_CHARS]
-    digest = hashlib.sha256(bad.value).hexdigest()
-    cut = f"payload cut from {len(bad.value)} to {_PAYLOAD_BYTES_MAX} bytes, sha256 of the whole {digest}"
-    return bad.value[:_PAYLOAD_BYTES_MAX], f"{cut}; {bad.detail}"[:_DETAIL_CHARS]
 
 
 class DeadLetterEncoder:
@@ -48,33 +31,24 @@ class DeadLetterEncoder:
 
     def encode(self, bad: BadRecord, partition: int) -> tuple[bytes, bytes]:
         """Key and value for the topic dead_letters."""
-        record = self._decoded(bad.value)
+        refused = self._decoded(bad.value)
         # Of other topics the keys name no project.
         named = keys.owner_of(bad.key) if self._codec.topic == "enriched_events" else ("", "")
-        tenant_id = record.get("tenant_id", named[0])[:_ID_CHARS]
-        project_id = record.get("project_id", named[1])[:_ID_CHARS]
-        place = f"{self._generation}/{self._topic_name}/{partition}/{bad.offset}"
-        payload, detail = _fitting(bad)
-        letter = {
-            "dead_letter_id": str(uuid.uuid5(_NAMESPACE, place)),
-            "tenant_id": tenant_id,
-            "project_id": project_id,
-            "stage": _STAGE,
-            "reason": bad.reason,
-            "detail": detail,
-            "payload": payload,
-            "client_message_id": record.get("client_message_id", "")[:_ID_CHARS],
-            "source_topic": self._topic_name,
-            "source_partition": partition,
-            "source_offset": bad.offset,
-            "first_seen_at": self._moment(bad),
-            "source_key": (bad.key or b"").decode("utf-8", "replace")[:_KEY_CHARS],
-        }
-        return keys.of_dead_letter(tenant_id, project_id), self._letters.encode(letter)
-
-    def _moment(self, bad: BadRecord) -> datetime:
-        """When Kafka took the record: the same however often its dead letter is made."""
-        return datetime.fromtimestamp(bad.timestamp / 1000 if bad.timestamp else self._clock(), UTC)
+        owner = refused.get("tenant_id", named[0]), refused.get("project_id", named[1])
+        name = f"{self._generation}/{self._topic_name}/{partition}/{bad.offset}"
+        record = dead_letter(
+            str(uuid.uuid5(_NAMESPACE, name)),
+            "sinks",
+            bad.reason,
+            bad.detail,
+            bad.value,
+            owner=owner,
+            # When Kafka took the record: the same however often its dead letter is made.
+            first_seen_at=bad.timestamp or int(self._clock() * 1000),
+            place=Place(self._topic_name, partition, bad.offset, bad.key),
+            client_message_id=refused.get("client_message_id", ""),
+        )
+        return keys.of_dead_letter(record["tenant_id"], record["project_id"]), self._letters.encode(record)
 
     def _decoded(self, value: bytes) -> dict[str, Any]:
         """The record, to say whose it is; {} when it cannot be decoded."""

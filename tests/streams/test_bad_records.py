@@ -4,6 +4,8 @@ import random
 from typing import Final
 
 from schemas.codec import Codec
+from schemas.dead_letters import BYTES_MAX
+from schemas.settings import MESSAGE_BYTES_MAX
 from tests.streams.accounting import SEED, assert_accounted, later, traffic
 from tests.streams.raw import IDS, RAW, bad_records, key_of, raw_event
 from tests.streams.rig import PARTITIONS, StreamsRig
@@ -13,7 +15,7 @@ T0: Final = 1_795_000_000_000
 
 def test_bad_records_are_dead_letters_alone_and_all_others_are_enriched_once(rig: StreamsRig) -> None:
     good = traffic(4_000)
-    bad = bad_records(raw_event(7), b"x" * 900_000)
+    bad = bad_records(raw_event(7), b"x" * (MESSAGE_BYTES_MAX - 1_000))
     chance = random.Random(SEED)
     for start in range(0, len(good), 1_000):
         rig.produce(good[start : start + 1_000])
@@ -36,7 +38,7 @@ def test_bad_records_are_dead_letters_alone_and_all_others_are_enriched_once(rig
     for dead_letter in dead_letters:
         place = dead_letter["source_partition"], dead_letter["source_offset"]
         assert dead_letter["reason"] == dead[place]
-        assert dead_letter["payload"] == (stored[place].value or b"")
+        assert dead_letter["payload"] == (stored[place].value or b"")[:BYTES_MAX]
         assert dead_letter["source_topic"] == rig.settings.topic("raw_events")
     assert sorted(reason.value for reason in dead.values()) == sorted(reason for _, _, reason in bad)
 

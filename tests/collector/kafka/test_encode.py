@@ -11,6 +11,7 @@ from collector.events.admit import RawEvent
 from collector.events.refuse import RefusedEvent
 from collector.kafka import encode
 from collector.kafka.encode import DeadLetterEncoder, RawEventEncoder, _millis, _zigzag
+from schemas.dead_letters import DETAIL_CHARS_MAX, dead_letter
 from schemas.outcomes import DeadReason
 from tests.collector.made import PROJECT, codec
 
@@ -45,7 +46,7 @@ refusals = st.builds(
     RefusedEvent,
     dead_letter_id=uuids,
     reason=st.sampled_from(DeadReason),
-    detail=text,
+    detail=text | st.just("ü" * DETAIL_CHARS_MAX),
     payload=st.binary(max_size=9000),
     client_message_id=text,
     first_seen_at=moments,
@@ -64,24 +65,19 @@ def test_raw_events_equal_fastavro(events: list[RawEvent]) -> None:
 
 
 @given(refusals)
-def test_dead_letters_equal_fastavro(refused: RefusedEvent) -> None:
+def test_dead_letters_equal_those_of_the_contract_as_fastavro_writes_them(refused: RefusedEvent) -> None:
     reference = codec("dead_letters")
-    record = {
-        "dead_letter_id": refused.dead_letter_id,
-        "tenant_id": PROJECT.tenant_id,
-        "project_id": PROJECT.project_id,
-        "stage": "collector",
-        "reason": str(refused.reason),
-        "detail": refused.detail,
-        "payload": refused.payload,
-        "client_message_id": refused.client_message_id,
-        "source_topic": "",
-        "source_partition": -1,
-        "source_offset": -1,
-        "first_seen_at": refused.first_seen_at,
-        "source_key": "",
-        "arrival": refused.arrival.decode(),
-    }
+    record = dead_letter(
+        refused.dead_letter_id,
+        "collector",
+        refused.reason,
+        refused.detail,
+        refused.payload,
+        owner=(PROJECT.tenant_id, PROJECT.project_id),
+        first_seen_at=refused.first_seen_at,
+        client_message_id=refused.client_message_id,
+        arrival=refused.arrival.decode(),
+    )
     assert DeadLetterEncoder(reference).encode(refused, PROJECT) == reference.encode(record)
 
 
