@@ -10,6 +10,7 @@ from typing import Any, Final
 from collector.events.admit import RawEvent
 from collector.events.refuse import RefusedEvent
 from collector.projects.directory import Project
+from schemas import varint
 from schemas.codec import Codec
 from schemas.registry import current_schema
 
@@ -53,31 +54,18 @@ _DEAD_LETTER: Final = (
     ("arrival", _STRING),
 )
 _SCOPES_MAX: Final = 10_000
-
-
-def _zigzag(number: int) -> bytes:
-    """An Avro int or long."""
-    rest = (number << 1) ^ (number >> 63)
-    out = bytearray()
-    while rest > 0x7F:
-        out.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    out.append(rest)
-    return bytes(out)
-
-
 _UUID_CHARS: Final = 36
 _UUID_LENGTH: Final = chr(2 * _UUID_CHARS)  # the length of 36 as Avro writes it, which happens to be a character
 _TABLE_LENGTH: Final = 4096
-_LENGTHS: Final = tuple(_zigzag(number) for number in range(_TABLE_LENGTH))
-_NULL: Final = _zigzag(0)
-_VALUE: Final = _zigzag(1)  # the second branch of ["null", "string"]
+_LENGTHS: Final = tuple(varint.encode(number) for number in range(_TABLE_LENGTH))
+_NULL: Final = varint.encode(0)
+_VALUE: Final = varint.encode(1)  # the second branch of ["null", "string"]
 
 
 def _millis(moment: int) -> bytes:
     """A time as an Avro long. The two low groups of seven bits come from a table, the rest changes every 8 s."""
     if moment < len(_LOW_MILLIS):
-        return _zigzag(moment)
+        return varint.encode(moment)
     return _LOW_MILLIS[moment & 0x1FFF] + _high_millis(moment >> 13)
 
 
@@ -87,16 +75,11 @@ _LOW_MILLIS: Final = tuple(bytes((low << 1 & 0x7F | 0x80, low >> 6 | 0x80)) for 
 
 @lru_cache(maxsize=4096)
 def _high_millis(high: int) -> bytes:
-    out = bytearray()
-    while high > 0x7F:
-        out.append(high & 0x7F | 0x80)
-        high >>= 7
-    out.append(high)
-    return bytes(out)
+    return varint.encode_unsigned(high)
 
 
 def _length(count: int) -> bytes:
-    return _LENGTHS[count] if count < _TABLE_LENGTH else _zigzag(count)
+    return _LENGTHS[count] if count < _TABLE_LENGTH else varint.encode(count)
 
 
 def _string(text: str) -> bytes:
@@ -125,7 +108,7 @@ class RawEventEncoder:
         """One record, framed."""
         if event.received_at != self._received_at:
             # One value for all events of a request.
-            self._received_at, self._received = event.received_at, _zigzag(event.received_at)
+            self._received_at, self._received = event.received_at, varint.encode(event.received_at)
         scope = self._scopes.get((event.tenant_id, event.project_id, event.event_type))
         if scope is None:
             scope = self._scope(event.tenant_id, event.project_id, event.event_type)
@@ -182,7 +165,7 @@ class RawEventEncoder:
                 _string(event.client_message_id),
                 scope,
                 _string(event.event_name),
-                _zigzag(event.timestamp),
+                varint.encode(event.timestamp),
                 self._received,
                 _string(event.anonymous_id),
                 _optional(event.user_id),
@@ -211,7 +194,7 @@ class DeadLetterEncoder:
     def __init__(self, codec: Codec) -> None:
         _require_fields(codec.topic, _DEAD_LETTER)
         self._header = codec.header
-        self._source = _string("") + _zigzag(-1) + _zigzag(-1)
+        self._source = _string("") + varint.encode(-1) + varint.encode(-1)
 
     def encode(self, refused: RefusedEvent, project: Project) -> bytes:
         """One record, framed."""
@@ -227,7 +210,7 @@ class DeadLetterEncoder:
                 _bytes(refused.payload),
                 _string(refused.client_message_id),
                 self._source,
-                _zigzag(refused.first_seen_at),
+                varint.encode(refused.first_seen_at),
                 _string(""),
                 _bytes(refused.arrival),
             )

@@ -10,11 +10,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from schemas import varint
+from schemas.codec import HEADER_BYTES
 from sinks.batching.watermark import GENERATION_END, OFFSET_BITS, OFFSET_END, Sources
 
-HEADER_BYTES: Final = 5
-_VARINT_BYTES: Final = 10  # of 64 bits
-_LINEAGE_BYTES: Final = 3 * _VARINT_BYTES
+_LINEAGE_BYTES: Final = 3 * varint.BYTES_MAX
 NO_SCHEMA: Final = -1
 
 
@@ -64,7 +64,7 @@ def _schema_ids(columns: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
 
 def _varint(columns: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
     """The zig-zag varint that each row begins with (-1 when it does not end), and the columns after it."""
-    ends = columns[:, :_VARINT_BYTES] < 0x80
+    ends = columns[:, : varint.BYTES_MAX] < 0x80
     lengths: npt.NDArray[Any] = ends.argmax(axis=1) + 1
     longest = int(lengths.max(initial=1))
     folded = np.zeros(len(columns), np.uint64)
@@ -75,6 +75,6 @@ def _varint(columns: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int64], npt.
     values = np.where(ends.any(axis=1), unfolded, -1)
     if lengths.min(initial=longest) == longest:  # the ordinary case: neighbours have equally long offsets
         return values, columns[:, longest:]
-    width = columns.shape[1] - _VARINT_BYTES
+    width = columns.shape[1] - varint.BYTES_MAX
     positions = lengths[:, None] + np.arange(width)
     return values, np.take_along_axis(columns, positions, axis=1)

@@ -4,7 +4,8 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final
 
-from sinks.batching.headers import HEADER_BYTES
+from schemas import varint
+from schemas.codec import HEADER_BYTES
 
 _MAGIC: Final = b"Obj\x01"
 _SYNC_BYTES: Final = 16
@@ -18,20 +19,9 @@ def container(schema_json: bytes, values: Sequence[bytes]) -> list[bytes]:
     sync = hashlib.blake2b(schema_json, digest_size=_SYNC_BYTES).digest()
     body = b"".join([value[HEADER_BYTES:] for value in values])
     metadata = _bytes(b"avro.schema") + _bytes(schema_json) + _bytes(b"avro.codec") + _bytes(b"null")
-    head = _MAGIC + varint(2) + metadata + varint(0) + sync
-    return [head + varint(len(values)) + varint(len(body)), body, sync]
-
-
-def varint(number: int) -> bytes:
-    """Avro's long: zig-zag, seven bits a byte, lowest first."""
-    folded = number << 1 ^ number >> 63
-    out = bytearray()
-    while folded > 0x7F:
-        out.append(folded & 0x7F | 0x80)
-        folded >>= 7
-    out.append(folded)
-    return bytes(out)
+    head = _MAGIC + varint.encode(2) + metadata + varint.encode(0) + sync
+    return [head + varint.encode(len(values)) + varint.encode(len(body)), body, sync]
 
 
 def _bytes(text: bytes) -> bytes:
-    return varint(len(text)) + text
+    return varint.encode(len(text)) + text

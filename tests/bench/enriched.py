@@ -3,9 +3,10 @@
 import zlib
 from typing import Any, Final
 
+from schemas import varint
+from schemas.codec import HEADER_BYTES
 from schemas.registry import open_ids
 from schemas.settings import Settings
-from sinks.clickhouse.avro_container import varint
 from streams.events.chain import EventChain
 from streams.events.lookups import open_lookups
 from streams.runtime.operator import Records
@@ -17,7 +18,6 @@ from tests.bench.loads import Load
 from tests.streams.runtime.tables import FakeTable
 
 _CHUNK: Final = 5_000
-_HEADER_BYTES: Final = 5
 Rows = dict[int, list[bytes]]  # partition → framed records, in the order of their source offsets
 
 
@@ -54,7 +54,7 @@ def repeat(rows: Rows, copies: int) -> Rows:
         split = [_split(value) for value in values]
         span = split[-1][0] + 1 if split else 0
         repeated[partition] = values + [
-            value[:_HEADER_BYTES] + varint(offset + copy * span) + rest
+            value[:HEADER_BYTES] + varint.encode(offset + copy * span) + rest
             for copy in range(1, copies)
             for value, (offset, rest) in zip(values, split, strict=True)
         ]
@@ -63,11 +63,5 @@ def repeat(rows: Rows, copies: int) -> Rows:
 
 def _split(value: bytes) -> tuple[int, bytes]:
     """A framed enriched event's source offset, its first field, and what follows it."""
-    folded, shift, place = 0, 0, _HEADER_BYTES
-    while True:
-        byte = value[place]
-        folded |= (byte & 0x7F) << shift
-        place += 1
-        if byte < 0x80:
-            return (folded >> 1) ^ -(folded & 1), value[place:]
-        shift += 7
+    offset, end = varint.decode(value, HEADER_BYTES)
+    return offset, value[end:]

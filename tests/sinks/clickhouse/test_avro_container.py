@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.registry import current_schema, without_docs
-from sinks.clickhouse.avro_container import container, varint
+from sinks.clickhouse.avro_container import container
 from tests.sinks.records import codec, event, framed
 
 SCHEMA = json.dumps(without_docs(current_schema("enriched_events"))).encode()
@@ -28,11 +28,6 @@ def test_the_same_records_make_the_same_bytes() -> None:
 def test_a_container_holds_one_block() -> None:
     blocks = list(fastavro.block_reader(io.BytesIO(b"".join(container(SCHEMA, [framed(n) for n in range(500)])))))
     assert [block.num_records for block in blocks] == [500]
-
-
-@given(st.integers(-(1 << 63), (1 << 63) - 1))
-def test_a_varint_is_avros_long(number: int) -> None:
-    assert fastavro.schemaless_reader(io.BytesIO(varint(number)), "long", None) == number
 
 
 def test_a_schema_id_is_no_part_of_the_body() -> None:
