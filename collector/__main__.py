@@ -26,13 +26,14 @@ from collector.http.trusted_proxies import TrustedProxies
 from collector.ingest import Encoders, Ingest
 from collector.kafka.encode import DeadLetterEncoder, RawEventEncoder
 from collector.kafka.publisher import KafkaPublisher
-from collector.projects.commands import projects, settings_or_exit
+from collector.projects.commands import projects
 from collector.projects.directory import ProjectDirectory
 from collector.server.lifecycle import Parts, Sockets, serve
 from collector.server.sockets import PortTakenError, bind, raise_open_files_limit
 from collector.server.supervise import supervise
 from schemas import logs
 from schemas.codec import Codec
+from schemas.exits import SETTINGS, settings_or_exit
 from schemas.metrics import CollectorMetrics
 from schemas.projects import ProjectsFollower
 from schemas.registry import SchemaIds, open_ids
@@ -50,7 +51,7 @@ def _bind(host: str, port: int, names: str, shared: bool = False) -> socket.sock
         return bind(host, port, shared)
     except PortTakenError as error:
         typer.echo(f"{names}: {error}", err=True)
-        raise typer.Exit(2) from None
+        raise typer.Exit(SETTINGS) from None
 
 
 def _bind_public(settings: Settings, shared: bool) -> socket.socket:
@@ -106,7 +107,7 @@ def _browser_sdks(settings: Settings) -> BrowserSdks:
         return BrowserSdks(settings.collector_browser_sdks_path)
     except NoSdksError as error:
         typer.echo(f"TALLY_COLLECTOR_BROWSER_SDKS_PATH: {error}", err=True)
-        raise typer.Exit(2) from None
+        raise typer.Exit(SETTINGS) from None
 
 
 def _build(settings: Settings, sdks: BrowserSdks, ids: SchemaIds, on_fatal: Callable[[str], None]) -> Parts:

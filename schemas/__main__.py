@@ -12,20 +12,13 @@ from rich.table import Table
 from schemas import evolution, registry
 from schemas.apply_tables import apply_tables, check_tables, plan_tables
 from schemas.apply_topics import apply_topics, check_topics, partitions, plan_topics
+from schemas.exits import settings_or_exit
 from schemas.findings import ApplyError, Finding, as_table
-from schemas.settings import PREFIX, Settings, SettingsError, load
+from schemas.settings import PREFIX, Settings
 from schemas.topics import TOPICS
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 _PIPED_WIDTH = 240  # a pipe has no edge to wrap at
-
-
-def _settings() -> Settings:
-    try:
-        return load()
-    except SettingsError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
 
 
 def _print(table: Table) -> None:
@@ -35,7 +28,7 @@ def _print(table: Table) -> None:
 
 def _report(steps: Sequence[Callable[[Settings], list[Finding]]]) -> None:
     """Run the steps, print their findings, exit 1 unless everything is settled."""
-    settings = _settings()
+    settings = settings_or_exit()
     findings: list[Finding] = []
     failure = ""
     for step in steps:
@@ -81,7 +74,7 @@ app.add_typer(show, name="show")
 def show_topics() -> None:
     """Name, key, partitions, retention, producers and consumers of every topic."""
     table = Table("topic", "key", "partitions", "cleanup", "kept", "producers", "consumers", box=None)
-    settings = _settings()
+    settings = settings_or_exit()
     for topic in TOPICS.values():
         days = topic.days(settings)
         kept = "for ever" if days is None else f"{days} days"

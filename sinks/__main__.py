@@ -17,11 +17,12 @@ from prometheus_client import CollectorRegistry
 from schemas import logs
 from schemas.codec import Codec
 from schemas.column_codec import ColumnCodec
+from schemas.exits import SETTINGS, UNREACHABLE, settings_or_exit
 from schemas.kafka import consumer_config, producer_config
 from schemas.metrics import SinksMetrics
 from schemas.registry import SchemaIds, open_ids
 from schemas.registry_wait import wait_for_registry
-from schemas.settings import Settings, SettingsError, load
+from schemas.settings import Settings
 from sinks.admin import AdminServer
 from sinks.batching.batcher import Batcher, Limits, Resumption
 from sinks.batching.decode import time_reader, version_reader
@@ -50,9 +51,7 @@ from sinks.write.report import Stops, WritingReport
 from sinks.write.thread import WriteThread
 
 EXIT_FAILED = 1
-EXIT_SETTINGS = 2
 EXIT_TABLE_UNFIT = 3
-EXIT_KAFKA = 69  # nothing is wrong here: a supervisor starts the sink again
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 log = structlog.get_logger()
@@ -78,16 +77,16 @@ def run(
     Exits 0 when told to stop, 1 on a failure, 2 on bad settings, 3 when a table is not what the contract says, 69 when
     Kafka does not answer, or has given this consumer's place to another: then it is to be started again.
     """
+    settings = settings_or_exit()
     try:
-        settings = load()
         routes = [ROUTES[topic] for topic in topics or ROUTES]
         failpoint = from_environ(os.environ)
     except KeyError as error:
         typer.echo(f"no such topic: {error.args[0]}; there are {', '.join(ROUTES)}", err=True)
-        raise typer.Exit(EXIT_SETTINGS) from None
-    except (SettingsError, ValueError) as error:
+        raise typer.Exit(SETTINGS) from None
+    except ValueError as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(EXIT_SETTINGS) from None
+        raise typer.Exit(SETTINGS) from None
     logs.configure(settings)
     code = _serve(settings, routes, failpoint)
     sys.stdout.flush()
@@ -125,7 +124,7 @@ def _serve(settings: Settings, routes: list[Route], failpoint: Failpoint) -> int
         return EXIT_TABLE_UNFIT
     log.info("sinks stopped", failed=failure is not None)
     if isinstance(failure, KafkaException):
-        return EXIT_KAFKA
+        return UNREACHABLE
     return EXIT_FAILED if failure else 0
 
 

@@ -12,19 +12,11 @@ from collector.projects.directory import ProjectDirectory
 from collector.projects.record import project_record, project_record_of
 from collector.projects.topic import ProjectsUnavailableError, read_projects, write_project
 from schemas.codec import Codec
+from schemas.exits import SETTINGS, settings_or_exit
 from schemas.registry import RegistryUnavailableError, open_ids
-from schemas.settings import Settings, SettingsError, load
+from schemas.settings import Settings
 
 projects = typer.Typer(no_args_is_help=True, help="Projects and their write keys.")
-
-
-def settings_or_exit() -> Settings:
-    """The settings of the environment; exits 2 with all that is wrong with them."""
-    try:
-        return load()
-    except SettingsError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
 
 
 def _codec(settings: Settings) -> Codec:
@@ -67,7 +59,7 @@ def add(
         )
     except ValueError as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
+        raise typer.Exit(SETTINGS) from None
     _write(settings, codec, record)
     typer.echo(record["write_key"])
     if record["is_disabled"]:

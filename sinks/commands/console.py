@@ -9,13 +9,13 @@ import typer
 from confluent_kafka import KafkaException
 from rich.console import Console
 
+from schemas.exits import settings_or_exit
 from schemas.registry import RegistryUnavailableError, open_ids
-from schemas.settings import Settings, SettingsError, load
+from schemas.settings import Settings
 from sinks.database import Reader, open_reader
 from sinks.errors import ReadFailedError
 from sinks.ledger.kafka import KafkaTopics
 
-EXIT_SETTINGS = 2
 EXIT_UNREACHABLE = 4
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 PIPE_COLUMNS = 10_000
@@ -27,11 +27,7 @@ console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS, markup=Fa
 @contextmanager
 def database() -> Iterator[tuple[Settings, Reader]]:
     """Settings and tables; what cannot be reached ends the command with its name."""
-    try:
-        settings = load()
-    except SettingsError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(EXIT_SETTINGS) from None
+    settings = settings_or_exit()
     reader = open_reader(settings)
     try:
         yield settings, reader

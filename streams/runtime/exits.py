@@ -2,13 +2,15 @@
 
 from enum import IntEnum
 
+from schemas import exits
+
 
 class Exit(IntEnum):
     """The exit codes of `python -m streams run`; after those from 70 on nothing was committed."""
 
     TOPICS = 1  # a topic is missing or not as the contract says
-    SETTINGS = 2
-    UNREACHABLE = 69  # Kafka or the registry is away; nothing is wrong here
+    SETTINGS = exits.SETTINGS
+    UNREACHABLE = exits.UNREACHABLE
     FAILED = 70  # anything unexpected
     CHUNK_MISSING = 71  # lost between fetch and agent; it is read again
     STUCK = 73  # there is work, and nothing moves
