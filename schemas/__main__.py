@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from schemas import evolution, registry
-from schemas.apply_tables import apply_tables, check_tables, plan_tables
-from schemas.apply_topics import apply_topics, check_topics, partitions, plan_topics
+from schemas.apply.findings import ApplyError, Finding, as_table
+from schemas.apply.tables import apply_tables, check_tables, plan_tables
+from schemas.apply.topics import apply_topics, check_topics, partitions, plan_topics
 from schemas.exits import settings_or_exit
-from schemas.findings import ApplyError, Finding, as_table
 from schemas.settings import PREFIX, Settings
 from schemas.topics import TOPICS
 

@@ -21,8 +21,8 @@ from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
 from schemas import logs
-from schemas.apply_topics import check_topics
-from schemas.findings import ApplyError, UnreachableError
+from schemas.apply.findings import ApplyError, UnreachableError
+from schemas.apply.topics import check_topics
 from schemas.kafka import producer_config
 from schemas.metrics import StreamsMetrics
 from schemas.projects import ProjectsFollower

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from schemas.apply_tables import clickhouse, statement
+from schemas.apply.tables import clickhouse, statement
 from schemas.settings import Settings
 from tests.bench.broker import POLL_S
 from tests.bench.lines import require, require_equal

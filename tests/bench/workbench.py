@@ -18,8 +18,8 @@ from docker.local.kafka import KafkaServer
 from docker.local.packages import fetch
 from docker.local.process import HOST, free_port
 from docker.local.services import Service
-from schemas.apply_tables import apply_tables
-from schemas.apply_topics import apply_topics
+from schemas.apply.tables import apply_tables
+from schemas.apply.topics import apply_topics
 from schemas.codec import Codec
 from schemas.registry import open_ids
 from schemas.settings import Settings

@@ -20,7 +20,7 @@ from docker.local import PROJECT_ROOT
 from docker.local.process import HOST, free_port
 from docker.local.services import Service, python
 from docker.local.tools import bare_environ
-from schemas.apply_topics import apply_topics
+from schemas.apply.topics import apply_topics
 from schemas.kafka import consumer_config
 from schemas.settings import Settings, to_environ
 from tests.collector.made import codec

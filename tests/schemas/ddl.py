@@ -2,7 +2,7 @@
 
 import re
 
-from schemas.apply_tables import statement
+from schemas.apply.tables import statement
 
 _COLUMN = re.compile(r"^    (\w+) +(.+?),?$", re.MULTILINE)
 _AFTER_TYPE = re.compile(r" +(DEFAULT|CODEC)\b.*$")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schemas.apply_tables import TABLES, VIEWS, statement
+from schemas.apply.tables import TABLES, VIEWS, statement
 from schemas.registry import current_schema
 from schemas.topics import TOPICS
 from sinks.routes import ROUTES

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from collector.kafka.encode import _millis
 from docker.local.clickhouse import ClickHouseServer
 from schemas import varint
-from schemas.apply_tables import statement
+from schemas.apply.tables import statement
 from sinks.batching.headers import _varint
 
 LONG: Final = fastavro.parse_schema("long")

@@ -11,7 +11,7 @@ from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
 from docker.local.process import free_port
 from docker.local.services import Service
-from schemas.apply_tables import apply_tables
+from schemas.apply.tables import apply_tables
 from schemas.settings import Settings
 from sinks.batching.commit_metadata import CommitMetadata, decode
 from tests.kafka import Kafka

@@ -7,7 +7,7 @@ import pytest
 
 from docker.local.process import free_port
 from docker.local.services import Service
-from schemas.apply_topics import apply_topics
+from schemas.apply.topics import apply_topics
 from schemas.codec import Codec
 from schemas.registry import open_ids
 from tests.schemas.registry_server import RegistryServer

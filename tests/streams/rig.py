@@ -8,7 +8,7 @@ from typing import Final, Self
 from docker.local.kafka import KafkaServer
 from docker.local.process import free_port
 from docker.local.services import Service
-from schemas.apply_topics import apply_topics
+from schemas.apply.topics import apply_topics
 from schemas.column_codec import ColumnCodec
 from schemas.outcomes import DeadReason
 from schemas.settings import Settings

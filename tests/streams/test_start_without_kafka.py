@@ -8,8 +8,8 @@ from aiokafka.errors import KafkaConnectionError
 from typer.testing import CliRunner
 
 from docker.local.process import free_port
-from schemas import apply_topics
-from schemas.findings import UnreachableError
+from schemas.apply import topics
+from schemas.apply.findings import UnreachableError
 from schemas.settings import Settings
 from streams import __main__ as program
 from streams.runtime.exits import Exit
@@ -23,7 +23,7 @@ class _Worker:
 
 
 def test_kafka_away_when_the_topics_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apply_topics, "_REACH_S", 0.2)
+    monkeypatch.setattr(topics, "_REACH_S", 0.2)
     monkeypatch.setenv("TALLY_KAFKA_BOOTSTRAP", f"127.0.0.1:{free_port()}")
     ended = CliRunner().invoke(program.app, ["run"])
     assert ended.exit_code == Exit.UNREACHABLE

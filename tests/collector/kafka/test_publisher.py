@@ -12,7 +12,7 @@ from collector.kafka import publisher as publisher_module
 from collector.kafka.publisher import KafkaPublisher, OverloadedError, Record
 from docker.local.kafka import KafkaServer
 from docker.local.process import free_port
-from schemas.apply_topics import apply_topics
+from schemas.apply.topics import apply_topics
 from schemas.settings import Settings
 from tests.collector.made import codec
 from tests.collector.running import read_topic

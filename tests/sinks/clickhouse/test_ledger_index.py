@@ -3,7 +3,7 @@
 from clickhouse_driver import Client
 
 from docker.local.clickhouse import ClickHouseServer
-from schemas.apply_tables import apply_tables, clickhouse
+from schemas.apply.tables import apply_tables, clickhouse
 from schemas.settings import Settings
 from sinks.clickhouse.ledger_tables import LedgerTables
 

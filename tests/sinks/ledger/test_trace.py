@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from docker.local.kafka import KafkaServer
-from schemas.apply_tables import clickhouse
+from schemas.apply.tables import clickhouse
 from schemas.message_ids import MessageIds
 from schemas.registry import open_ids
 from schemas.settings import Settings

@@ -3,9 +3,9 @@
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions
 
-from schemas.apply_tables import apply_tables, check_tables, clickhouse, drop_old_scratch, plan_tables
-from schemas.apply_topics import apply_topics, check_topics, compare_config, plan_topics
-from schemas.findings import Finding, Verdict
+from schemas.apply.findings import Finding, Verdict
+from schemas.apply.tables import apply_tables, check_tables, clickhouse, drop_old_scratch, plan_tables
+from schemas.apply.topics import apply_topics, check_topics, compare_config, plan_topics
 from schemas.settings import Settings
 
 DAY_MS = 86_400_000

@@ -17,7 +17,7 @@ from typing import Final
 from clickhouse_driver import Client
 from clickhouse_driver.errors import ServerException
 
-from schemas.findings import ApplyError, Finding, Verdict
+from schemas.apply.findings import ApplyError, Finding, Verdict
 
 FOLDER: Final = resources.files("schemas") / "ddl" / "clickhouse" / "migrations"
 _NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")

@@ -1,7 +1,7 @@
 """Make ClickHouse's tables what `ddl/clickhouse` says; safe to repeat, and says what it did.
 
 Nothing is ever dropped or converted by comparing: what lacks is added, what an operator added is a note, everything
-else that differs is reported. What no comparison finds is a numbered migration (`schemas.migrations`).
+else that differs is reported. What no comparison finds is a numbered migration (`schemas.apply.migrations`).
 """
 
 import uuid
@@ -13,10 +13,10 @@ from typing import Final
 from clickhouse_driver import Client
 from clickhouse_driver.errors import Error, ServerException
 
-from schemas.findings import ApplyError, Finding, Verdict
-from schemas.migrations import apply_migrations, check_migrations, plan_migrations, read_migrations
+from schemas.apply.findings import ApplyError, Finding, Verdict
+from schemas.apply.migrations import apply_migrations, check_migrations, plan_migrations, read_migrations
+from schemas.apply.table_shape import Differences, compare, exists, read_shape, read_view
 from schemas.settings import Settings
-from schemas.table_shape import Differences, compare, exists, read_shape, read_view
 
 _DDL: Final = resources.files("schemas") / "ddl" / "clickhouse"
 TABLES: Final = ("events", "sessions", "identities", "projects", "conversations", "dead_letters", "dead_letter_replays")

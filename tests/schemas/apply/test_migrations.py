@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from clickhouse_driver import Client
 
-from schemas.apply_tables import apply_tables, check_tables, clickhouse, plan_tables, statement
-from schemas.findings import ApplyError, Verdict
-from schemas.migrations import apply_migrations, check_migrations, plan_migrations, read_migrations
+from schemas.apply.findings import ApplyError, Verdict
+from schemas.apply.migrations import apply_migrations, check_migrations, plan_migrations, read_migrations
+from schemas.apply.tables import apply_tables, check_tables, clickhouse, plan_tables, statement
 from schemas.settings import Settings
 
 THREE = {

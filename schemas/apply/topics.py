@@ -9,7 +9,7 @@ from typing import Final
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 
-from schemas.findings import ApplyError, Finding, UnreachableError, Verdict
+from schemas.apply.findings import ApplyError, Finding, UnreachableError, Verdict
 from schemas.settings import PREFIX, Settings
 from schemas.topics import FOR_EVER, TOPICS, Topic
 

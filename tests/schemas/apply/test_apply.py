@@ -6,9 +6,9 @@ import urllib.request
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from schemas.apply_tables import apply_tables, check_tables, clickhouse
-from schemas.apply_topics import apply_topics, check_topics
-from schemas.findings import Verdict
+from schemas.apply.findings import Verdict
+from schemas.apply.tables import apply_tables, check_tables, clickhouse
+from schemas.apply.topics import apply_topics, check_topics
 from schemas.settings import Settings
 
 ROWS = 400_000

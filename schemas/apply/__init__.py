@@ -1,0 +1,1 @@
+"""What is on the servers against the contract: created, compared, changed; what somebody added is left."""
