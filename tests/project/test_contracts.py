@@ -52,6 +52,8 @@ PLANTED = {
         "schemas/codec.py": "streams.sessions.state",
     },
     "pure modules know nothing of Kafka, databases, HTTP, clocks or chance": {
+        "schemas/keys.py": "time",
+        "schemas/dead_letters.py": "confluent_kafka",
         "collector/errors.py": "aiohttp",
         "collector/events/event_ids.py": "random",
         "collector/events/timestamps.py": "time",
@@ -69,6 +71,11 @@ PLANTED = {
     "the collector and the commands of schemas start without the libraries of columns": {
         "collector/events/salvage.py": "polars",
         "schemas/settings.py": "numpy",
+    },
+    "schemas: from the commands down to what knows nothing else": {
+        "schemas/codec.py": "schemas.projects",
+        "schemas/outcomes.py": "schemas.settings",
+        "schemas/topics.py": "schemas.apply.topics",
     },
     "collector: each folder knows only those beneath it": {
         "collector/events/parse.py": "collector.ingest",
