@@ -1,6 +1,7 @@
 """The topics: name, key, partitions, retention, producers and consumers.
 
-`TOPICS` is in the order of the data's way. Names on the broker carry `settings.topic_prefix`.
+`TOPICS` is in the order of the data's way; `changelogs` are those of the workers' tables. Names on the broker carry
+`settings.topic_prefix`.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,10 @@ from typing import Final
 from schemas.settings import MESSAGE_BYTES_MAX, Settings
 
 FOR_EVER: Final = -1  # Kafka's retention.ms
+_REPLICAS_FOR_TWO: Final = 3  # with two in all, the loss of one would stop the topic
 _DAY_MS: Final = 24 * 3600 * 1000
+# What a worker reads at its start: only closed segments are compacted, so they are closed every hour.
+_OFTEN: Final = {"segment.ms": str(3600 * 1000)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,9 @@ class Topic:
             # A paused worker may write an old state after the new owner did. Restoring keeps the larger offset of the
             # two, which needs both to be still there: no compaction for an hour.
             config["min.compaction.lag.ms"] = str(3600 * 1000)
+        if settings.replication_factor >= _REPLICAS_FOR_TWO:
+            # "Acknowledged" then means: two brokers have it, and one of them may burn.
+            config["min.insync.replicas"] = "2"
         return config | dict(self.config)
 
 
@@ -90,3 +97,34 @@ TOPICS: Final[Mapping[str, Topic]] = {
         ),
     )
 }
+
+# The workers' tables, by the topic whose partitions their states belong to.
+STATE_TABLES: Final[Mapping[str, str]] = {"raw_events": "sessions", "identity_claims": "identities"}
+
+
+def streams_group(settings: Settings) -> str:
+    """The consumer group of the workers, without the prefix; their changelogs are named by it."""
+    version = f"-v{settings.streams_generation}" if settings.streams_generation > 1 else ""
+    return f"{settings.streams_app_id}{version}"
+
+
+def changelog_of(source: str, settings: Settings) -> str:
+    """The topic that holds the states of a source's partitions, in the same partition numbers, without the prefix."""
+    return f"{streams_group(settings)}-{STATE_TABLES[source]}-changelog"
+
+
+def changelogs(settings: Settings) -> list[Topic]:
+    """The changelogs of this generation of workers. They have no Avro schema: keys and states as streams encodes them.
+
+    Made with the other topics and not by the workers: a group that divides its partitions before the brokers have heard
+    of a changelog would give out sources without their states, and a static member keeps what it was given.
+    """
+    return [
+        Topic(changelog_of(source, settings), f"key of {source}", ("streams",), ("streams",), "compact", config=_OFTEN)
+        for source in STATE_TABLES
+    ]
+
+
+def every_topic(settings: Settings) -> list[Topic]:
+    """All that must exist on the broker."""
+    return [*TOPICS.values(), *changelogs(settings)]

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 
 from schemas.apply.findings import ApplyError, Finding, UnreachableError, Verdict
 from schemas.settings import PREFIX, Settings
-from schemas.topics import FOR_EVER, TOPICS, Topic
+from schemas.topics import FOR_EVER, Topic, every_topic
 
 _REACH_S: Final = 10.0
 _REQUEST_S: Final = 30.0
@@ -63,7 +63,7 @@ def apply_topics(settings: Settings) -> list[Finding]:
 def _wait_until_visible(admin: AdminClient, settings: Settings) -> None:
     """Return when the brokers tell of all topics: they answer a creation before the last of them has heard of it."""
     give_up_at = time.monotonic() + _REQUEST_S
-    wanted = {settings.topic(name) for name in TOPICS}
+    wanted = {settings.topic(topic.name) for topic in every_topic(settings)}
     while time.monotonic() < give_up_at:
         if wanted <= admin.list_topics(timeout=_REACH_S).topics.keys():
             return
@@ -80,7 +80,7 @@ def _inspect(admin: AdminClient, settings: Settings) -> Iterator[_Inspected]:
     except KafkaException as error:
         raise UnreachableError(f"Kafka at {settings.kafka_bootstrap} cannot be reached: {_text(error)}") from None
     counts = {name: len(topic.partitions) for name, topic in existing.items()}
-    for topic in TOPICS.values():
+    for topic in every_topic(settings):
         name = settings.topic(topic.name)
         if name in existing:
             yield _inspect_one(admin, topic, name, _partitions_found(topic, counts, settings), settings)

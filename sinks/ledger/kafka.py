@@ -12,6 +12,7 @@ from schemas.codec import Codec, RecordInvalidError
 from schemas.kafka import consumer_config
 from schemas.registry import SchemaIds
 from schemas.settings import Settings
+from schemas.topics import streams_group
 from sinks.batching import commit_metadata, watermark
 from sinks.errors import ReadFailedError
 from sinks.ledger.account import Offsets, RawEvent
@@ -38,8 +39,7 @@ class KafkaTopics:
         self._enriched = settings.topic("enriched_events")
         self._generation = settings.streams_generation
         self._consumer = Consumer(consumer_config(settings, "ledger", log_level=0, **_READING))
-        version = f"-v{settings.streams_generation}" if settings.streams_generation > 1 else ""
-        self._streams = self._of_group(f"{settings.streams_app_id}{version}")
+        self._streams = self._of_group(streams_group(settings))
         self._sinks = self._of_group(f"{settings.sinks_group}-enriched_events")
         self._letters = self._of_group(f"{settings.sinks_group}-dead_letters")
 

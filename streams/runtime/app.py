@@ -1,13 +1,13 @@
 """The Faust application: agents, tables and settings. What is done with records reaches it as operators."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import faust
 from faust.types import EventT
 
 from schemas.metrics import StreamsMetrics
-from schemas.settings import MESSAGE_BYTES_MAX, Settings
+from schemas.settings import Settings
 from streams.runtime.chunks import ChunkSchema, ChunkTransport
 from streams.runtime.epochs import EpochLimits, Epochs, Membership
 from streams.runtime.eviction import Evictor
@@ -17,12 +17,6 @@ from streams.runtime.state_cache import StateCache
 from streams.runtime.tables import WriteBehindTable
 
 S = TypeVar("S")
-_CHANGELOG_CONFIG = {
-    "cleanup.policy": "compact",
-    "min.compaction.lag.ms": "3600000",  # see schemas.topics: a late write must not hide the newer value
-    "max.message.bytes": str(MESSAGE_BYTES_MAX),
-    "segment.ms": "3600000",
-}
 
 
 class App(faust.App):
@@ -30,6 +24,7 @@ class App(faust.App):
 
     epochs: Epochs
     chunk_records_max: int
+    changelogs: Mapping[str, str]
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(app_id(settings), version=settings.streams_generation, **_faust_settings(settings))
@@ -67,6 +62,9 @@ class App(faust.App):
             ),
             metrics,
         )
+        self.changelogs = {
+            operator.topic: self.state_tables[operator.table].changelog_topic_name for operator in operators
+        }
         for operator in operators:
             topic = self.topic(operator.topic, schema=ChunkSchema(), partitions=settings.partitions)
             self.agent(topic, name=f"streams.{operator.table}")(_deliver_to(self))
@@ -89,7 +87,6 @@ class App(faust.App):
             value_type=bytes,
             schema=ChunkSchema(),
             recovery_buffer_size=4,
-            extra_topic_configs=_CHANGELOG_CONFIG,
         )
         added: WriteBehindTable = self.tables.add(table)
         return added
@@ -119,7 +116,7 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
         "topic_partitions": settings.partitions,
         "topic_replication_factor": settings.replication_factor,
         "topic_disable_leader": True,
-        "topic_allow_declare": True,  # changelogs; the others exist by `python -m schemas apply`
+        "topic_allow_declare": False,  # they exist, changelogs too, by `python -m schemas apply`
         "autodiscover": False,
         "cython_optimizations": True,
         "stream_wait_empty": True,  # a rebalance waits until the open epoch is durable

@@ -9,9 +9,12 @@ The subclass also covers what 0.15.3 does wrong with commits and seeks:
 - a fetch that raced a seek is thrown away, and the seek repeated;
 - a source's records are delivered without a gap from its committed offset on: at a rebalance Faust drops fetches that
   have moved the position already, and what follows would be delivered before what was dropped;
-- a partition without a commit is rewound to its beginning: aiokafka's seek-to-committed leaves it where it was.
+- a partition without a commit is rewound to its beginning: aiokafka's seek-to-committed leaves it where it was;
+- a source's partition is taken only with that of its changelog: the assignor leaves out topics that its broker has not
+  heard of, and a worker would begin with empty states. A static member would get the same partitions for ever.
 """
 
+import asyncio
 import os
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Mapping
@@ -27,6 +30,7 @@ from faust.types import TP, ConsumerMessage
 from streams.runtime.exits import Exit
 
 _GAP_SEEKS: Final = 4
+_LEAVE_S: Final = 10.0
 log = structlog.get_logger("streams.chunks")
 
 
@@ -34,6 +38,7 @@ class ChunkApp(Protocol):
     """What chunk delivery asks of the application beside what is Faust's."""
 
     chunk_records_max: int
+    changelogs: Mapping[str, str]  # by source
 
     async def close_epoch(self) -> None:
         """Make everything taken so far durable."""
@@ -160,6 +165,27 @@ class ChunkConsumer(driver.Consumer):
         finally:
             self._seeking -= 1
             self._seek_count += 1
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        changelogs = self._chunk_app.changelogs
+        lacking = {TP(changelogs[tp.topic], tp.partition) for tp in assigned if tp.topic in changelogs} - assigned
+        if lacking:
+            log.critical(
+                "sources were assigned without their states; leaving the group, so that it divides them anew",
+                changelogs=sorted({tp.topic for tp in lacking}),
+                partitions=sorted({tp.partition for tp in lacking}),
+            )
+            await self._leave_group()
+            os._exit(Exit.STATES_NOT_ASSIGNED)
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    async def _leave_group(self) -> None:
+        """Leave at once, also as a static member, who otherwise stays until its session is over."""
+        coordinator = self._thread._consumer._coordinator
+        coordinator._group_instance_id = None
+        leaving = asyncio.run_coroutine_threadsafe(coordinator._maybe_leave_group(), self._thread.thread_loop)
+        async with asyncio.timeout(_LEAVE_S):
+            await asyncio.wrap_future(leaving)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         # First the base class: it waits for `wait_empty`, which commits the open epoch while we are still the owner.

@@ -14,4 +14,5 @@ class Exit(IntEnum):
     FAILED = 70  # anything unexpected
     CHUNK_MISSING = 71  # lost between fetch and agent; it is read again
     STUCK = 73  # there is work, and nothing moves
+    STATES_NOT_ASSIGNED = 74  # a source's partition without that of its changelog; the group divides them anew
     NOT_A_MEMBER = 75  # paused for too long: somebody else owns the partitions and has newer states

@@ -9,7 +9,8 @@ import pytest
 
 from schemas.apply.tables import TABLES, VIEWS, statement
 from schemas.registry import current_schema
-from schemas.topics import TOPICS
+from schemas.settings import Settings
+from schemas.topics import TOPICS, every_topic
 from sinks.routes import ROUTES
 from tests.schemas import ddl
 
@@ -142,3 +143,10 @@ def test_every_field_says_what_it_holds(topic: str) -> None:
     schema = current_schema(topic)
     assert schema["doc"]
     assert [field["name"] for field in schema["fields"] if not field.get("doc")] == []
+
+
+@pytest.mark.parametrize(("replicas", "must_acknowledge"), [(1, None), (2, None), (3, "2"), (5, "2")])
+def test_what_is_acknowledged_stands_twice_where_that_can_be_had(replicas: int, must_acknowledge: str | None) -> None:
+    settings = Settings.model_validate({"replication_factor": replicas})
+    for topic in every_topic(settings):
+        assert topic.broker_config(settings).get("min.insync.replicas") == must_acknowledge

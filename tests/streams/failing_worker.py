@@ -5,6 +5,7 @@ KILL_BEFORE_COMMIT=n: SIGKILL when the states of the n-th epoch of raw events ar
 committed.
 UNGUARDED=1: states come back from the table without what they know of the records applied to them.
 UNDEDUPLICATED=1: message ids are not remembered.
+UNHEARD_OF=word: the assignor's broker has not heard of the topics with this word in their names.
 """
 
 import os
@@ -13,6 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from faust.assignor.partition_assignor import PartitionAssignor
 
 from streams.__main__ import app
 from streams.events import deduplicate
@@ -69,6 +71,17 @@ def _forget_ids() -> None:
     deduplicate.hash_uuids = unique  # type: ignore[attr-defined,assignment]
 
 
+def _hide_topics(word: str) -> None:
+    grouped = PartitionAssignor._get_copartitioned_groups.__func__
+
+    def without(cls: Any, topics: set[str], *args: Any) -> Any:
+        return grouped(cls, {topic for topic in topics if word not in topic}, *args)
+
+    PartitionAssignor._get_copartitioned_groups = classmethod(without)
+
+
+if word := os.environ.get("UNHEARD_OF"):
+    _hide_topics(word)
 if os.environ.get("UNGUARDED"):
     SessionStateCodec.decode = staticmethod(decode_unguarded)
 if os.environ.get("UNDEDUPLICATED"):
