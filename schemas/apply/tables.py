@@ -14,7 +14,7 @@ from clickhouse_driver import Client
 from clickhouse_driver.errors import Error, ServerException
 
 from schemas.apply.findings import ApplyError, Finding, Verdict
-from schemas.apply.migrations import apply_migrations, check_migrations, plan_migrations, read_migrations
+from schemas.apply.migrations import apply_migrations, check_migrations, plan_migrations, read_migrations, refusal
 from schemas.apply.table_shape import Differences, compare, exists, read_shape, read_view
 from schemas.settings import Settings
 
@@ -111,8 +111,7 @@ def _connected(settings: Settings, database: str | None = None) -> Iterator[Clie
         try:
             yield client
         except ServerException as error:
-            reason = str(error.message).partition("Stack trace")[0].strip()
-            raise ApplyError(f"{where} refuses: {reason} (code {error.code})") from None
+            raise ApplyError(f"{where} refuses: {refusal(error)}") from None
         except (EOFError, OSError, Error) as error:
             raise ApplyError(f"{where} cannot be reached: {error or 'the connection was closed'}") from None
 

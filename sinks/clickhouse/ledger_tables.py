@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from schemas.message_ids import CANONICAL_UUID
 from schemas.settings import Settings
 from sinks.clickhouse.client import Client
 from sinks.ledger.account import NO_OFFSETS, Offsets, RawEvent, Stored
@@ -36,7 +37,7 @@ _BY_INDEX: Final = {"min_table_rows_to_use_projection_index": 0}
 # event_id and message_id follow the lineage; of other UUIDs within these bytes none is asked for.
 _IDS_OF_DEAD_LETTERS: Final = (
     "SELECT project_id, arrayIntersect(extractAll(substring(payload, 6, 140), "
-    "'[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'), %(ids)s) AS found FROM dead_letters "
+    f"'{CANONICAL_UUID}'), %(ids)s) AS found FROM dead_letters "
     "WHERE stage = 'sinks' AND source_topic = %(enriched)s AND notEmpty(found)"
 )
 

@@ -15,7 +15,7 @@ T0: Final = 1_795_000_000_000
 
 def test_bad_records_are_dead_letters_alone_and_all_others_are_enriched_once(rig: StreamsRig) -> None:
     good = traffic(4_000)
-    bad = bad_records(raw_event(7), b"x" * (MESSAGE_BYTES_MAX - 1_000))
+    bad = bad_records(raw_event(7), b"x" * (MESSAGE_BYTES_MAX - 250))
     chance = random.Random(SEED)
     for start in range(0, len(good), 1_000):
         rig.produce(good[start : start + 1_000])
