@@ -20,8 +20,8 @@ from collector.events.event_ids import EventIds
 from collector.http.app import Collector
 from collector.http.browser_sdks import BrowserSdks, NoSdksError
 from collector.http.counts import Counts
-from collector.http.pages import Pages
 from collector.http.public_url import PublicUrls
+from collector.http.resources import Resources
 from collector.http.trusted_proxies import TrustedProxies
 from collector.ingest import Encoders, Ingest
 from collector.kafka.encode import DeadLetterEncoder, RawEventEncoder
@@ -35,7 +35,7 @@ from schemas import logs
 from schemas.codec import Codec
 from schemas.exits import SETTINGS, settings_or_exit
 from schemas.metrics import CollectorMetrics
-from schemas.projects import ProjectsFollower
+from schemas.projects_follower import ProjectsFollower
 from schemas.registry import SchemaIds, open_ids
 from schemas.registry_wait import registry_answers
 from schemas.settings import Settings, to_environ
@@ -125,13 +125,13 @@ def _build(settings: Settings, sdks: BrowserSdks, ids: SchemaIds, on_fatal: Call
         clock=time.time,
     )
     proxies = TrustedProxies(settings.collector_trusted_proxies, settings.collector_address_headers)
-    pages = Pages(directory, PublicUrls(settings.collector_public_url, proxies), sdks)
+    resources = Resources(directory, PublicUrls(settings.collector_public_url, proxies), sdks)
     collector = Collector(
         settings,
         directory=directory,
         ingest=ingest,
         counts=counts,
-        pages=pages,
+        resources=resources,
         proxies=proxies,
     )
 

@@ -25,7 +25,7 @@ from schemas.apply.findings import ApplyError, UnreachableError
 from schemas.apply.topics import check_topics
 from schemas.kafka import producer_config
 from schemas.metrics import StreamsMetrics
-from schemas.projects import ProjectsFollower
+from schemas.projects_follower import ProjectsFollower
 from schemas.registry import SchemaIds, open_ids
 from schemas.registry_wait import registry_answers
 from schemas.settings import Settings, SettingsError, load

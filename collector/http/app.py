@@ -17,11 +17,11 @@ from collector.events.parse import Call
 from collector.http.body import GZIP_MAGIC, BodyReader, decompress
 from collector.http.cors import ANY_ORIGIN_HEADERS, origin_headers, preflight
 from collector.http.counts import Counts
-from collector.http.pages import Pages
 from collector.http.pixel import GIF, event_of_query, origin_of
 from collector.http.request import Headers, Request, header_text
+from collector.http.resources import Resources
 from collector.http.response import ErrorResponses, Response
-from collector.http.routes import Found, Page, Route, find_page, find_post
+from collector.http.routes import Found, Resource, Route, find_post, find_resource
 from collector.http.trusted_proxies import TrustedProxies
 from collector.ingest import Ingest, Pending, Sender
 from collector.projects.authenticate import Credentials
@@ -53,13 +53,13 @@ class Collector:
         directory: ProjectDirectory,
         ingest: Ingest,
         counts: Counts,
-        pages: Pages,
+        resources: Resources,
         proxies: TrustedProxies,
     ) -> None:
         self._directory = directory
         self._ingest = ingest
         self._counts = counts
-        self._pages = pages
+        self._resources = resources
         self.proxies = proxies
         self._errors = ErrorResponses(settings.collector_retry_after_s)
         self._body_bytes_max = settings.collector_body_bytes_max
@@ -166,9 +166,9 @@ class Collector:
         method = request.method
         if method == hdrs.METH_OPTIONS:
             return "preflight", preflight(request.headers)
-        found = find_page(path)
+        found = find_resource(path)
         if method == hdrs.METH_GET and found is not None:
-            return found.page.value, await self._show(request, found, query)
+            return found.resource.value, await self._show(request, found, query)
         if method == hdrs.METH_HEAD:
             return _OTHER, (await self._look(request, found, path, query)).without_body()
         is_known = found is not None or find_post(path) is not None
@@ -177,7 +177,7 @@ class Collector:
     async def _look(self, request: Request, found: Found | None, path: str, query: str) -> Response:
         """What a GET would be told, for a HEAD: it stores nothing."""
         try:
-            if found is not None and found.page is not Page.PIXEL:
+            if found is not None and found.resource is not Resource.PIXEL:
                 return await self._show(request, found, query)
         except RefusedRequest as refused:
             return self._refuse(refused.refusal, refused.message)
@@ -186,20 +186,20 @@ class Collector:
 
     async def _show(self, request: Request, found: Found, query: str) -> Response:
         """A GET. Raises RefusedRequest."""
-        if found.page is Page.WELCOME:
-            return self._pages.welcome
-        if found.page is Page.HEALTH:
+        if found.resource is Resource.WELCOME:
+            return self._resources.welcome
+        if found.resource is Resource.HEALTH:
             if self.is_draining:
                 raise RefusedRequest(Refusal.STOPPING)
             if not self.is_loaded:
                 raise RefusedRequest(Refusal.STARTING)
-            return self._pages.health
+            return self._resources.health
         if found.pixel is not None:
             return await self._collect_pixel(request, found.pixel, query)
-        if found.page in (Page.BUNDLE, Page.JITSU_JS):
-            return self._pages.script(request, found)
+        if found.resource in (Resource.BUNDLE, Resource.JITSU_JS):
+            return self._resources.script(request, found)
         self._require_projects()
-        return self._pages.of_project(request, found, _query_value(query, "writeKey"))
+        return self._resources.of_project(request, found, _query_value(query, "writeKey"))
 
     async def _collect_pixel(self, request: Request, call: Call, query: str) -> Response:
         self._require_capacity()

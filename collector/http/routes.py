@@ -16,7 +16,7 @@ class Route(NamedTuple):
     call: Call | None
 
 
-class Page(Enum):
+class Resource(Enum):
     """What a GET can ask for; the value is the label in metrics."""
 
     WELCOME = "welcome"
@@ -32,7 +32,7 @@ class Page(Enum):
 class Found(NamedTuple):
     """argument: the write key or the file's name in the path. pixel: what a pixel's query is."""
 
-    page: Page
+    resource: Resource
     argument: str = ""
     pixel: Call | None = None
 
@@ -51,11 +51,11 @@ _SETTINGS_SUFFIX: Final = "/settings"
 _SNIPPET_PREFIX: Final = "/analytics.js/v1/"
 _SNIPPET_SUFFIXES: Final = ("/analytics.min.js", "/analytics.js")
 _BUNDLE_PREFIX: Final = "/analytics-next/bundles/"
-_PLAIN_PAGES: Final = {
-    "/": Found(Page.WELCOME),
-    "/health": Found(Page.HEALTH),
-    "/sourceConfig": Found(Page.SOURCE_CONFIG),
-    "/p.js": Found(Page.JITSU_JS),
+_PLAIN_RESOURCES: Final = {
+    "/": Found(Resource.WELCOME),
+    "/health": Found(Resource.HEALTH),
+    "/sourceConfig": Found(Resource.SOURCE_CONFIG),
+    "/p.js": Found(Resource.JITSU_JS),
 }
 
 
@@ -81,7 +81,7 @@ def _pixels() -> Iterator[tuple[str, Call]]:
 
 
 _POSTS: Final = dict(_posts())
-_PAGES: Final = _PLAIN_PAGES | {path: Found(Page.PIXEL, pixel=call) for path, call in _pixels()}
+_RESOURCES: Final = _PLAIN_RESOURCES | {path: Found(Resource.PIXEL, pixel=call) for path, call in _pixels()}
 
 
 def find_post(path: str) -> Route | None:
@@ -94,20 +94,20 @@ def find_post(path: str) -> Route | None:
     return _POSTS.get(plain) or (_JITSU_ROUTE if plain.startswith(_JITSU[0]) else None)
 
 
-def find_page(path: str) -> Found | None:
+def find_resource(path: str) -> Found | None:
     """What a GET of a path without its query asks for."""
     path = plain_path(path)
-    found = _PAGES.get(path)
+    found = _RESOURCES.get(path)
     if found is not None:
         return found
     if path.startswith(_BUNDLE_PREFIX):
-        return Found(Page.BUNDLE, path[len(_BUNDLE_PREFIX) :])
+        return Found(Resource.BUNDLE, path[len(_BUNDLE_PREFIX) :])
     for suffix in _SNIPPET_SUFFIXES:
         if write_key := _between(path, _SNIPPET_PREFIX, suffix):
-            return Found(Page.ANALYTICS_JS, write_key)
+            return Found(Resource.ANALYTICS_JS, write_key)
     for prefix in _SETTINGS_PREFIXES:
         if write_key := _between(path, prefix, _SETTINGS_SUFFIX):
-            return Found(Page.SETTINGS, write_key)
+            return Found(Resource.SETTINGS, write_key)
     return None
 
 

@@ -19,7 +19,7 @@ from collector.projects.directory import ProjectDirectory
 from collector.server.admin import create_admin
 from collector.server.sockets import drop_new_connections
 from schemas.metrics import CollectorMetrics
-from schemas.projects import ProjectsFollower
+from schemas.projects_follower import ProjectsFollower
 from schemas.settings import Settings
 
 _log: Final = structlog.get_logger()

@@ -17,8 +17,8 @@ from collector.http.app import Collector
 from collector.http.browser_sdks import BrowserSdks
 from collector.http.connection import Server
 from collector.http.counts import Counts
-from collector.http.pages import Pages
 from collector.http.public_url import PublicUrls
+from collector.http.resources import Resources
 from collector.http.trusted_proxies import TrustedProxies
 from collector.ingest import Ingest
 from collector.projects.directory import ProjectDirectory
@@ -57,7 +57,7 @@ class Served:
             directory=directory,
             ingest=self.ingest,
             counts=self.counts,
-            pages=Pages(directory, public_urls, BrowserSdks(settings.collector_browser_sdks_path)),
+            resources=Resources(directory, public_urls, BrowserSdks(settings.collector_browser_sdks_path)),
             proxies=proxies,
         )
         self.collector.is_loaded = True

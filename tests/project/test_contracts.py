@@ -73,7 +73,7 @@ PLANTED = {
         "schemas/settings.py": "numpy",
     },
     "schemas: from the commands down to what knows nothing else": {
-        "schemas/codec.py": "schemas.projects",
+        "schemas/codec.py": "schemas.projects_follower",
         "schemas/outcomes.py": "schemas.settings",
         "schemas/topics.py": "schemas.apply.topics",
     },
@@ -86,7 +86,7 @@ PLANTED = {
     },
     "collector: HTTP hands over to ingest and knows no Kafka": {
         "collector/http/body.py": "confluent_kafka",
-        "collector/http/pages.py": "collector.kafka.publisher",
+        "collector/http/resources.py": "collector.kafka.publisher",
         "collector/http/settings_route.py": "collector.projects.topic",
     },
     "collector: the way to Kafka knows no HTTP": {

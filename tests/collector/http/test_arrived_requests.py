@@ -103,7 +103,7 @@ async def slow_reader(served: Served) -> socket.socket:
 async def test_a_large_answer_reaches_a_client_that_reads_slowly(serve: Serve) -> None:
     """A script is larger than a socket's buffers are on a long way."""
     served = await serve()
-    served.collector._pages.welcome = Response(200, b"x" * 8_000_000)
+    served.collector._resources.welcome = Response(200, b"x" * 8_000_000)
     loop = asyncio.get_running_loop()
     with contextlib.closing(await slow_reader(served)) as sock:
         await loop.sock_sendall(sock, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 2)
@@ -118,7 +118,7 @@ async def test_a_large_answer_reaches_a_client_that_reads_slowly(serve: Serve) -
 
 async def test_who_reads_no_answer_is_sent_no_more_than_one_and_cut_off_in_the_end(serve: Serve) -> None:
     served = await serve(collector_body_read_ms_max=1_000)
-    served.collector._pages.welcome = Response(200, b"x" * 8_000_000)
+    served.collector._resources.welcome = Response(200, b"x" * 8_000_000)
     with contextlib.closing(await slow_reader(served)) as sock:
         await asyncio.get_running_loop().sock_sendall(sock, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 20)
         (connection,) = served.server.connections

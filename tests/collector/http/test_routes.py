@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from collector.http.routes import find_page, find_post, plain_path
+from collector.http.routes import find_post, find_resource, plain_path
 from tests.collector.conftest import Serve
 from tests.collector.made import PROJECT_ID, WRITE_KEY, directory_of, project_fields, track
 from tests.collector.posting import BASIC, post
@@ -48,7 +48,7 @@ def test_what_is_no_route_is_none(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/analytics-next/bundles/../../etc/passwd", "/analytics-next/bundles/%2e%2e%2fx.js"])
 def test_paths_are_never_walked(path: str) -> None:
-    found = find_page(path)
+    found = find_resource(path)
     assert found is not None
     assert "/" in found.argument  # and no bundle has such a name
 

@@ -9,7 +9,7 @@ from collector.http.browser_sdks import BrowserSdks
 from collector.http.public_url import PublicUrls
 from collector.http.request import Request
 from collector.http.response import Response
-from collector.http.routes import Found, Page
+from collector.http.routes import Found, Resource
 from collector.http.settings_route import settings_response, source_config_response
 from collector.projects.authenticate import Credentials, find_project, require_project
 from collector.projects.directory import Project, ProjectDirectory
@@ -23,7 +23,7 @@ _WELCOME: Final = {
 _NOT_KEPT: Final = "Cache-Control: no-store\r\n"
 
 
-class Pages:
+class Resources:
     """Makes the answers. Whether the collector may answer at all is its own business."""
 
     def __init__(self, directory: ProjectDirectory, public_urls: PublicUrls, sdks: BrowserSdks) -> None:
@@ -36,18 +36,18 @@ class Pages:
     def script(self, request: Request, found: Found) -> Response:
         """A script that is the same for all projects. Raises RefusedRequest."""
         is_packed = _takes_gzip(request)
-        if found.page is Page.JITSU_JS:
+        if found.resource is Resource.JITSU_JS:
             return self._sdks.jitsu_js(is_packed)
         return self._sdks.bundle(found.argument, is_packed)
 
     def of_project(self, request: Request, found: Found, query_key: str | None) -> Response:
         """What differs by project; its key stands in the path, or where SDKs put it. Raises RefusedRequest."""
-        if found.page is Page.SOURCE_CONFIG:
+        if found.resource is Resource.SOURCE_CONFIG:
             return source_config_response(self._project(Credentials(_authorization(request), None, query_key)))
         write_key = found.argument
         self._project(Credentials(None, write_key, None))
         public_url = self._public_urls.find(request.peer, request.headers)
-        if found.page is Page.ANALYTICS_JS:
+        if found.resource is Resource.ANALYTICS_JS:
             return self._sdks.analytics_js(write_key, public_url, _takes_gzip(request))
         return settings_response(write_key, public_url)
 

@@ -13,7 +13,7 @@ from schemas.kafka import consumer_config
 from schemas.registry import RegistryUnavailableError, SchemaIds
 from schemas.settings import Settings
 
-_log: Final = structlog.get_logger("schemas.projects")
+_log: Final = structlog.get_logger("schemas.projects_follower")
 _POLL_S: Final = 0.1
 _RECORDS_MAX: Final = 1000
 _REGISTRY_PAUSE_S: Final = 2.0
