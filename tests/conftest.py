@@ -3,13 +3,11 @@
 A server that does not start fails the tests that need it, with its last log lines: nothing is skipped.
 """
 
-import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
@@ -21,6 +19,7 @@ pytest.register_assert_rewrite(
     *(f"tests.{path.stem}" for path in Path(__file__).parent.iterdir() if path.stem[0] != "_")
 )
 
+from tests import effort  # noqa: E402
 from tests.fast import (  # noqa: E402, F401
     pytest_make_collect_report,
     pytest_runtest_call,
@@ -28,10 +27,7 @@ from tests.fast import (  # noqa: E402, F401
     pytest_runtest_teardown,
 )
 
-# A shared machine has no deadlines; CI repeats the same examples, so that a failure there is the change's own.
-settings.register_profile("local", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True)
-settings.load_profile("ci" if os.environ.get("CI") == "true" else "local")
+effort.register()
 
 
 KAFKA_HEAP_MB = 384  # a worker of the parallel run may have two at once

@@ -23,7 +23,7 @@ from tests.chaos.tables import read_tables
 from tests.chaos.traffic import BATCH_EVENTS, Traffic
 from tests.chaos.verdict import Verdict, judge
 
-TEST_SEED: Final = int(os.environ.get("TALLY_TEST_SEED", "20261124"))
+TEST_SEED: Final = int(os.environ.get("TEST_SEED", "20261124"))
 _HOUR_MS: Final = 3_600_000
 # The visitors' time: an hour for so many events, so that sessions end and others begin; no later than the day is over.
 _EVENTS_PER_HOUR: Final = 40_000

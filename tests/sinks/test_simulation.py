@@ -5,11 +5,12 @@ from contextlib import AbstractContextManager, ExitStack
 
 import pytest
 
+from tests.effort import seeds
 from tests.sinks.forgetful import forget_table, forget_tokens, forget_watermark
 from tests.sinks.memory import MemoryView, MemoryWriter
 from tests.sinks.simulation import EXPECTED, Simulation
 
-SEEDS = range(60)
+SEEDS = seeds(60)
 FEW_SEEDS = range(6)
 
 
@@ -25,7 +26,7 @@ def test_each_source_stands_once_whatever_happened(seed: int, forgets_tokens: bo
 
 @pytest.mark.parametrize("window", [True, False])
 @pytest.mark.parametrize("forgets_tokens", [False, True])
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", seeds(20))
 def test_a_view_that_breaks_and_a_server_that_lags_double_nothing_and_set_nothing_aside(
     seed: int, forgets_tokens: bool, window: bool
 ) -> None:

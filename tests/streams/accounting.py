@@ -14,7 +14,7 @@ from tests.streams.readers import FIELDS, live, newest_identities
 from tests.streams.rig import StreamsRig
 from tests.streams.universe import Row, made_uuid
 
-SEED: Final = int(os.environ.get("TALLY_TEST_SEED", "20261124"))
+SEED: Final = int(os.environ.get("TEST_SEED", "20261124"))
 _CAMPAIGN: Final = {"source": "source", "medium": "medium", "campaign": "name"}
 
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 
 from schemas.outcomes import DeadReason
 from streams.sessions.state import SessionStateCodec
+from tests.effort import examples
 from tests.streams.failing_worker import decode_unguarded
 from tests.streams.oracle import accounted, all_sessions, claim_of, identities_of, within_the_bound
 from tests.streams.raw import RAW as RAW_CODEC
@@ -96,7 +97,7 @@ def assert_law(log: Log) -> None:
     assert _dead(log) == dead
 
 
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 @given(pairs_of_a_log, st.integers(0, 2**32))
 def test_every_table_is_that_of_one_undisturbed_fold(pairs: list[tuple[bytes | None, bytes | None]], seed: int) -> None:
     log = raw_log(pairs)

@@ -268,7 +268,7 @@ async def test_more_requests_in_a_row_than_are_parsed_ahead_are_all_answered(ser
 
 async def test_who_does_not_read_the_answers_is_cut_off(serve: Serve) -> None:
     """What waits to be read is bounded: answers are larger than the requests they answer."""
-    served = await serve()
+    served = await serve(collector_body_read_ms_max=1_000)
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.setblocking(False)

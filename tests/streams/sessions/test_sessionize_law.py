@@ -13,6 +13,7 @@ from streams.events.deduplicate import deduplicate
 from streams.sessions.chains import LATE_SLICES_MAX, SessionRules, forget_emitted
 from streams.sessions.fold import sessionize
 from streams.sessions.rows import SessionRows
+from tests.effort import examples
 from tests.streams.oracle import all_sessions, by_key, session_id_of, within_the_bound
 from tests.streams.readers import FIELDS, live
 from tests.streams.universe import (
@@ -167,7 +168,7 @@ def logs_of_a_visitor(draw: st.DrawFn) -> list[Row]:
     )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(logs_of_a_visitor(), st.data())
 def test_rows_of_a_killed_worker_are_corrected_by_the_next(rows: list[Row], data: st.DataObject) -> None:
     durable = data.draw(st.integers(0, len(rows) - 1), "durable")

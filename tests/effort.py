@@ -1,0 +1,30 @@
+"""How much a test tries: all of it, or a fifth in the inner loop (`make test-fast`), which runs again and again."""
+
+import os
+from typing import Final
+
+from hypothesis import settings
+
+VARIABLE: Final = "TEST_EFFORT"
+_EXAMPLES: Final = 100  # Hypothesis's default
+_DIVISOR: Final = 5 if os.environ.get(VARIABLE) == "quick" else 1
+
+
+def seeds(count: int) -> range:
+    """So many seeds, or a fifth of them."""
+    return range(max(1, count // _DIVISOR))
+
+
+def examples(count: int) -> int:
+    """So many examples of a property, or a fifth of them."""
+    return max(1, count // _DIVISOR)
+
+
+def register() -> None:
+    """Hypothesis's settings.
+
+    A shared machine has no deadlines. CI repeats the same examples, so that a failure there is the change's own.
+    """
+    is_ci = os.environ.get("CI") == "true"
+    settings.register_profile("tally", deadline=None, derandomize=is_ci, max_examples=examples(_EXAMPLES))
+    settings.load_profile("tally")
