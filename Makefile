@@ -68,7 +68,7 @@ format: setup ## format and fix what can be fixed
 
 .PHONY: test-fast
 test-fast: setup ## the inner loop: every test that needs no server, no package and no network, with a fifth of the examples; lint is `make lint`
-	@TEST_EFFORT=quick $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not integration"
+	@TEST_EFFORT=quick $(BIN)/python -m pytest -q -n 3 --dist loadfile -m "not integration"
 
 .PHONY: bench
 bench: setup ## benchmarks: three rounds, one JSON object a line, ratios within this run (12 minutes); options: BENCH=--help
