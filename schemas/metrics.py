@@ -70,6 +70,13 @@ class StreamsMetrics:
         self.published_total = Counter(
             "tally_streams_published_total", "records durable on a topic", ["topic"], registry=registry
         )
+        self.dead_share = Gauge(
+            "tally_streams_dead_share",
+            "share of the last records (streams_dead_share_records) that became dead letters; above "
+            "streams_dead_share_max the worker ends",
+            ["topic"],
+            registry=registry,
+        )
         self.chunk_records = Histogram(
             "tally_streams_chunk_records", "records a chunk", buckets=_RECORDS, registry=registry
         )

@@ -161,6 +161,19 @@ class Settings(BaseModel):
         None, description="JSON list of robots ({pattern}); unset: the built-in list"
     )
     streams_stuck_s_max: Positive = Field(120, description="work without progress for this long ends the worker")
+    streams_dead_share_max: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5, description="more of a topic's last records as dead letters end the worker without a commit; 1: never"
+    )
+    streams_dead_share_records: Positive = Field(10_000, description="how many records the share is taken of")
+    streams_dead_run_max: Positive = Field(
+        1_000, description="more dead letters in a row, without any other record, end the worker without a commit"
+    )
+    streams_set_aside: str = Field(
+        "",
+        pattern=r"^ *((raw_events|identity_claims)/\d+/\d+(-\d+)? *(, *|$))*$",
+        description="records that become dead letters unprocessed, when a step fails on them and nothing else helps: "
+        "topic/partition/offset or topic/partition/first-last, comma separated",
+    )
     streams_secret_traits: str = Field(
         "pin,password,token,secret", description="traits that are not kept in identities, comma separated"
     )

@@ -36,6 +36,7 @@ from streams.runtime.app import App
 from streams.runtime.exits import Exit
 from streams.runtime.health import Stuck
 from streams.runtime.publisher import KafkaPublisher
+from streams.runtime.schemas_apart import SchemasApart
 from streams.sessions.conversions import ConversionEvents
 from streams.topology import Parts, create_worker
 
@@ -92,7 +93,7 @@ async def _run(settings: Settings) -> None:
     await _first(loaded, stopping)
     if stopping.is_set():
         return
-    worker = create_worker(settings, _parts(settings, ids, lookups, conversions, metrics))
+    worker = create_worker(settings, _parts(settings, SchemasApart(ids), lookups, conversions, metrics))
     observer = Observer(worker, metrics, lookups.all(), time.time)
     admin = web.AppRunner(create_admin(worker, registry, settings.streams_stuck_s_max, observer), access_log=None)
     await admin.setup()

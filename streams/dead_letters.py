@@ -1,13 +1,12 @@
 """What a record becomes that cannot go on: its bytes, where it stood, and why. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from schemas import keys
 from schemas.codec import Codec
 from schemas.column_codec import Invalid
 from schemas.dead_letters import Place, dead_letter
-from schemas.outcomes import DeadReason
 from schemas.registry import SchemaIds
 from streams.runtime.operator import Outputs, Records
 from streams.uuids import named_uuid
@@ -29,11 +28,11 @@ class DeadLetters:
         outputs.add("dead_letters", [{"value": self._codec.encode(record), "key": key}])
         outputs.dead[bad.reason] = outputs.dead.get(bad.reason, 0) + 1
 
-    def of_failed_step(self, records: Records, detail: str, project_id: str | None = None) -> Outputs:
-        """Dead letters for all the records, on which a step failed."""
+    def of(self, records: Records, bad: Iterable[Invalid], project_id: str | None = None) -> Outputs:
+        """The dead letters of some of the records."""
         outputs = Outputs()
-        for index in range(len(records)):
-            self.add(outputs, records, Invalid(index, DeadReason.STEP_FAILED, detail), project_id)
+        for one in bad:
+            self.add(outputs, records, one, project_id)
         return outputs
 
     def _record(self, records: Records, bad: Invalid, project_id: str | None) -> dict[str, Any]:

@@ -10,11 +10,11 @@
 in = enriched + duplicates + replayed + dead, for every chunk. What becomes of the claims: `streams.identities.chain`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.column_codec import ColumnCodec
+from schemas.column_codec import ColumnCodec, Invalid
 from schemas.registry import SchemaIds
 from streams.dead_letters import DeadLetters
 from streams.events.claims import claims
@@ -97,9 +97,9 @@ class EventChain:
             forget_emitted(state, self._rules.sessions)
         return EpochEnd(outputs, self._states.end_epoch())
 
-    def dead_letters(self, records: Records, detail: str) -> Outputs:
-        """Dead letters for records on which a step failed."""
-        return self._dead.of_failed_step(records, detail)
+    def dead_letters(self, records: Records, bad: Iterable[Invalid]) -> Outputs:
+        """The dead letters of some of the records."""
+        return self._dead.of(records, bad)
 
     def confirm(self, reached: Reached) -> None:
         self._states.confirm(reached)

@@ -8,7 +8,7 @@
 Claims are few: one in ten events, usually one in hundreds; so they are taken one by one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -114,9 +114,9 @@ class ClaimChain:
         """Nothing is published at an epoch's end; the changed states."""
         return EpochEnd(Outputs(), self._states.end_epoch())
 
-    def dead_letters(self, records: Records, detail: str) -> Outputs:
-        """Dead letters for records on which a step failed; their keys name no project."""
-        return self._dead.of_failed_step(records, detail, project_id="")
+    def dead_letters(self, records: Records, bad: Iterable[Invalid]) -> Outputs:
+        """The dead letters of some of the records; their keys name no project."""
+        return self._dead.of(records, bad, project_id="")
 
     def confirm(self, reached: Reached) -> None:
         self._states.confirm(reached)

@@ -8,11 +8,13 @@ from faust.types import EventT
 
 from schemas.metrics import StreamsMetrics
 from schemas.settings import Settings
+from streams.runtime.breaker import DeadLimits
 from streams.runtime.chunks import ChunkSchema, ChunkTransport
 from streams.runtime.epochs import EpochLimits, Epochs, Membership
 from streams.runtime.eviction import Evictor
 from streams.runtime.operator import Operator, StateCodec
 from streams.runtime.publisher import Publisher
+from streams.runtime.set_aside import SetAside
 from streams.runtime.state_cache import StateCache
 from streams.runtime.tables import WriteBehindTable
 
@@ -61,6 +63,12 @@ class App(faust.App):
                 epoch_ms_max=settings.streams_epoch_ms_max,
             ),
             metrics,
+            DeadLimits(
+                share_max=settings.streams_dead_share_max,
+                share_records=settings.streams_dead_share_records,
+                run_max=settings.streams_dead_run_max,
+            ),
+            SetAside(settings.streams_set_aside),
         )
         self.changelogs = {
             operator.topic: self.state_tables[operator.table].changelog_topic_name for operator in operators

@@ -11,19 +11,24 @@ skips everything. States before outputs would lose outputs.
 import asyncio
 import os
 import time
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import structlog
 from faust.types import EventT
 
+from schemas.column_codec import Invalid
 from schemas.dead_letters import replay_of
 from schemas.metrics import StreamsMetrics
 from schemas.registry import RegistryUnavailableError
+from streams.runtime.breaker import Breaker, DeadLimits, TooManyDeadError
 from streams.runtime.exits import Exit
-from streams.runtime.operator import Changes, Operator, Outgoing, Outputs, Reached, Records
+from streams.runtime.operator import BadRecordsError, Changes, Operator, Outgoing, Outputs, Reached, Records
 from streams.runtime.publisher import Publisher
+from streams.runtime.schemas_apart import SchemaAbsentError
+from streams.runtime.set_aside import SetAside
 
 _BACKLOG_FACTOR: Final = 6
 _REGISTRY_PAUSE_S: Final = 2.0
@@ -38,6 +43,10 @@ class EpochLimits:
     chunk_ms_max: int
     epoch_records_max: int
     epoch_ms_max: int
+
+
+class StepFailedError(RuntimeError):
+    """A step failed on a record that it does not call bad. Nothing of the epoch may be committed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +70,13 @@ class Epochs:
         membership: Membership,
         limits: EpochLimits,
         metrics: StreamsMetrics,
+        dead_limits: DeadLimits,
+        set_aside: SetAside,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._operators = {operator.topic: operator for operator in operators}
+        self._breakers = {operator.topic: Breaker(operator.name, dead_limits) for operator in operators}
+        self._set_aside = set_aside
         self._outputs = outputs
         self._changelogs = changelogs
         self._topic_name = topic_name
@@ -76,6 +89,7 @@ class Epochs:
         self._waiting_records = 0
         self._processed: list[EventT] = []  # chunks of the open epoch
         self._processed_records = 0
+        self._bad: dict[tuple[str, int, int], Invalid] = {}  # found in it, by topic, partition, offset
         self._behind = False  # the last chunk was full: there is a backlog
         self._opened_at = 0.0  # when the oldest chunk arrived that is not durable
         self.last_commit_at = clock()
@@ -118,6 +132,12 @@ class Epochs:
                 await step()
         except asyncio.CancelledError:
             raise
+        except TooManyDeadError as error:
+            log.critical("too many dead letters; ending the process without a commit", why=str(error))
+            os._exit(Exit.TOO_MANY_DEAD)
+        except StepFailedError as error:
+            log.critical("a step failed; ending the process without a commit", why=str(error), exc_info=error)
+            os._exit(Exit.STEP_FAILED)
         except BaseException:
             log.exception("the epoch failed; ending the process without a commit")
             os._exit(Exit.FAILED)
@@ -141,15 +161,56 @@ class Epochs:
             if mine:
                 records = to_records(mine)
                 started = self._clock()
-                try:
-                    self._publish(operator, await self._process(operator, records))
-                except Exception:
-                    log.exception("a step failed; going on record by record where needed", topic=topic)
-                    await self._process_carefully(operator, records, mine)
+                await self._take(operator, records)
                 self._metrics.chunk_seconds.observe(self._clock() - started)
                 self._metrics.chunk_records.observe(len(records))
         self._processed += chunks
         self._processed_records += sum(len(event.value) for event in chunks)
+
+    async def _take(self, operator: Operator, records: Records) -> None:
+        """Process records and publish what comes of them; those that are bad become dead letters, alone."""
+        parts = [records]
+        while (made := await self._made_of(operator, parts)) is None:
+            # What failed left half-changed states: what came before it in this epoch is processed again, too. Its
+            # outputs are repeated, at or below the offsets that were published already.
+            operator.rollback()
+            earlier = [event for event in self._processed if event.message.topic == operator.topic]
+            parts = [*(to_records([event]) for event in earlier), records]
+        for outputs, excused in made:
+            breaker = self._breakers[operator.topic]
+            breaker.note(outputs, excused)
+            self._metrics.dead_share.labels(operator.name).set(breaker.share)
+            self._publish(operator, outputs)
+
+    async def _made_of(self, operator: Operator, parts: Sequence[Records]) -> list[tuple[Outputs, int]] | None:
+        """Outputs, and how many of their dead letters are nobody's concern; None when more bad records were found."""
+        made: list[tuple[Outputs, int]] = []
+        for part in parts:
+            rest = part
+            if bad := self._bad_among(operator, part):
+                set_aside = len(self._set_aside.among(operator.name, part))
+                made.append((operator.dead_letters(part, bad.values()), set_aside + len(part.replays)))
+                rest = part.only([place for place in range(len(part)) if place not in bad])
+            try:
+                if len(rest):
+                    made.append((await self._process(operator, rest), len(rest.replays)))
+            except BadRecordsError as error:
+                log.warning("records are bad; going on without them", topic=operator.topic, why=str(error))
+                for one in error.bad:
+                    self._bad[operator.topic, rest.partitions[one.index], rest.offsets[one.index]] = one
+                return None
+            except Exception as error:
+                raise StepFailedError(_culprit(operator, rest)) from error
+        return made
+
+    def _bad_among(self, operator: Operator, records: Records) -> dict[int, Invalid]:
+        """The records that are not processed: set aside by the operator, or found bad in this epoch; by index."""
+        found = {one.index: one for one in self._set_aside.among(operator.name, records)}
+        if self._bad:
+            for index, place in enumerate(zip(records.partitions, records.offsets, strict=True)):
+                if (one := self._bad.get((operator.topic, *place))) is not None:
+                    found[index] = replace(one, index=index)
+        return found
 
     async def _process(self, operator: Operator, records: Records) -> Outputs:
         """Its outputs. A registry that is away when a new schema comes is waited for: its records are not bad.
@@ -159,35 +220,12 @@ class Epochs:
         while True:
             try:
                 return operator.process(records)
-            except RegistryUnavailableError as error:
-                log.warning("records wait for their schema", topic=operator.topic, error=str(error))
-                await asyncio.sleep(_REGISTRY_PAUSE_S)
-
-    async def _process_carefully(self, operator: Operator, records: Records, chunks: list[EventT]) -> None:
-        """Halve the records until the one is found on which a step fails; that one becomes a dead letter.
-
-        A failure leaves half-changed states, so what came before it in this epoch is read again, and what succeeds is
-        made durable before the next try. The applied offsets of the states make the repetition harmless.
-        """
-        operator.rollback()
-        earlier = [event for event in self._processed if event.message.topic == operator.topic]
-        for part in [to_records([event]) for event in earlier] + [records]:
-            await self._halve(operator, part)
-
-    async def _halve(self, operator: Operator, records: Records) -> None:
-        try:
-            outputs = await self._process(operator, records)
-        except Exception as error:
-            operator.rollback()
-            if len(records) == 1:
-                self._publish(operator, operator.dead_letters(records, f"{type(error).__name__}: {error}"))
-                return
-            middle = len(records) // 2
-            await self._halve(operator, records.part(0, middle))
-            await self._halve(operator, records.part(middle, len(records)))
-            return
-        self._publish(operator, outputs)
-        await self._make_durable()
+            except SchemaAbsentError as absent:
+                try:
+                    await asyncio.get_running_loop().run_in_executor(None, absent.fetch)
+                except RegistryUnavailableError as error:
+                    log.warning("records wait for their schema", topic=operator.topic, error=str(error))
+                    await asyncio.sleep(_REGISTRY_PAUSE_S)
 
     def _publish(self, operator: Operator, outputs: Outputs) -> None:
         for topic, records in outputs.records.items():
@@ -209,6 +247,7 @@ class Epochs:
         reached = {(event.message.topic, event.message.partition): event.message.timestamp for event in self._processed}
         self._metrics.epoch_records.observe(self._processed_records)
         self._processed, self._processed_records = [], 0
+        self._bad.clear()
         if self._waiting:
             self._opened_at = self._clock()
         await self._membership.commit(topics)
@@ -241,6 +280,26 @@ class Epochs:
                 records: list[Outgoing] = [{"key": key, "value": value} for key, value in pairs]
                 self._changelogs.publish(of_table.changelog, records, partition)
         return await self._changelogs.flush()
+
+
+def _culprit(operator: Operator, records: Records) -> str:
+    """Which record a step fails on, for people: the last of the shortest beginning on which it fails again."""
+
+    def fails(count: int) -> bool:
+        operator.rollback()
+        try:
+            operator.process(records.part(0, count))
+        except Exception:
+            return True
+        return False
+
+    if not fails(len(records)):
+        return f"{operator.name}: not again when tried again; nothing is wrong with the records"
+    last = bisect_left(range(len(records)), True, key=lambda place: fails(place + 1))
+    return (
+        f"at {operator.name}/{records.partitions[last]}/{records.offsets[last]}; when nothing else helps, "
+        "TALLY_STREAMS_SET_ASIDE with this place makes the record a dead letter"
+    )
 
 
 def to_records(chunks: Sequence[EventT]) -> Records:

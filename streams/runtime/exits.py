@@ -13,6 +13,8 @@ class Exit(IntEnum):
     UNREACHABLE = exits.UNREACHABLE
     FAILED = 70  # anything unexpected
     CHUNK_MISSING = 71  # lost between fetch and agent; it is read again
+    TOO_MANY_DEAD = 72  # more records would become dead letters than may
     STUCK = 73  # there is work, and nothing moves
     STATES_NOT_ASSIGNED = 74  # a source's partition without that of its changelog; the group divides them anew
     NOT_A_MEMBER = 75  # paused for too long: somebody else owns the partitions and has newer states
+    STEP_FAILED = 76  # a step failed on a record that it does not call bad; the log names its place

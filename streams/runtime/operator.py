@@ -1,8 +1,9 @@
 """The contract: what the runtime asks of an operator, and what it gives one to keep states in. Pure.
 
-    every chunk        process(records) ─▶ outputs
-    every epoch        end_epoch() ─▶ outputs ─▶ durable ─▶ changed states ─▶ durable ─▶ confirm(), ack, commit
-    when a step fails  rollback(): the states are again what was durable last
+    every chunk           process(records) ─▶ outputs
+    every epoch           end_epoch() ─▶ outputs ─▶ durable ─▶ changed states ─▶ durable ─▶ confirm(), ack, commit
+    BadRecordsError       rollback(): the states are again what was durable last; the rest is processed without them
+    any other exception   ends the process without a commit
 
 The runtime imports no domain, and the domains import of the runtime this file alone.
 """
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
+from schemas.column_codec import Invalid
 from schemas.outcomes import DeadReason, DropReason, Outcome
 
 S = TypeVar("S")
@@ -38,6 +40,18 @@ def last_active_ms(value: bytes) -> int:
     return at
 
 
+class BadRecordsError(ValueError):
+    """Some of the records can't go on, by their own fault: `bad` says which and why, all that the step knows of.
+
+    The only exception that makes dead letters. Whatever else a step raises is a fault of ours or of the machine, and
+    would make dead letters of sound records.
+    """
+
+    def __init__(self, bad: Sequence[Invalid]) -> None:
+        self.bad = bad
+        super().__init__(f"{len(bad)} records, the first: {bad[0].reason}: {bad[0].detail}")
+
+
 @dataclass(frozen=True, slots=True)
 class Records:
     """What fetches brought: equally long columns, in offset order within each partition.
@@ -61,6 +75,16 @@ class Records:
             self.offsets[start:end],
             self.keys[start:end],
             self.values[start:end],
+            self.replays,
+        )
+
+    def only(self, indexes: Sequence[int]) -> "Records":
+        """The records of these indexes, in this order."""
+        return Records(
+            [self.partitions[index] for index in indexes],
+            [self.offsets[index] for index in indexes],
+            [self.keys[index] for index in indexes],
+            [self.values[index] for index in indexes],
             self.replays,
         )
 
@@ -118,10 +142,13 @@ class Operator(Protocol):
     table: str
 
     def process(self, records: Records) -> Outputs:
-        """Run the steps over records; on an exception the states may be half changed: `rollback` follows."""
+        """Run the steps over records. Raises BadRecordsError when some of them can't go on.
 
-    def dead_letters(self, records: Records, detail: str) -> Outputs:
-        """Dead letters for records on which a step failed."""
+        On an exception the states may be half changed: `rollback` follows.
+        """
+
+    def dead_letters(self, records: Records, bad: Iterable[Invalid]) -> Outputs:
+        """Dead letters for some of the records. No state is looked at."""
 
     def end_epoch(self) -> EpochEnd:
         """What is published once an epoch, and the states that changed. States lose what they need no more."""

@@ -8,6 +8,8 @@ import pytest
 
 from schemas import keys
 from schemas.codec import Codec
+from schemas.column_codec import Invalid
+from schemas.outcomes import DeadReason
 from streams.events.chain import EventChain
 from streams.identities.chain import ClaimChain
 from streams.identities.state import IdentityStateCodec
@@ -117,6 +119,7 @@ def test_a_value_begins_with_the_offset_applied(make: Callable[[], Subject]) -> 
     assert {key: applied_offset(value or b"") for key, value in values.items()} == offsets
 
 
-def test_a_failed_step_leaves_one_dead_letter_a_record(subject: Subject) -> None:
-    outputs = subject.operator.dead_letters(subject.records(0, 4), "why")
-    assert (len(outputs.records["dead_letters"]), sum(outputs.dead.values())) == (4, 4)
+def test_bad_records_leave_one_dead_letter_each(subject: Subject) -> None:
+    bad = [Invalid(index, DeadReason.STEP_FAILED, "why") for index in (0, 3)]
+    outputs = subject.operator.dead_letters(subject.records(0, 4), bad)
+    assert (len(outputs.records["dead_letters"]), outputs.dead) == (2, {DeadReason.STEP_FAILED: 2})

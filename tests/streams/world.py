@@ -20,9 +20,11 @@ from streams.events.lookups import CachedLookup, Lookups, Place, UserAgent
 from streams.events.lookups.urls import PageUrl
 from streams.identities.chain import ClaimChain
 from streams.identities.state import IdentityStateCodec
+from streams.runtime.breaker import DeadLimits
 from streams.runtime.epochs import EpochLimits, Epochs, Membership
 from streams.runtime.eviction import Evictor
 from streams.runtime.operator import Operator, Outgoing
+from streams.runtime.set_aside import SetAside
 from streams.runtime.state_cache import StateCache
 from streams.runtime.store import ShardStore
 from streams.sessions.conversions import ConversionEvents
@@ -204,7 +206,7 @@ class Life:
         outputs, changelogs = self._publishers
         self.epochs = Epochs(
             operators, outputs, changelogs, lambda name: name, Membership(lambda: 1, lambda: True, self._commit),
-            limits, StreamsMetrics(CollectorRegistry()), clock=lambda: 0.0,
+            limits, StreamsMetrics(CollectorRegistry()), DeadLimits(1, 1, 10**9), SetAside(""), clock=lambda: 0.0,
         )  # fmt: skip
 
     async def run(self) -> bool:

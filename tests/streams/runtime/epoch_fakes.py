@@ -1,20 +1,26 @@
 """Epochs among fakes: an operator, publishers and chunks that note what is asked of them in one journal."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from faust.types import TP
 from prometheus_client import CollectorRegistry
 
+from schemas.column_codec import Invalid
 from schemas.metrics import StreamsMetrics
 from schemas.outcomes import DeadReason
+from streams.runtime.breaker import DeadLimits
 from streams.runtime.epochs import EpochLimits, Epochs, Membership
-from streams.runtime.operator import EpochEnd, Outgoing, Outputs, Records
+from streams.runtime.operator import BadRecordsError, EpochEnd, Outgoing, Outputs, Records
 from streams.runtime.publisher import PublishError
+from streams.runtime.set_aside import SetAside
 from streams.runtime.state_cache import StateCache
 from tests.streams.runtime.tables import FakeTable
 from tests.streams.world import Chunk, Record
+
+NO_LIMITS: Final = DeadLimits(share_max=1, share_records=1, run_max=10**9)
 
 
 class Counts:
@@ -39,6 +45,7 @@ class FakeOperator:
     name: str = "raw_events"
     table: str = "sessions"
     poison: frozenset[int] = frozenset()
+    fatal: Mapping[int, Exception] = field(default_factory=dict)  # what is raised at these values
     store: FakeTable = field(default_factory=lambda: FakeTable("sessions"))
     confirmed: list[Mapping[TP, int]] = field(default_factory=list)
 
@@ -60,14 +67,20 @@ class FakeOperator:
             state[0] = offset
             state.append(int(value))
             if int(value) in self.poison:
-                raise ValueError(f"poison {int(value)}")
+                index = records.offsets.index(offset)
+                raise BadRecordsError([Invalid(index, DeadReason.STEP_FAILED, f"poison {int(value)}")])
+            if int(value) in self.fatal:
+                raise self.fatal[int(value)]
             outputs.add("enriched_events", [{"key": key, "value": value, "partition": partition}])
             outputs.kept += 1
         return outputs
 
-    def dead_letters(self, records: Records, detail: str) -> Outputs:
-        outputs = Outputs(dead={DeadReason.STEP_FAILED: len(records)})
-        outputs.add("dead_letters", [{"key": b"", "value": value, "detail": detail} for value in records.values])
+    def dead_letters(self, records: Records, bad: Iterable[Invalid]) -> Outputs:
+        outputs = Outputs()
+        for one in bad:
+            outputs.dead[one.reason] = outputs.dead.get(one.reason, 0) + 1
+            value = records.values[one.index]
+            outputs.add("dead_letters", [{"key": b"", "value": value, "detail": one.detail}])
         return outputs
 
     def end_epoch(self) -> EpochEnd:
@@ -142,9 +155,17 @@ class JournalChunk(Chunk):
 class EpochRig:
     """Epochs among fakes."""
 
-    def __init__(self, *, poison: Sequence[int] = (), limits: EpochLimits | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        poison: Sequence[int] = (),
+        fatal: Mapping[int, Exception] | None = None,
+        limits: EpochLimits | None = None,
+        dead_limits: DeadLimits = NO_LIMITS,
+        set_aside: str = "",
+    ) -> None:
         self.journal: list[str] = []
-        self.operator = FakeOperator(self.journal, poison=frozenset(poison))
+        self.operator = FakeOperator(self.journal, poison=frozenset(poison), fatal=fatal or {})
         self.claims = FakeOperator(self.journal, topic="t.claims", name="identity_claims", table="identities",
                                  store=FakeTable("identities"))  # fmt: skip
         self.outputs = FakePublisher("outputs", self.journal)
@@ -161,6 +182,8 @@ class EpochRig:
             Membership(lambda: self.generation, lambda: self.is_member, self._commit),
             limits or EpochLimits(chunk_records_max=100, chunk_ms_max=1, epoch_records_max=1_000, epoch_ms_max=500),
             StreamsMetrics(self.registry),
+            dead_limits,
+            SetAside(set_aside),
             clock=lambda: self.now_s,
         )
         self._ends: dict[str, int] = {}

@@ -1,14 +1,18 @@
 """Epochs: outputs before states before acknowledgements before the commit, and what happens when one of them fails."""
 
 import asyncio
+import threading
 
 import pytest
 from faust.types import TP
+from structlog.testing import capture_logs
 
 from schemas.registry import RegistryUnavailableError
+from streams.runtime.breaker import DeadLimits
 from streams.runtime.epochs import EpochLimits, Membership
 from streams.runtime.exits import Exit
 from streams.runtime.operator import Outputs, Records
+from streams.runtime.schemas_apart import SchemaAbsentError
 from tests.streams.runtime.epoch_fakes import EpochRig
 
 
@@ -118,7 +122,75 @@ async def test_a_dead_letter_of_a_failed_step_names_the_failure() -> None:
     await rig.add(rig.chunk(1))
     await rig.epochs.commit()
     (detail,) = [record["detail"] for topic, _, record in rig.outputs.records if topic == "t.dead_letters"]
-    assert detail == "ValueError: poison 1"
+    assert detail == "poison 1"
+
+
+async def test_bad_records_of_several_chunks_of_an_epoch_are_dead_letters_each_alone() -> None:
+    rig = EpochRig(poison=[2, 5], limits=EpochLimits(2, 1, 1_000, 10_000))
+    for values in ((1, 2), (3, 4), (5, 6)):
+        await rig.add(rig.chunk(*values))
+    await rig.epochs.commit()
+    assert rig.operator.states() == {b"key": [5, 1, 3, 4, 6]}
+    assert set(rig.outputs.values("t.dead_letters")) == {2, 5}
+
+
+@pytest.mark.parametrize("fault", [ValueError("a bug"), MemoryError(), KeyError("state"), RuntimeError("away")])
+async def test_whatever_no_step_calls_a_bad_record_ends_the_process_and_makes_no_dead_letter(fault: Exception) -> None:
+    rig = EpochRig(fatal={3: fault})
+    chunk = rig.chunk(1, 2, 3, 4)
+    await rig.add(chunk)
+    with pytest.raises(Exited) as ended, capture_logs() as logs:
+        await rig.epochs.commit()
+    assert ended.value.args == (Exit.STEP_FAILED,)
+    assert "raw_events/0/2;" in logs[-1]["why"]
+    assert rig.outputs.records == rig.changelogs.records == []
+    assert not chunk.acked
+    assert rig.counted("raw_events", "dead", "step_failed") == 0
+
+
+async def test_a_failure_that_does_not_come_again_is_no_records() -> None:
+    rig = EpochRig(fatal={1: ValueError("once")})
+    await rig.add(rig.chunk(1))
+    process = rig.operator.process
+
+    def process_once(records: Records) -> Outputs:
+        try:
+            return process(records)
+        finally:
+            rig.operator.fatal = {}
+
+    rig.operator.process = process_once  # type: ignore[method-assign]
+    with pytest.raises(Exited), capture_logs() as logs:
+        await rig.epochs.commit()
+    assert "nothing is wrong with the records" in logs[-1]["why"]
+
+
+async def test_an_operator_gets_past_a_record_that_a_step_fails_on() -> None:
+    rig = EpochRig(fatal={3: ValueError("a bug"), 5: ValueError("a bug")}, set_aside="raw_events/0/2,raw_events/0/4-4")
+    await rig.add(rig.chunk(1, 2, 3, 4, 5))
+    await rig.epochs.commit()
+    assert rig.outputs.values("t.enriched_events") == [1, 2, 4]
+    assert rig.outputs.values("t.dead_letters") == [3, 5]
+    assert rig.journal[-1] == "commit ['t.raw']"
+
+
+async def test_a_topic_whose_records_all_die_is_not_eaten() -> None:
+    rig = EpochRig(poison=range(20), dead_limits=DeadLimits(1, 1, run_max=10))
+    await rig.add(rig.chunk(*range(10)))
+    await rig.epochs.commit()
+    await rig.add(rig.chunk(10))
+    with pytest.raises(Exited) as ended:
+        await rig.epochs.commit()
+    assert ended.value.args == (Exit.TOO_MANY_DEAD,)
+    assert rig.outputs.values("t.dead_letters") == list(range(10))
+    assert rig.journal.count("commit ['t.raw']") == 1
+
+
+async def test_what_an_operator_set_aside_is_not_held_against_the_topic() -> None:
+    rig = EpochRig(dead_limits=DeadLimits(0.1, 10, run_max=2), set_aside="raw_events/0/0-99")
+    await rig.add(rig.chunk(*range(20)))
+    await rig.epochs.commit()
+    assert rig.counted("raw_events", "dead", "step_failed") == 20
 
 
 async def test_what_the_epoch_held_before_a_poison_record_is_applied_once() -> None:
@@ -295,13 +367,18 @@ async def test_a_registry_that_is_away_is_waited_for_and_no_record_is_set_aside(
     monkeypatch.setattr("streams.runtime.epochs._REGISTRY_PAUSE_S", 0.0)
     rig = EpochRig()
     away = 3
+    asked_on: set[int] = set()
     process = rig.operator.process
 
-    def process_when_known(records: Records) -> Outputs:
+    def fetch() -> None:
         nonlocal away
-        if away:
-            away -= 1
+        asked_on.add(threading.get_ident())
+        if away := away - 1:
             raise RegistryUnavailableError("http://registry", "cannot be reached")
+
+    def process_when_known(records: Records) -> Outputs:
+        if away:
+            raise SchemaAbsentError(9, fetch)
         return process(records)
 
     monkeypatch.setattr(rig.operator, "process", process_when_known)
@@ -311,3 +388,4 @@ async def test_a_registry_that_is_away_is_waited_for_and_no_record_is_set_aside(
     assert rig.outputs.values("t.enriched_events") == [1, 2, 3]
     assert rig.outputs.values("t.dead_letters") == []
     assert chunk.acked
+    assert threading.get_ident() not in asked_on
