@@ -11,7 +11,7 @@ LOCK := docker/requirements-dev.lock
 PACKAGES := schemas collector streams sinks
 SOURCES := $(PACKAGES) docker tests
 UV := uv==0.13.9
-# They wait more than they work: three for two cores.
+# They wait more than they work: more of them than cores.
 WORKERS ?= 4
 # The tests on another date: their clock and that of every process they start.
 PYTEST = $(BIN)/python $(if $(CLOCK),-m tests.clock "$(CLOCK)" $(BIN)/python )-m pytest
@@ -42,9 +42,13 @@ test: packages ## everything CI runs: lint, types, contracts, all tests on real 
 	@$(PYTEST) -q $(ONLY)
 else
 test: lint packages
-	@echo "→ tests, on real servers: $(WORKERS) workers with servers of their own"
-	@failed=0; $(PYTEST) -q -n $(WORKERS) --dist loadfile -m "not alone" || failed=$$?; \
-	echo "→ tests that must be alone"; $(PYTEST) -q -m alone || failed=$$?; exit $$failed
+	@failed=0; \
+	echo "→ tests on real servers: $(WORKERS) workers with servers of their own"; \
+	$(PYTEST) -q -n $(WORKERS) --dist loadfile -m "integration and not alone" || failed=$$?; \
+	echo "→ the test that loads the machine; in its pauses those that need no server, shown afterwards"; \
+	shown=$$(mktemp); nice -n 19 $(PYTEST) -q -n 2 --dist loadfile -m "not integration" >$$shown 2>&1 & others=$$!; \
+	$(PYTEST) -q -m alone || failed=$$?; \
+	wait $$others || failed=$$?; cat $$shown; rm -f $$shown; exit $$failed
 endif
 
 .PHONY: packages
