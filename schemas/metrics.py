@@ -8,7 +8,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from schemas.outcomes import DropReason, Outcome
+from schemas.outcomes import DropReason, Outcome, Remark
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _EVENTS: Final = (1, 2, 5, 10, 20, 50, 100, 250, 500, 1000, 2500)
@@ -67,6 +67,14 @@ class StreamsMetrics:
         for outcome, reason in ((Outcome.KEEP, ""), (Outcome.DROP, DropReason.DUPLICATE)):
             # A series that begins with its first value hides that value from rate().
             self.records_total.labels("raw_events", outcome, reason)
+        self.remarks_total = Counter(
+            "tally_streams_remarks_total",
+            "what happened besides outcomes, in events or states: the names of schemas.outcomes.Remark",
+            ["topic", "remark"],
+            registry=registry,
+        )
+        for remark in Remark:
+            self.remarks_total.labels("raw_events", remark)
         self.published_total = Counter(
             "tally_streams_published_total", "records durable on a topic", ["topic"], registry=registry
         )

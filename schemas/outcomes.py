@@ -52,6 +52,13 @@ class DeadReason(StrEnum):
     ROW_REFUSED = "row_refused"
 
 
+class Remark(StrEnum):
+    """What happened to an event or a state besides its outcome; each is counted, and some have an alert."""
+
+    CLOCK_AHEAD = "clock_ahead"  # an event from beyond the broker's time took that time
+    SEEN_IDS_FORGOTTEN = "seen_ids_forgotten"  # message ids within the window, of keys with too many: repeats pass
+
+
 class BotReason(StrEnum):
     """Why an enriched event has is_bot = true."""
 

@@ -150,6 +150,11 @@ class Settings(BaseModel):
     streams_session_gap_s: Positive = Field(1800, description="a session ends after this long without an event")
     streams_session_s_max: Positive = Field(86400, description="a session ends at this length")
     streams_lateness_s_max: Positive = Field(86400, description="an event this late still extends or bridges sessions")
+    streams_clock_ahead_s_max: Positive = Field(
+        7_200,
+        description="an event further ahead of the time at which Kafka took it came from a wrong clock, and takes that "
+        "time; more than collector_timestamp_future_s_max",
+    )
     streams_user_agent_cache_max: Positive = Field(50_000, description="distinct user agents remembered")
     streams_address_cache_max: Positive = Field(100_000, description="distinct IP addresses remembered")
     streams_geo_country_path: str | None = Field(None, description="country database (.mmdb); unset: no country")
@@ -244,6 +249,16 @@ class Settings(BaseModel):
             raise ValueError("at most 100 characters: Kafka names end at 249")
         return value
 
+    def conflicts(self) -> list[str]:
+        """Values that are sound each by itself and cannot work together; a line each, naming the variables."""
+        found = []
+        if self.streams_clock_ahead_s_max <= self.collector_timestamp_future_s_max:
+            found.append(
+                f"{PREFIX}STREAMS_CLOCK_AHEAD_S_MAX: must be more than {PREFIX}COLLECTOR_TIMESTAMP_FUTURE_S_MAX "
+                f"({self.collector_timestamp_future_s_max}), or events that collectors admit lose their time"
+            )
+        return found
+
     def topic(self, name: str) -> str:
         """The broker's name of a topic of `schemas.topics`."""
         return f"{self.topic_prefix}{name}"
@@ -269,6 +284,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
             name = f"{PREFIX}{str(problem['loc'][0]).upper()}" if problem["loc"] else PREFIX
             problems.append(f"{name}: {problem['msg']}")
         raise SettingsError(problems) from None
+    problems += settings.conflicts()
     if problems:
         raise SettingsError(problems)
     return settings

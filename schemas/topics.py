@@ -16,6 +16,9 @@ _DAY_MS: Final = 24 * 3600 * 1000
 # What a worker reads at its start: only closed segments are compacted, so they are closed every hour.
 _OFTEN: Final = {"segment.ms": str(3600 * 1000)}
 
+# The brokers' clock and not the collectors': it bounds what theirs may say (streams/events/bound_times.py).
+_TAKEN_AT: Final = {"message.timestamp.type": "LogAppendTime"}
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:
@@ -67,6 +70,7 @@ TOPICS: Final[Mapping[str, Topic]] = {
             ("streams",),
             "delete",
             "topic_events_days",
+            config=_TAKEN_AT,
         ),
         Topic(
             "enriched_events",

@@ -12,6 +12,7 @@ from streams.events.lookups import Lookups
 from streams.identities.chain import ClaimChain
 from streams.identities.state import IdentityStateCodec
 from streams.runtime.app import App
+from streams.runtime.eviction import Evictor
 from streams.runtime.publisher import Publisher
 from streams.sessions.chains import SessionRules
 from streams.sessions.conversions import ConversionEvents
@@ -35,9 +36,11 @@ def create_worker(settings: Settings, parts: Parts) -> App:
     """The worker, ready to be started. Builds no connection."""
     app = App(settings)
     silent_ms = settings.streams_dedup_window_s * 1000 + settings.streams_lateness_s_max * 1000
+    ahead_ms = settings.streams_clock_ahead_s_max * 1000
+    evictor = Evictor(silent_ms, latest_ms=lambda: parts.now_ms() + ahead_ms)
     events = EventChain(
         settings.topic(EventChain.name),
-        app.open_states(EventChain.table, SessionStateCodec(), evicted_after_ms=silent_ms),
+        app.open_states(EventChain.table, SessionStateCodec(), evictor),
         rules(settings),
         parts.lookups,
         parts.conversions,
@@ -68,4 +71,5 @@ def rules(settings: Settings) -> Rules:
             cells_max=max(1, settings.streams_session_s_max * 1000 // gap_ms),
         ),
         generation=settings.streams_generation,
+        ahead_ms=settings.streams_clock_ahead_s_max * 1000,
     )

@@ -1,9 +1,9 @@
 """raw_events, whole: the steps of every chunk, and what each epoch leaves. Pure.
 
-    every chunk:  records ─▶ decode ─▶ deduplicate ─▶ enrich ─▶ sessionize ─▶ encode ─▶ enriched_events
-                               │            │                       │           ▲
-                               ▼            ▼                       └─▶ claims ─┴─────▶ identity_claims ─▶ identities
-                          dead_letters   counted
+    every chunk:  records ─▶ decode ─▶ bound times ─▶ deduplicate ─▶ enrich ─▶ sessionize ─▶ encode ─▶ enriched_events
+                               │                           │                       │           ▲
+                               ▼                           ▼                       └─▶ claims ─┴─────▶ identity_claims
+                          dead_letters                  counted
     every epoch:  session states touched ─▶ rows ─▶ sessions
                                          └▶ forget what was emitted ─▶ the states' changelog
 
@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas.column_codec import ColumnCodec, Invalid
+from schemas.outcomes import Remark
 from schemas.registry import SchemaIds
 from streams.dead_letters import DeadLetters
+from streams.events.bound_times import bound_times
 from streams.events.claims import claims
 from streams.events.decode import decode
 from streams.events.deduplicate import DedupRules, deduplicate
@@ -35,11 +37,12 @@ GENERATION_SHIFT: Final = 48  # bits of a session's version that are the source 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What may be set of the steps."""
+    """What may be set of the steps. ahead_ms: how far an event may be ahead of the broker's clock."""
 
     dedup: DedupRules
     sessions: SessionRules
     generation: int
+    ahead_ms: int
 
 
 class EventChain:
@@ -78,8 +81,11 @@ class EventChain:
             self._dead.add(outputs, records, bad)
         if frame.is_empty():
             return outputs
+        frame, ahead = bound_times(frame, records.appended_ms, rules.ahead_ms)
+        outputs.remark(Remark.CLOCK_AHEAD, ahead)
         kept = deduplicate(frame, self._states.state_of, rules.dedup)
         outputs.duplicates, outputs.replayed, outputs.kept = kept.duplicates, kept.replayed, len(kept.frame)
+        outputs.remark(Remark.SEEN_IDS_FORGOTTEN, kept.forgotten)
         if outputs.kept:
             enriched = enrich(kept.frame, self._lookups)
             enriched = sessionize(enriched, kept.keys, kept.states, self._conversions.by_project, rules.sessions)

@@ -32,7 +32,8 @@ class DedupRules:
 class Deduplicated:
     """The rows that stay, with `hash` and `state_index` added, and how many were dropped, by reason.
 
-    keys, states: the distinct keys of the chunk and their states; `state_index` is a row's place in them.
+    keys, states: the distinct keys of the chunk and their states; `state_index` is a row's place in them. forgotten:
+    ids within the window that were dropped, of keys that had too many.
     """
 
     frame: pl.DataFrame
@@ -40,6 +41,7 @@ class Deduplicated:
     states: list[SessionState]
     duplicates: int = 0
     replayed: int = 0
+    forgotten: int = 0
 
 
 def deduplicate(frame: pl.DataFrame, state_of: StateOf, rules: DedupRules) -> Deduplicated:
@@ -65,7 +67,7 @@ def deduplicate(frame: pl.DataFrame, state_of: StateOf, rules: DedupRules) -> De
     duplicates: list[int] = []
     replayed: list[int] = []
     horizon_bytes = rules.seen_ids_max * SEEN_BYTES
-    end = 0
+    end = forgotten = 0
     for state, count, newest_ms in zip(states, counts, groups["received_ms"].to_list(), strict=True):
         start, end = end, end + count
         if offsets[end - 1] <= state.applied:
@@ -85,6 +87,7 @@ def deduplicate(frame: pl.DataFrame, state_of: StateOf, rules: DedupRules) -> De
             state.active_ms = newest_ms
         oldest_s = state.active_ms // 1000 - rules.window_s
         if len(state.seen) > horizon_bytes or int.from_bytes(state.seen[_HASH_BYTES:SEEN_BYTES]) < oldest_s:
+            forgotten += _too_many(state.seen, oldest_s, horizon_bytes)
             state.seen = _forget(state.seen, oldest_s, horizon_bytes)
     state_index = np.empty(len(frame), dtype=np.uint32)
     state_index[rows] = np.repeat(np.arange(len(keys), dtype=np.uint32), counts)
@@ -93,7 +96,7 @@ def deduplicate(frame: pl.DataFrame, state_of: StateOf, rules: DedupRules) -> De
         keep = np.ones(len(frame), dtype=bool)
         keep[duplicates + replayed] = False
         frame = frame.filter(pl.Series(keep))
-    return Deduplicated(frame, keys, states, len(duplicates), len(replayed))
+    return Deduplicated(frame, keys, states, len(duplicates), len(replayed), forgotten)
 
 
 def _several(
@@ -135,6 +138,12 @@ def _entries(hashes: npt.NDArray[np.uint64], received_ms: npt.NDArray[np.int64])
     packed["hash"] = hashes
     packed["seconds"] = received_ms // 1000
     return packed.tobytes()
+
+
+def _too_many(seen: bytes, oldest_s: int, bytes_max: int) -> int:
+    """How many entries not older than `oldest_s` are above the maximum."""
+    above = range(0, len(seen) - bytes_max, SEEN_BYTES)
+    return sum(int.from_bytes(seen[start + _HASH_BYTES : start + SEEN_BYTES]) >= oldest_s for start in above)
 
 
 def _forget(seen: bytes, oldest_s: int, bytes_max: int) -> bytes:

@@ -38,11 +38,11 @@ class App(faust.App):
     def _new_transport(self) -> ChunkTransport:
         return ChunkTransport(self.conf.broker_consumer, self)
 
-    def open_states(self, name: str, codec: StateCodec[S], evicted_after_ms: int | None = None) -> StateCache[S]:
-        """A table, and its states decoded; they leave it when their keys were silent for so long, None for never."""
+    def open_states(self, name: str, codec: StateCodec[S], evictor: Evictor | None = None) -> StateCache[S]:
+        """A table, and its states decoded; without an evictor they stay for ever."""
         self.state_tables[name] = self._add_table(name)
-        if evicted_after_ms is not None:
-            self.evictors[name] = Evictor(evicted_after_ms)
+        if evictor is not None:
+            self.evictors[name] = evictor
         return StateCache(self.state_tables[name], codec, self.evictors.get(name))
 
     def operate(

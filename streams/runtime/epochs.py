@@ -233,6 +233,8 @@ class Epochs:
             self._metrics.published_total.labels(topic).inc(len(records))
         for outcome, reason, count in outputs.counts():
             self._metrics.records_total.labels(operator.name, outcome, reason).inc(count)
+        for remark, count in outputs.remarks.items():
+            self._metrics.remarks_total.labels(operator.name, remark).inc(count)
 
     async def _close(self) -> None:
         """Process what waits, make it durable, acknowledge it."""
@@ -309,13 +311,15 @@ def to_records(chunks: Sequence[EventT]) -> Records:
     keys: list[bytes] = []
     values: list[bytes | None] = []
     replays: dict[tuple[int, int], str] = {}
+    appended_ms: list[int] = []
     for event in chunks:
         fetched = event.value
         partitions += [event.message.partition] * len(fetched)
         offsets += [record.offset for record in fetched]
         keys += [record.key for record in fetched]
         values += [record.value for record in fetched]
+        appended_ms += [record.timestamp for record in fetched]
         for record in [record for record in fetched if record.headers]:
             if (dead_letter_id := replay_of(record.headers)) is not None:
                 replays[event.message.partition, record.offset] = dead_letter_id
-    return Records(partitions, offsets, keys, values, replays)
+    return Records(partitions, offsets, keys, values, replays, appended_ms)

@@ -1,20 +1,25 @@
 """States whose window has passed leave the table, a few at a time, so that memory follows the traffic. Pure."""
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from itertools import islice
+from typing import Final
 
 from streams.runtime.operator import last_active_ms
 from streams.runtime.store import ShardStore
+
+_FAR: Final = 2**63
 
 
 class Evictor:
     """Looks at a bounded number of states an epoch, round and round.
 
     A state leaves when the newest state of its partition is younger by more than `window_ms`: the time of the data
-    decides, so a replay of old records evicts nothing that it still needs.
+    decides, so a replay of old records evicts nothing that it still needs. But never later than `latest_ms()`: states
+    of older workers may have a time that no event had.
     """
 
-    def __init__(self, window_ms: int, looked_at_max: int = 2_000) -> None:
+    def __init__(self, window_ms: int, looked_at_max: int = 2_000, latest_ms: Callable[[], int] = lambda: _FAR) -> None:
+        self._latest_ms = latest_ms
         self._window_ms = window_ms
         self._looked_at_max = looked_at_max
         self._pending: dict[int, list[bytes]] = {}
@@ -24,6 +29,7 @@ class Evictor:
     def expired(self, store: ShardStore, touched: Container[bytes]) -> dict[int, list[bytes]]:
         """Keys to be deleted now, by partition; touched ones are in use and stay."""
         found: dict[int, list[bytes]] = {}
+        latest = self._latest_ms()
         for partition, shard in store.shards.items():
             pending = self._pending.get(partition)
             if not pending:
@@ -36,7 +42,7 @@ class Evictor:
                 if value is None:
                     continue
                 at = last_active_ms(value)
-                newest = max(newest, at)
+                newest = max(newest, min(at, latest))
                 if newest - at > self._window_ms and key not in touched:
                     found.setdefault(partition, []).append(key)
             self._newest[partition] = newest

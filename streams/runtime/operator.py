@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
 from schemas.column_codec import Invalid
-from schemas.outcomes import DeadReason, DropReason, Outcome
+from schemas.outcomes import DeadReason, DropReason, Outcome, Remark
 
 S = TypeVar("S")
 S_co = TypeVar("S_co", covariant=True)
@@ -56,7 +56,8 @@ class BadRecordsError(ValueError):
 class Records:
     """What fetches brought: equally long columns, in offset order within each partition.
 
-    replays: by partition and offset, the dead letter that a record is the replay of; most are none.
+    replays: by partition and offset, the dead letter that a record is the replay of; most are none. appended_ms: when
+    the broker took each record, below 0 where unknown; empty when it is unknown of all.
     """
 
     partitions: Sequence[int]
@@ -64,6 +65,7 @@ class Records:
     keys: Sequence[bytes | None]
     values: Sequence[bytes | None]
     replays: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    appended_ms: Sequence[int] = ()
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -76,6 +78,7 @@ class Records:
             self.keys[start:end],
             self.values[start:end],
             self.replays,
+            self.appended_ms[start:end],
         )
 
     def only(self, indexes: Sequence[int]) -> "Records":
@@ -86,6 +89,7 @@ class Records:
             [self.keys[index] for index in indexes],
             [self.values[index] for index in indexes],
             self.replays,
+            [self.appended_ms[index] for index in indexes] if self.appended_ms else (),
         )
 
 
@@ -98,6 +102,12 @@ class Outputs:
     duplicates: int = 0
     replayed: int = 0
     dead: dict[DeadReason, int] = field(default_factory=dict)
+    remarks: dict[Remark, int] = field(default_factory=dict)
+
+    def remark(self, remark: Remark, count: int) -> None:
+        """Note what happened to so many."""
+        if count:
+            self.remarks[remark] = self.remarks.get(remark, 0) + count
 
     def counts(self) -> Iterator[tuple[Outcome, str, int]]:
         """Outcome, reason and number of records that had it."""

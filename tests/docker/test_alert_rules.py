@@ -35,6 +35,8 @@ HEALTHY = UP | {
     'tally_streams_epoch_seconds_count{instance="streams-1"}': f"0+20x{STEPS}",
     'tally_streams_oldest_chunk_seconds{instance="streams-1"}': f"0.4x{STEPS}",
     'tally_streams_recovering{instance="streams-1"}': f"0x{STEPS}",
+    'tally_streams_remarks_total{topic="raw_events",remark="clock_ahead"}': f"0x{STEPS}",
+    'tally_streams_remarks_total{topic="raw_events",remark="seen_ids_forgotten"}': f"0x{STEPS}",
     'tally_streams_dead_share{instance="streams-1",topic="raw_events"}': f"0.02x{STEPS}",
     f'tally_sinks_records_total{{{ENRICHED},outcome="keep",reason=""}}': f"0+14985x{STEPS}",
     f'tally_sinks_batches_total{{{ENRICHED},outcome="written"}}': f"0+15x{STEPS}",
@@ -74,6 +76,12 @@ TROUBLES: Mapping[str, Mapping[str, str]] = {
     "TallyStreamsRecovering": {'tally_streams_recovering{instance="streams-1"}': f"1x{STEPS}"},
     "TallyStreamsRecordsDie": {
         'tally_streams_dead_share{instance="streams-1",topic="raw_events"}': f"0x80 0.2x{STEPS - 80}"
+    },
+    "TallyStreamsClockAhead": {
+        'tally_streams_remarks_total{topic="raw_events",remark="clock_ahead"}': f"0x80 5x{STEPS - 80}"
+    },
+    "TallyStreamsForgetsIds": {
+        'tally_streams_remarks_total{topic="raw_events",remark="seen_ids_forgotten"}': f"0x80 5x{STEPS - 80}"
     },
     "TallySinksLag": {f"tally_sinks_lag_seconds{{{ENRICHED}}}": f"120x{STEPS}"},
     "TallyDatabaseDown": {f'tally_sinks_database_up{{instance="sinks-1",{ENRICHED}}}': f"1x80 0x{STEPS - 80}"},

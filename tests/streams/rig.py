@@ -47,6 +47,7 @@ class StreamsRig:
                 "partitions": PARTITIONS,
                 "streams_chunk_records_max": 1_000,
                 "streams_epoch_ms_max": 300,
+                "streams_clock_ahead_s_max": 10**9,  # the events have times of their own, whatever day it is
             }
         )
         self.workers: list[WorkerProcess] = []

@@ -36,6 +36,7 @@ from tests.streams.universe import CONVERSIONS, DEDUP, PARTITIONS, RULES, partit
 RAW, CLAIMS = "raw_events", "identity_claims"
 SECRETS: Final = frozenset({"pin"})
 GENERATION: Final = 3
+AHEAD_MS: Final = 7_200_000
 Place_ = tuple[str, int]  # topic and partition
 
 
@@ -64,6 +65,7 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
+    timestamp: int = -1  # unknown
 
 
 @dataclass
@@ -175,7 +177,7 @@ def conversions() -> ConversionEvents:
 
 def rules() -> Rules:
     """Those of the universe."""
-    return Rules(dedup=DEDUP, sessions=RULES, generation=GENERATION)
+    return Rules(dedup=DEDUP, sessions=RULES, generation=GENERATION, ahead_ms=AHEAD_MS)
 
 
 class Life:

@@ -209,6 +209,13 @@ def test_a_state_leaves_when_the_newest_of_its_partition_is_younger_by_more_than
     assert evictor.evicted == 1
 
 
+def test_a_time_that_no_event_can_have_makes_nobody_old(table: StateTable) -> None:
+    pairs = [(b"of a wrong clock", value_of(1, 9_000)), (b"today", value_of(1, 1_000)), (b"old", value_of(1, 899))]
+    table.store.write(0, pairs)
+    evictor = Evictor(window_ms=100, latest_ms=lambda: 1_000)
+    assert evict(evictor, table) | evict(evictor, table) == {b"old"}
+
+
 def test_a_state_in_use_stays(table: StateTable) -> None:
     table.store.write(0, [(b"old", value_of(1, 1)), (b"new", value_of(1, 10_000))])
     evictor = Evictor(window_ms=100)
