@@ -4,10 +4,10 @@ from typing import Final
 
 import msgspec
 
-from streams.runtime.operator import PREFIX, PREFIX_BYTES
+from streams.runtime.envelope import UNVERSIONED, Bodies
 
 
-class Link(msgspec.Struct, array_like=True):
+class Link(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """One visitor-user link; times in ms."""
 
     first_linked_ms: int
@@ -17,14 +17,14 @@ class Link(msgspec.Struct, array_like=True):
     traits_ms: int
 
 
-class Sighting(msgspec.Struct, array_like=True):
+class Sighting(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """When an id was seen with a handshake token; times in ms."""
 
     first_ms: int
     last_ms: int
 
 
-class ClaimState(msgspec.Struct, array_like=True):
+class ClaimState(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """What the identity table holds for one key.
 
     For a visitor: its links, by user. For a handshake token: the visitors and the users seen with it.
@@ -51,18 +51,24 @@ class IdentityState(msgspec.Struct):
     claims: ClaimState
 
 
+# A layout is never changed once a release has written it: a change is a new version, and the old struct stays here with
+# a reader of its own. The bodies before there were versions are those of the first.
+_VERSION: Final = 1
+_decoder: Final = msgspec.msgpack.Decoder(ClaimState)
+_bodies: Final = Bodies(
+    "identities", _VERSION, msgspec.msgpack.Encoder().encode, {UNVERSIONED: _decoder.decode, 1: _decoder.decode}
+)
+
+
 class IdentityStateCodec:
     """Identity states as values of the table."""
-
-    _encoder: Final = msgspec.msgpack.Encoder()
-    _decoder: Final = msgspec.msgpack.Decoder(ClaimState)
 
     def new(self) -> IdentityState:
         return IdentityState(-1, 0, new_claims())
 
     def encode(self, state: IdentityState) -> bytes:
-        return PREFIX.pack(state.applied, state.active_ms) + self._encoder.encode(state.claims)
+        return _bodies.seal(state.applied, state.active_ms, state.claims)
 
     def decode(self, value: bytes) -> IdentityState:
-        applied, active_ms = PREFIX.unpack_from(value)
-        return IdentityState(applied, active_ms, self._decoder.decode(memoryview(value)[PREFIX_BYTES:]))
+        """Raises UnreadableStateError."""
+        return IdentityState(*_bodies.open(value))

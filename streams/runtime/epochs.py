@@ -24,6 +24,7 @@ from schemas.dead_letters import replay_of
 from schemas.metrics import StreamsMetrics
 from schemas.registry import RegistryUnavailableError
 from streams.runtime.breaker import Breaker, DeadLimits, TooManyDeadError
+from streams.runtime.envelope import UnreadableStateError
 from streams.runtime.exits import Exit
 from streams.runtime.operator import BadRecordsError, Changes, Operator, Outgoing, Outputs, Reached, Records
 from streams.runtime.publisher import Publisher
@@ -138,6 +139,9 @@ class Epochs:
         except StepFailedError as error:
             log.critical("a step failed; ending the process without a commit", why=str(error), exc_info=error)
             os._exit(Exit.STEP_FAILED)
+        except UnreadableStateError as error:
+            log.critical("a state cannot be read; ending the process without a commit", error=str(error))
+            os._exit(Exit.STATE_UNREADABLE)
         except BaseException:
             log.exception("the epoch failed; ending the process without a commit")
             os._exit(Exit.FAILED)
@@ -199,6 +203,8 @@ class Epochs:
                 for one in error.bad:
                     self._bad[operator.topic, rest.partitions[one.index], rest.offsets[one.index]] = one
                 return None
+            except UnreadableStateError:
+                raise  # says nothing of the records
             except Exception as error:
                 raise StepFailedError(_culprit(operator, rest)) from error
         return made

@@ -4,7 +4,7 @@ from collections.abc import Callable, Container
 from itertools import islice
 from typing import Final
 
-from streams.runtime.operator import last_active_ms
+from streams.runtime.envelope import last_active_ms
 from streams.runtime.store import ShardStore
 
 _FAR: Final = 2**63

@@ -18,3 +18,4 @@ class Exit(IntEnum):
     STATES_NOT_ASSIGNED = 74  # a source's partition without that of its changelog; the group divides them anew
     NOT_A_MEMBER = 75  # paused for too long: somebody else owns the partitions and has newer states
     STEP_FAILED = 76  # a step failed on a record that it does not call bad; the log names its place
+    STATE_UNREADABLE = 77  # written by a newer release, or damaged; the log names its version and its key

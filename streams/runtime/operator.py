@@ -5,13 +5,12 @@
     BadRecordsError       rollback(): the states are again what was durable last; the rest is processed without them
     any other exception   ends the process without a commit
 
-The runtime imports no domain, and the domains import of the runtime this file alone.
+The runtime imports no domain, and the domains import of the runtime this file and `envelope` alone.
 """
 
-import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from schemas.column_codec import Invalid
 from schemas.outcomes import DeadReason, DropReason, Outcome, Remark
@@ -20,24 +19,6 @@ S = TypeVar("S")
 S_co = TypeVar("S_co", covariant=True)
 Outgoing = dict[str, Any]  # `key`, `value`, and `partition` where the key's hash does not choose it
 Reached = Mapping[tuple[str, int], int]  # the last offset written of each topic and partition of the changelogs
-
-# What every state value begins with: the highest source offset applied, and the time in ms when its key was active
-# last. A restore keeps the larger of two values by the first, eviction reads a million values by the second, and
-# neither decodes one. What follows is the operator's own.
-PREFIX: Final = struct.Struct(">qq")
-PREFIX_BYTES: Final = PREFIX.size
-
-
-def applied_offset(value: bytes) -> int:
-    """The highest source offset applied, of an encoded state."""
-    applied: int = PREFIX.unpack_from(value)[0]
-    return applied
-
-
-def last_active_ms(value: bytes) -> int:
-    """When the key was active last (ms), of an encoded state."""
-    at: int = PREFIX.unpack_from(value)[1]
-    return at
 
 
 class BadRecordsError(ValueError):
@@ -171,11 +152,12 @@ class Operator(Protocol):
 
 
 class StateCodec(Protocol[S]):
-    """How a state becomes a value that begins with `PREFIX`, and what the state of a new key is."""
+    """How a state becomes a value in its envelope (`streams.runtime.envelope`), and what the state of a new key is."""
 
     def new(self) -> S: ...
     def encode(self, state: S) -> bytes: ...
-    def decode(self, value: bytes) -> S: ...
+    def decode(self, value: bytes) -> S:
+        """Raises UnreadableStateError."""
 
 
 class States(Protocol[S_co]):

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Generic, TypeVar
 
+from streams.runtime.envelope import UnreadableStateError
 from streams.runtime.eviction import Evictor
 from streams.runtime.operator import Changes, Reached, StateCodec
 from streams.runtime.tables import StateTable
@@ -43,9 +44,15 @@ class StateCache(Generic[S]):
         found = self._clean.pop(key, None)
         if found is None:
             value = store.shard(partition).get(key)
-            found = partition, self._codec.new() if value is None else self._codec.decode(value)
+            found = partition, self._codec.new() if value is None else self._decoded(partition, key, value)
         self._touched[key] = found
         return found[1]
+
+    def _decoded(self, partition: int, key: bytes, value: bytes) -> S:
+        try:
+            return self._codec.decode(value)
+        except UnreadableStateError as error:
+            raise UnreadableStateError(f"{error} (key {key!r}, partition {partition})") from error
 
     def __len__(self) -> int:
         return len(self._touched)

@@ -6,7 +6,7 @@ from typing import Any
 from faust.stores.base import Store
 from faust.types import TP
 
-from streams.runtime.operator import applied_offset
+from streams.runtime.envelope import applied_offset
 
 
 class ShardStore(Store):

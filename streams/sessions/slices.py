@@ -32,8 +32,10 @@ _NEVER: Final = 2**63 - 1
 _CLIPPED_CHARS: Final = 100
 
 
-class Slice(msgspec.Struct, array_like=True, gc=False):
+class Slice(msgspec.Struct, array_like=True, gc=False, forbid_unknown_fields=True):
     """The events of one key in one cell. `*_at` are moments; 0 means none.
+
+    States hold it: another field, or another order, is another version of their layout (`streams.sessions.layouts`).
 
     Each fact is that of the first event which has it, with the moment of that event: a server's or an app's event that
     comes before the page knows neither referrer nor device. The three utm fields are of one event.

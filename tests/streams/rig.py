@@ -34,6 +34,10 @@ class WorkerProcess(Service):
         self.home.mkdir(parents=True, exist_ok=True)
         self._spawn()
 
+    def become(self, package: str) -> None:
+        """From the next start on the same member of the group is of another release."""
+        self._package = package
+
 
 class StreamsRig:
     """Topics with four partitions, a producer of raw events, and any number of workers."""

@@ -13,7 +13,8 @@ from schemas.outcomes import DeadReason
 from streams.events.chain import EventChain
 from streams.identities.chain import ClaimChain
 from streams.identities.state import IdentityStateCodec
-from streams.runtime.operator import Operator, Records, applied_offset
+from streams.runtime.envelope import applied_offset
+from streams.runtime.operator import Operator, Records
 from streams.runtime.state_cache import StateCache
 from streams.sessions.state import SessionStateCodec
 from tests.streams.raw import IDS, RAW, key_of, raw_event

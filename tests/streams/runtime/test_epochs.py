@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from schemas.registry import RegistryUnavailableError
 from streams.runtime.breaker import DeadLimits
+from streams.runtime.envelope import UnreadableStateError
 from streams.runtime.epochs import EpochLimits, Membership
 from streams.runtime.exits import Exit
 from streams.runtime.operator import Outputs, Records
@@ -261,6 +262,21 @@ async def test_a_worker_that_is_no_longer_a_member_says_so_by_its_exit_code(monk
         await rig.epochs.commit()
     # The real one does not return, so the first is the code that counts.
     assert codes[0] == Exit.NOT_A_MEMBER
+
+
+async def test_a_state_that_cannot_be_read_ends_the_worker_and_no_record_becomes_a_dead_letter() -> None:
+    rig = EpochRig()
+
+    def fail(records: Records) -> Outputs:
+        raise UnreadableStateError("version 42")
+
+    rig.operator.process = fail  # type: ignore[method-assign]
+    await rig.add(rig.chunk(1, 2))
+    with pytest.raises(Exited) as ended:
+        await rig.epochs.commit()
+    assert ended.value.args == (Exit.STATE_UNREADABLE,)
+    assert rig.journal == []
+    assert rig.counted("raw_events", "dead", "step_failed") == 0
 
 
 async def test_a_full_chunk_is_processed_at_once_and_made_durable_when_the_epoch_is_full() -> None:

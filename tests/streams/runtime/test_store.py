@@ -7,8 +7,9 @@ import pytest
 from faust.types import TP
 from hypothesis import given
 
+from streams.runtime.envelope import last_active_ms
 from streams.runtime.eviction import Evictor, sizes
-from streams.runtime.operator import Changes, last_active_ms
+from streams.runtime.operator import Changes
 from streams.runtime.state_cache import StateCache
 from streams.runtime.store import ShardStore
 from streams.runtime.tables import StateTable

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from streams.events.deduplicate import deduplicate
-from streams.runtime.operator import applied_offset, last_active_ms
+from streams.runtime.envelope import applied_offset, last_active_ms
 from streams.sessions.chains import LATE_SLICES_MAX, forget_emitted, session_id
 from streams.sessions.fold import sessionize
 from streams.sessions.slices import new_slice
