@@ -12,12 +12,13 @@ from functools import partial
 from typing import Final, TypeVar
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
 
 from sinks.batching.batcher import Batcher, Resumption
 from sinks.batching.commit_metadata import CommitMetadata, decode
+from sinks.consume.consumer import Consumer
 from sinks.consume.partition import PartitionState
-from sinks.write.thread import InFlightWrite, WriteThread
+from sinks.write.thread import InFlightWrite, InFlightWrites
 
 log = structlog.get_logger()
 
@@ -35,7 +36,7 @@ class Assignment:
         consumer: Consumer,
         topic_name: str,
         open_batcher: Callable[[int, Resumption], Batcher],
-        write_thread: WriteThread,
+        write_thread: InFlightWrites,
         clock: Callable[[], float],
         revoke_s_max: float,
         pause: Callable[[float], None] = time.sleep,
@@ -88,10 +89,11 @@ class Assignment:
             starts.append(TopicPartition(self._topic_name, found.partition, start))
         log.info("partitions assigned", topic=self._topic_name, partitions=sorted(self.states))
         consumer.incremental_assign(starts)
+        consumer.resume(starts)  # librdkafka keeps those paused that went away paused
 
     def _committed(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
         def ask() -> list[TopicPartition]:
-            found: list[TopicPartition] = self._consumer.committed(partitions, timeout=_ASK_S)
+            found = self._consumer.committed(partitions, timeout=_ASK_S)
             for answer in found:
                 if answer.error is not None:
                     raise KafkaException(answer.error)

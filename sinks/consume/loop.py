@@ -14,16 +14,17 @@ from threading import Event
 from typing import Final
 
 import structlog
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Message, TopicPartition
 
 from sinks.batching.commit_metadata import CommitMetadata
 from sinks.consume.assignment import Assignment
+from sinks.consume.consumer import Consumer
 from sinks.consume.dispatch import Dispatcher
 from sinks.consume.partition import PartitionState
 from sinks.consume.report import Report
 from sinks.failpoints import Failpoint, nothing
 from sinks.write.delivery import AbandonedError
-from sinks.write.thread import InFlightWrite, WriteThread
+from sinks.write.thread import InFlightWrite, InFlightWrites
 
 log = structlog.get_logger()
 
@@ -54,7 +55,7 @@ class ConsumerLoop:
         topic_name: str,
         assignment: Assignment,
         dispatcher: Dispatcher,
-        write_thread: WriteThread,
+        write_thread: InFlightWrites,
         pace: Pace,
         report: Report,
         clock: Callable[[], float],
@@ -165,10 +166,7 @@ class ConsumerLoop:
         else:
             self._pause()
         # Also when all is paused: this is what keeps the membership, and where partitions come and go.
-        messages: list[Message] = self._consumer.consume(
-            _FETCH_RECORDS, _BUSY_FETCH_S if self._write_thread.in_flight else _FETCH_S
-        )
-        return messages
+        return self._consumer.consume(_FETCH_RECORDS, _BUSY_FETCH_S if self._write_thread.in_flight else _FETCH_S)
 
     def _hold_back(self, now: float) -> None:
         """Put off what cannot be taken in yet, and try again what was put off."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from time import perf_counter
-from typing import Final
+from typing import Final, Protocol
 
 from sinks.batching.batch import Batch
 from sinks.write.delivery import AbandonedError, Receipt
@@ -23,6 +23,23 @@ class InFlightWrite:
     receipt: Receipt | None = None
     error: BaseException | None = None
     seconds: float = 0.0
+
+
+class InFlightWrites(Protocol):
+    """Batches that are delivered, in order, while the consumer's thread does something else."""
+
+    @property
+    def in_flight(self) -> int:
+        """Those started and not picked up yet."""
+
+    def start(self, batch: Batch, planned_at: float) -> InFlightWrite:
+        """Hand a batch over; its plan was committed after the clock said `planned_at`."""
+
+    def finished(self, timeout_s: float = 0.0) -> list[InFlightWrite]:
+        """The writes that have finished since the last call; waits at most `timeout_s` for the first."""
+
+    def close(self) -> None:
+        """Take nothing more; what was handed over is still delivered."""
 
 
 class WriteThread:
@@ -49,14 +66,12 @@ class WriteThread:
         self.in_flight = 0
 
     def start(self, batch: Batch, planned_at: float) -> InFlightWrite:
-        """Hand a batch over; its plan was committed after the clock said `planned_at`."""
         write = InFlightWrite(batch, planned_at)
         self.in_flight += 1
         self._waiting.put(write)
         return write
 
     def finished(self, timeout_s: float = 0.0) -> list[InFlightWrite]:
-        """The writes that have finished since the last call; waits at most `timeout_s` for the first."""
         writes: list[InFlightWrite] = []
         try:
             while self.in_flight:

@@ -7,7 +7,6 @@ learns late that it lost its partitions, a request that arrives after its sender
 import random
 from collections.abc import Callable
 from threading import Event
-from typing import Any
 
 from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, Message, TopicPartition
 from prometheus_client import CollectorRegistry
@@ -17,29 +16,38 @@ from sinks.batching.batch import Batch
 from sinks.batching.batcher import Batcher, Limits, Resumption
 from sinks.batching.filter import RecordFilter
 from sinks.consume.assignment import Assignment
+from sinks.consume.consumer import PartitionsMoved
 from sinks.consume.dispatch import Dispatcher
 from sinks.consume.loop import ConsumerLoop, Pace
 from sinks.consume.report import Report
 from sinks.routes import ROUTES
-from sinks.write.delivery import AbandonedError, Delivery, Receipt
+from sinks.write.delivery import Delivery, Receipt
 from sinks.write.healing import Healing
 from sinks.write.thread import InFlightWrite
 from tests.sinks.memory import MemoryDeadLetters, MemoryReport, MemoryWriter
 
 TOPIC = "enriched_events"
 Record = tuple[int, bytes]
-Callback = Callable[[Any, list[TopicPartition]], None]
 
 
 class MemoryBroker:
-    """Logs, commits and one group. A commit from a member of an old generation is refused."""
+    """Logs, commits and one group. A commit from a consumer that is no member is refused.
 
-    def __init__(self, dice: random.Random, logs: dict[int, list[Record]]) -> None:
+    calm: every commit of a member succeeds, and is known to.
+    """
+
+    def __init__(self, dice: random.Random, logs: dict[int, list[Record]], calm: bool = False) -> None:
         self.dice = dice
+        self.calm = calm
         self.logs = logs
         self.commits: dict[int, tuple[int, str]] = {}
         self.owners: dict[int, SimConsumer] = {}
         self.members: list[SimConsumer] = []
+
+    def start(self, partition: int) -> int:
+        """The offset of the first record."""
+        log = self.logs[partition]
+        return log[0][0] if log else 0
 
     def end(self, partition: int) -> int:
         """The offset after the last record."""
@@ -69,7 +77,7 @@ class MemoryBroker:
 
 
 class SimConsumer:
-    """What a consumer loop uses of confluent_kafka.Consumer."""
+    """A consumer of the group in memory: it passes the same tests as librdkafka's."""
 
     def __init__(self, broker: MemoryBroker) -> None:
         self.broker = broker
@@ -77,16 +85,20 @@ class SimConsumer:
         self.lost: set[int] = set()
         self.positions: dict[int, int] = {}
         self._paused: set[int] = set()
-        self._on_assign: Callback = lambda *_: None
-        self._on_revoke: Callback = lambda *_: None
-        self._on_lost: Callback = lambda *_: None
+        self._told_ends: dict[int, int] = {}
+        self._on_assign: PartitionsMoved = lambda *_: None
+        self._on_revoke: PartitionsMoved = lambda *_: None
+        self._on_lost: PartitionsMoved = lambda *_: None
 
     @property
     def is_bare(self) -> bool:
         """It holds nothing, and has nothing more to learn about what it held."""
         return not (self.positions or self.coming or self.lost)
 
-    def subscribe(self, _topics: list[str], on_assign: Callback, on_revoke: Callback, on_lost: Callback) -> None:
+    def subscribe(
+        self, topics: list[str], *, on_assign: PartitionsMoved, on_revoke: PartitionsMoved, on_lost: PartitionsMoved
+    ) -> None:
+        assert topics == [TOPIC]
         self._on_assign, self._on_revoke, self._on_lost = on_assign, on_revoke, on_lost
         self.broker.members.append(self)
         self.broker.rebalance()
@@ -98,21 +110,24 @@ class SimConsumer:
             del self.positions[partition]
         self.coming.discard(partition)
 
-    def consume(self, count: int, _timeout_s: float) -> list[Message]:
+    def consume(self, records_max: int, timeout_s: float) -> list[Message]:
         if self.lost and self.broker.dice.random() < 0.3:
-            gone = [TopicPartition(TOPIC, partition) for partition in self.lost & self.positions.keys()]
-            self._on_lost(self, gone)
-            for partition in self.lost:
-                self.positions.pop(partition, None)
-                self.coming.discard(partition)
-            self.lost = set()
+            self._learn_of_loss()
         if self.coming:
             coming, self.coming = sorted(self.coming), set()
             self._on_assign(self, [TopicPartition(TOPIC, partition) for partition in coming])
         messages: list[Message] = []
         for partition in self.positions.keys() - self._paused:
-            messages += self._fetch(partition, self.broker.dice.randint(0, min(count, 12)))
+            messages += self._fetch(partition, self.broker.dice.randint(0, min(records_max, 12)))
         return messages
+
+    def _learn_of_loss(self) -> None:
+        if gone := [TopicPartition(TOPIC, partition) for partition in self.lost & self.positions.keys()]:
+            self._on_lost(self, gone)
+        for partition in self.lost:
+            self.positions.pop(partition, None)
+            self.coming.discard(partition)
+        self.lost = set()
 
     def _fetch(self, partition: int, count: int) -> list[Message]:
         log = self.broker.logs[partition]
@@ -120,29 +135,29 @@ class SimConsumer:
         messages = [Message(topic=TOPIC, partition=partition, offset=offset, value=value) for offset, value in found]
         if found:
             self.positions[partition] = found[-1][0] + 1
-        if self.positions[partition] >= self.broker.end(partition):
+        position = self.positions[partition]
+        if position >= self.broker.end(partition) and self._told_ends.get(partition) != position:
+            self._told_ends[partition] = position
             end = KafkaError(KafkaError._PARTITION_EOF)
-            messages.append(Message(topic=TOPIC, partition=partition, offset=self.positions[partition], error=end))
+            messages.append(Message(topic=TOPIC, partition=partition, offset=position, error=end))
         return messages
 
-    def incremental_assign(self, partitions: list[TopicPartition]) -> None:
-        for start in partitions:
-            self.positions[start.partition] = max(0, start.offset)
-            self._paused.discard(start.partition)
+    def incremental_assign(self, starts: list[TopicPartition]) -> None:
+        for start in starts:
+            self.seek(start)
 
-    def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
-        del timeout
-        found = []
-        for asked in partitions:
-            offset, metadata = self.broker.commits.get(asked.partition, (OFFSET_INVALID, ""))
-            found.append(TopicPartition(TOPIC, asked.partition, offset, metadata))
-        return found
+    def committed(self, partitions: list[TopicPartition], *, timeout: float) -> list[TopicPartition]:
+        nothing = (OFFSET_INVALID,)
+        return [
+            TopicPartition(TOPIC, asked.partition, *self.broker.commits.get(asked.partition, nothing))
+            for asked in partitions
+        ]
 
-    def commit(self, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
+    def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
         assert not asynchronous
         if self not in self.broker.members:
-            raise KafkaException(KafkaError(KafkaError.ILLEGAL_GENERATION))
-        fate = self.broker.dice.random()
+            raise KafkaException(KafkaError(KafkaError.UNKNOWN_MEMBER_ID))
+        fate = 0.0 if self.broker.calm else self.broker.dice.random()
         if fate < 0.9 or fate > 0.95:
             for commit in offsets:
                 self.broker.commits[commit.partition] = (commit.offset, commit.metadata)
@@ -150,22 +165,32 @@ class SimConsumer:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
         return offsets
 
-    def get_watermark_offsets(self, asked: TopicPartition, timeout: float = 0, cached: bool = False) -> tuple[int, int]:
-        del timeout, cached
-        return 0, self.broker.end(asked.partition)
+    def get_watermark_offsets(self, partition: TopicPartition, *, timeout: float) -> tuple[int, int]:
+        return self.broker.start(partition.partition), self.broker.end(partition.partition)
 
-    def seek(self, target: TopicPartition) -> None:
-        self.positions[target.partition] = target.offset
+    def seek(self, place: TopicPartition) -> None:
+        self.positions[place.partition] = max(0, place.offset)
+        self._told_ends.pop(place.partition, None)
 
     def pause(self, partitions: list[TopicPartition]) -> None:
         self._paused |= {paused.partition for paused in partitions}
 
     def resume(self, partitions: list[TopicPartition]) -> None:
-        self._paused -= {resumed.partition for resumed in partitions}
+        for resumed in partitions:
+            self._paused.discard(resumed.partition)
+            self._told_ends.pop(resumed.partition, None)
+
+    def close(self) -> None:
+        if self.lost:
+            self._learn_of_loss()
+        for partition in sorted(self.positions):
+            self.hand_over(partition)
+        if self in self.broker.members:
+            self.broker.expel(self)
 
 
 class SimWriteThread:
-    """Delivers on the caller's thread, when the dice says so."""
+    """Delivers on the caller's thread, when the dice says so: it passes the same tests as the thread."""
 
     def __init__(self, dice: random.Random, deliver: Callable[[Batch, float, Event], Receipt]) -> None:
         self._dice = dice
@@ -188,18 +213,19 @@ class SimWriteThread:
             write = self.waiting.pop(0)
             try:
                 write.receipt = self._deliver(write.batch, write.planned_at, write.abandoned)
-            except AbandonedError as error:
+            except Exception as error:
                 write.error = error
             self._finished.append(write)
 
     def finished(self, timeout_s: float = 0.0) -> list[InFlightWrite]:
-        if timeout_s or self._dice.random() < 0.5:
+        if not self._finished and (timeout_s or self._dice.random() < 0.5):
             self.work()
         finished, self._finished = self._finished, []
         return finished
 
     def close(self) -> None:
-        """It has no thread."""
+        while self.waiting:
+            self.work()
 
 
 class SimSink:
@@ -211,7 +237,6 @@ class SimSink:
         route = ROUTES[TOPIC]
         self.writer = writer
         self.consumer = SimConsumer(broker)
-        consumer: Any = self.consumer
         self.report = MemoryReport()
         self.dead_letters = MemoryDeadLetters()
         healing = Healing(writer, self.report, 1 << 20, 5.0, clock)
@@ -219,15 +244,14 @@ class SimSink:
             route, writer, self.dead_letters, healing, lambda _: [], 0.0001, trust_s, clock, self.report
         )
         self.write_thread = SimWriteThread(broker.dice, self.delivery.deliver)
-        write_thread: Any = self.write_thread
         limits = Limits(rows_max, 1 << 20, 1.0)
 
         def open_batcher(partition: int, resumption: Resumption) -> Batcher:
             return Batcher(TOPIC, partition, RecordFilter(partition, True, lambda _id: None), limits, resumption)
 
-        assignment = Assignment(consumer, TOPIC, open_batcher, write_thread, clock, 0.5)
+        assignment = Assignment(self.consumer, TOPIC, open_batcher, self.write_thread, clock, 0.5)
         report = Report(TOPIC, SinksMetrics(CollectorRegistry()), lambda _: None, lambda _: None, clock)
-        dispatcher = Dispatcher(TOPIC, assignment.states, consumer.seek, gapless=True)
+        dispatcher = Dispatcher(TOPIC, assignment.states, self.consumer.seek, gapless=True)
         pace = Pace(rows_max, 4_000, 1.0)
-        self.loop = ConsumerLoop(consumer, TOPIC, assignment, dispatcher, write_thread, pace, report, clock)
+        self.loop = ConsumerLoop(self.consumer, TOPIC, assignment, dispatcher, self.write_thread, pace, report, clock)
         assignment.subscribe()

@@ -1,45 +1,40 @@
 """Partitions are taken over while the broker is away: that waits, and ends the consumer only when it lasts."""
 
-from typing import Any
+import random
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from sinks.batching.batcher import Batcher, Limits, Resumption
 from sinks.batching.filter import RecordFilter
 from sinks.consume.assignment import Assignment
-from sinks.write.thread import WriteThread
-from tests.sinks.memory_group import TOPIC
+from tests.sinks.memory_group import TOPIC, MemoryBroker, SimConsumer, SimWriteThread
 
 
-class Broker:
-    """As much of a consumer as taking over needs; each question fails so many times before it is answered."""
+class Away(SimConsumer):
+    """Each question fails so many times before it is answered."""
 
     def __init__(self, failures: int) -> None:
-        self.failures = {"committed": failures, "bounds": failures}
-        self.assigned: list[TopicPartition] = []
+        super().__init__(
+            MemoryBroker(random.Random(1), {0: [(offset, b"value") for offset in range(3, 10)]}, calm=True)
+        )
+        self._failures = {"committed": failures, "bounds": failures}
 
-    def subscribe(self, topics: list[str], *, on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
-        on_assign(self, [TopicPartition(topics[0], 0)])
-
-    def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+    def committed(self, partitions: list[TopicPartition], *, timeout: float) -> list[TopicPartition]:
         self._fail("committed")
-        return [TopicPartition(place.topic, place.partition, -1001) for place in partitions]
+        return super().committed(partitions, timeout=timeout)
 
-    def get_watermark_offsets(self, place: TopicPartition, timeout: float) -> tuple[int, int]:
+    def get_watermark_offsets(self, partition: TopicPartition, *, timeout: float) -> tuple[int, int]:
         self._fail("bounds")
-        return 3, 10
-
-    def incremental_assign(self, places: list[TopicPartition]) -> None:
-        self.assigned = places
+        return super().get_watermark_offsets(partition, timeout=timeout)
 
     def _fail(self, question: str) -> None:
-        if self.failures[question]:
-            self.failures[question] -= 1
+        if self._failures[question]:
+            self._failures[question] -= 1
             raise KafkaException(KafkaError(KafkaError._TRANSPORT))
 
 
-def take_over(broker: Broker) -> list[Resumption]:
+def take_over(consumer: SimConsumer) -> list[Resumption]:
     """What the consumer goes on with; time passes only while it waits."""
     now = 0.0
     found: list[Resumption] = []
@@ -52,21 +47,32 @@ def take_over(broker: Broker) -> list[Resumption]:
         found.append(resumption)
         return Batcher(TOPIC, 0, RecordFilter(0, True, lambda _id: None), Limits(10, 1_000, 1.0), resumption)
 
-    write_thread = WriteThread(TOPIC, lambda *_: pytest.fail("nothing is written"))
-    try:
-        Assignment(broker, TOPIC, open_batcher, write_thread, lambda: now, 0.5, pause).subscribe()
-    finally:
-        write_thread.close()
+    write_thread = SimWriteThread(random.Random(1), lambda *_: pytest.fail("nothing is written"))
+    Assignment(consumer, TOPIC, open_batcher, write_thread, lambda: now, 0.5, pause).subscribe()
+    consumer.consume(10, 0.0)
     return found
 
 
 def test_a_broker_that_is_away_for_a_while_is_waited_for() -> None:
-    broker = Broker(failures=40)
-    (resumption,) = take_over(broker)
+    consumer = Away(failures=40)
+    (resumption,) = take_over(consumer)
     assert (resumption.offset, resumption.metadata.doubt_end) == (3, 10)
-    assert len(broker.assigned) == 1
+    assert consumer.positions.keys() == {0}
 
 
 def test_a_broker_that_stays_away_ends_the_consumer() -> None:
     with pytest.raises(KafkaException):
-        take_over(Broker(failures=1_000))
+        take_over(Away(failures=1_000))
+
+
+def test_a_partition_that_went_away_paused_is_read_when_it_comes_back() -> None:
+    broker = MemoryBroker(random.Random(1), {0: [(0, b"value")]}, calm=True)
+    consumer = SimConsumer(broker)
+    take_over(consumer)
+    consumer.pause([TopicPartition(TOPIC, 0)])
+    consumer.hand_over(0)
+    consumer.coming.add(0)
+    found: list[Message] = []
+    for _ in range(20):
+        found += consumer.consume(10, 0.0)
+    assert [message.offset() for message in found if message.error() is None] == [0]
