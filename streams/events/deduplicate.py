@@ -64,6 +64,7 @@ def deduplicate(frame: pl.DataFrame, state_of: StateOf, rules: DedupRules) -> De
     rows = groups["row"].explode(empty_as_null=False).to_list()
     offsets = groups["source_offset"].explode(empty_as_null=False).to_list()
     entries = _entries(hashes, received_ms.to_numpy())
+    received = received_ms.to_list()
     duplicates: list[int] = []
     replayed: list[int] = []
     horizon_bytes = rules.seen_ids_max * SEEN_BYTES
@@ -84,6 +85,8 @@ def deduplicate(frame: pl.DataFrame, state_of: StateOf, rules: DedupRules) -> De
             _several(state, rows[start:end], offsets[start:end], entries, duplicates, replayed)
         state.applied = offsets[end - 1]
         if newest_ms > state.active_ms:
+            if not state.active_ms:
+                state.born_ms = received[rows[start]]
             state.active_ms = newest_ms
         oldest_s = state.active_ms // 1000 - rules.window_s
         if len(state.seen) > horizon_bytes or int.from_bytes(state.seen[_HASH_BYTES:SEEN_BYTES]) < oldest_s:

@@ -1,90 +1,119 @@
-"""Sessions: chains of a visitor's slices, those that an epoch touched, and those that ceased to be. Pure."""
+"""Sessions: chains of a visitor's slices, their names, those that an epoch touched, what they absorbed. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final
 
-from streams.sessions.slices import MOMENT_BITS, Slice
+from streams.sessions.slices import MOMENT_BITS, Slice, round_of
 from streams.sessions.state import SessionState
 from streams.uuids import named_uuid
 
-LATE_SLICES_MAX: Final = 336  # a week of half hours
-_cell_of: Final = attrgetter("cell")
+_FIRST_GENERATION: Final = 1
+cell_of: Final = attrgetter("cell")
 
 
 @dataclass(frozen=True, slots=True)
 class SessionRules:
-    """When a session ends, in ms. `cells_max` is the longest session in cells."""
+    """When a session ends, in ms. `cells_max` is the longest session in cells.
+
+    client_whole: neither the gap nor the maximum ends a session that has the client's id. generation: in names.
+    """
 
     gap_ms: int
     lateness_ms: int
     cells_max: int
+    client_whole: bool = False
+    generation: int = _FIRST_GENERATION
 
 
-def chains(slices: list[Slice], rules: SessionRules) -> Iterator[list[Slice]]:
+def chains(slices: Sequence[Slice], rules: SessionRules) -> Iterator[list[Slice]]:
     """The sessions: runs of slices (sorted by cell) no further apart than the gap and no longer than the maximum."""
-    start = 0
-    for index in range(1, len(slices)):
-        gap = (slices[index].first_at >> MOMENT_BITS) - (slices[index - 1].last_at >> MOMENT_BITS)
-        if gap > rules.gap_ms or slices[index].cell - slices[start].cell >= rules.cells_max:
-            yield slices[start:index]
-            start = index
-    if slices:
-        yield slices[start:]
+    found: list[Slice] = []
+    last_at = 0
+    for piece in slices:
+        if found and (_is_apart(last_at, piece, rules) or piece.cell - found[0].cell >= rules.cells_max):
+            yield found
+            found = []
+        found.append(piece)
+        last_at = piece.last_at
+    if found:
+        yield found
 
 
-def session_id(key: str, cell: int) -> str:
-    """UUIDv5 of the key (tenant/project/visitor) and the cell in which the session starts.
+def _is_apart(last_at: int, piece: Slice, rules: SessionRules) -> bool:
+    """Whether so much lies between a slice's last event and the first of the next one that a session ends."""
+    return (piece.first_at >> MOMENT_BITS) - (last_at >> MOMENT_BITS) > rules.gap_ms
+
+
+def session_id(key: str, cell: int, state: SessionState, rules: SessionRules) -> str:
+    """UUIDv5 of the key (tenant/project/visitor, or with a client's session id) and the cell in which it starts.
 
     The cell and not the exact start: an event that arrives out of order by seconds would otherwise rename the session.
+
+    A state that left took with it what it knew of its sessions, and their names are in the table. So one that starts
+    more than the bound before the state began has the time of that beginning in its name, and so have those of late
+    events, whose cells lie below all others. A generation forgets all states at once, so that it is in the name too.
     """
-    return named_uuid(f"{key}/{cell}")
+    name = f"{key}/{cell}"
+    if state.born_ms and cell < (state.born_ms - rules.lateness_ms) // rules.gap_ms:
+        name = f"{name}/{state.born_ms}"
+    if rules.generation > _FIRST_GENERATION:
+        name = f"{name}/{rules.generation}"
+    return named_uuid(name)
 
 
-def sessions(state: SessionState, rules: SessionRules) -> Iterator[Slice]:
-    """The sessions touched since the state was last durable, each as one slice that carries its session_id."""
+def sessions(state: SessionState, rules: SessionRules) -> Iterator[tuple[Slice, list[str]]]:
+    """The sessions touched since the state was last durable: each as one slice that carries its session_id.
+
+    With the ids of those that it absorbed, where any may have changed: all of them, so that each leads to a living one.
+    """
     if len(state.slices) == 1:
-        yield state.slices[0]
+        yield state.slices[0], []
         return
     for chain in chains(state.slices, rules):
-        if state.changed.isdisjoint(map(_cell_of, chain)):
+        cells = list(map(cell_of, chain))
+        is_renamed = not state.renamed.isdisjoint(cells)
+        if not is_renamed and state.changed.isdisjoint(cells):
             continue
-        if len(chain) == 1:
-            yield chain[0]
-            continue
-        whole = copy(chain[0])
-        for other in chain[1:]:
-            whole.absorb(other)
-        yield whole
+        ceased = [piece.ceased_id for piece in chain[1:] if piece.ceased_id] if is_renamed else []
+        yield joined(chain) if len(chain) > 1 else chain[0], ceased
 
 
-def tombstones(state: SessionState) -> list[str]:
-    """The ids of sessions that ceased to be since the state was last durable."""
-    if not state.absorbed:
-        return []
-    living = {piece.session_id for piece in state.slices}
-    return [ceased for ceased in dict.fromkeys(state.absorbed) if ceased not in living]
+def joined(chain: Sequence[Slice]) -> Slice:
+    """The slices of a session as one."""
+    whole = copy(chain[0])
+    for other in chain[1:]:
+        whole.absorb(other)
+    return whole
 
 
 def forget_emitted(state: SessionState, rules: SessionRules) -> None:
     """Forget what was emitted, and the sessions that no event within the lateness bound can still reach.
 
-    Sessions of late events have no such bound, and stay, the newest `LATE_SLICES_MAX` slices of them.
+    A session whose start no event can move any more becomes one slice: nothing can come between two of its cells but
+    what belongs to it. Who is never silent has few slices so. Late events have no such bound; those of the last round
+    stay.
     """
     state.changed.clear()
-    state.absorbed.clear()
-    if len(state.slices) > 1:
-        horizon_ms = (state.newest_at >> MOMENT_BITS) - rules.lateness_ms - rules.gap_ms
-        room = LATE_SLICES_MAX
-        kept: list[list[Slice]] = []
-        for chain in reversed(list(chains(state.slices, rules))):
-            if chain[0].cell < 0:
-                room -= len(chain)
-                if room < 0:
-                    break
-            elif chain[-1].last_at >> MOMENT_BITS < horizon_ms:
-                continue
-            kept.append(chain)
-        state.slices = [piece for chain in reversed(kept) for piece in chain]
+    state.renamed.clear()
+    if len(state.slices) == 1:
+        return
+    newest_ms = state.newest_at >> MOMENT_BITS
+    horizon_ms = newest_ms - rules.lateness_ms - rules.gap_ms
+    kept: list[Slice] = []
+    last_at, is_fixed = -1, False
+    for chain in chains(state.slices, rules):
+        head = chain[0]
+        if head.cell < 0:
+            if round_of(head.cell) == state.late_round:
+                kept += chain
+            continue
+        # A session that only the maximum ended fixes the start of the next one.
+        follows = is_fixed and not _is_apart(last_at, head, rules)
+        is_fixed = follows or head.cell * rules.gap_ms <= newest_ms - rules.lateness_ms
+        last_at = chain[-1].last_at
+        if last_at >> MOMENT_BITS >= horizon_ms:
+            kept += [joined(chain)] if is_fixed and len(chain) > 1 else chain
+    state.slices = kept

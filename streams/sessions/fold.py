@@ -1,24 +1,23 @@
 """Fold events into the slices of their key, and give each event its session. Pure.
 
-A client's own session id is kept: its key is one session and one slice. Otherwise sessions are chains of slices
-(`streams.sessions.chains`): the result is the same for every order of arrival within the lateness bound.
+Sessions are chains of slices (`streams.sessions.chains`): the result is the same for every order of arrival within the
+lateness bound. A client's own session id is in its key: what has another id is never with it.
+
+Whatever walks the slices of a state does so once a state and chunk, never once a group: a key may have thousands.
 """
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
-from typing import Final
 
 import numpy as np
 import polars as pl
 
-from streams.sessions.chains import SessionRules
-from streams.sessions.groups import FACTS, behind, group_by_cell, with_moments
-from streams.sessions.naming import note_vanished, session_of
-from streams.sessions.slices import Slice, new_slice
+from streams.sessions.chains import SessionRules, cell_of
+from streams.sessions.groups import FACTS, behind, cells_of, group_by_cell, with_moments
+from streams.sessions.naming import Named, begin, name_sessions, note_vanished
+from streams.sessions.slices import MOMENT_BITS, Slice, new_slice
 from streams.sessions.state import SessionState
-
-_cell_of: Final = attrgetter("cell")
 
 
 def sessionize(
@@ -34,21 +33,11 @@ def sessionize(
     An event's session is the one its cell belongs to once the whole chunk is folded in.
     """
     behind_ms = behind(frame, states)
-    moments = with_moments(frame, behind_ms > rules.lateness_ms, conversions, rules)
+    moments = with_moments(frame, cells_of(frame, behind_ms, states, rules), conversions)
     groups = group_by_cell(moments)
-    folded = [states[place] for place in groups["state_index"].to_list()]
-    pieces = _fold(folded, groups, moments)
-    ids = [
-        piece.session_id if piece.session_id and len(state.slices) == 1 else session_of(state, key, cell, client, rules)
-        for piece, state, key, cell, client in zip(
-            pieces,
-            folded,
-            map(keys.__getitem__, groups["state_index"].to_list()),
-            groups["cell"].to_list(),
-            groups["client_session_id"].to_list(),
-            strict=True,
-        )
-    ]
+    places = groups["state_index"].to_list()
+    pieces = _fold([states[place] for place in places], groups, moments, rules.gap_ms)
+    ids = _session_ids(places, pieces, states, keys, rules)
     disordered = frame["state_index"].filter(pl.Series(behind_ms > 0)).to_numpy()
     if len(disordered):
         note_vanished(disordered, groups, pieces, states, keys, rules)
@@ -59,7 +48,29 @@ def sessionize(
     return frame.with_columns(pl.Series("session_id", ids, dtype=pl.String).gather(pl.Series(group_of_row)))
 
 
-def _fold(states: Sequence[SessionState], groups: pl.DataFrame, moments: pl.DataFrame) -> list[Slice]:
+def _session_ids(
+    places: Sequence[int],
+    pieces: Sequence[Slice],
+    states: Sequence[SessionState],
+    keys: Sequence[bytes],
+    rules: SessionRules,
+) -> list[str]:
+    """The session of each group, by the places of their states and their slices."""
+    ids: list[str] = []
+    named: dict[int, Named] = {}
+    for place, piece in zip(places, pieces, strict=True):
+        state = states[place]
+        if len(state.slices) == 1:
+            ids.append(piece.session_id or begin(state, piece, keys[place], rules))
+            continue
+        found = named.get(place)
+        if found is None:
+            found = named[place] = name_sessions(state, keys[place], rules)
+        ids.append(found.of(piece.cell))
+    return ids
+
+
+def _fold(states: Sequence[SessionState], groups: pl.DataFrame, moments: pl.DataFrame, gap_ms: int) -> list[Slice]:
     """Fold the groups into the slices, one of each state for each group; returns them.
 
     This loop is the hot path. Nearly every group comes after all that its slice has, and has no fact that the slice
@@ -76,7 +87,7 @@ def _fold(states: Sequence[SessionState], groups: pl.DataFrame, moments: pl.Data
     rows = zip(states, *columns, exit_pages, strict=True)
     for index, (state, cell, first, last, events, pages, bots, had, page, exit_page) in enumerate(rows):
         slices = state.slices
-        piece = slices[0] if len(slices) == 1 and slices[0].cell == cell else _slice_of(state, cell)
+        piece = slices[0] if len(slices) == 1 and slices[0].cell == cell else _slice_of(state, cell, gap_ms)
         pieces.append(piece)
         piece.events += events
         if pages:
@@ -130,7 +141,7 @@ def _fold_users(pieces: Sequence[Slice], positions: pl.Series, moments: pl.DataF
             pieces[index].user_at, pieces[index].user_id = moment_at[place], user_id
 
 
-def _slice_of(state: SessionState, cell: int) -> Slice:
+def _slice_of(state: SessionState, cell: int, gap_ms: int) -> Slice:
     """The state's slice of a cell, an empty one if it is new; notes that it changes."""
     slices = state.slices
     if not slices:
@@ -138,8 +149,13 @@ def _slice_of(state: SessionState, cell: int) -> Slice:
         return slices[0]
     if len(slices) == 1:
         state.changed.add(slices[0].cell)  # while it was alone nobody had to note it
+    place = bisect_right(slices, cell, key=cell_of)
+    if place:
+        piece = slices[place - 1]
+        # A slice may be of many cells (`chains.forget_emitted`); those of late events never are.
+        if piece.cell == cell or (piece.cell >= 0 and (piece.last_at >> MOMENT_BITS) // gap_ms >= cell):
+            state.changed.add(piece.cell)
+            return piece
+    slices.insert(place, new_slice(cell))
     state.changed.add(cell)
-    place = bisect_left(slices, cell, key=_cell_of)
-    if place == len(slices) or slices[place].cell != cell:
-        slices.insert(place, new_slice(cell))
     return slices[place]

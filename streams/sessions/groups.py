@@ -1,8 +1,4 @@
-"""Columns of a chunk → groups: the events of one key in one cell, and which of them have which fact. Pure.
-
-An event is late when a newer one of its key, by more than the bound, arrived before it. The session it would have
-belonged to may have left the state, so late events make sessions of their own, apart from all others.
-"""
+"""Columns of a chunk → groups: the events of one key in one cell, and which of them have which fact. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
@@ -12,10 +8,11 @@ import numpy.typing as npt
 import polars as pl
 
 from streams.sessions.chains import SessionRules
-from streams.sessions.slices import LATE_CELLS, MOMENT_BITS, TIMESTAMP_BITS
+from streams.sessions.late import put_apart
+from streams.sessions.slices import MOMENT_BITS, TIMESTAMP_BITS
 from streams.sessions.state import SessionState
 
-CLIENT_CELL: Final = 0  # of a client's own session, which is one slice
+CLIENT_CELL: Final = 0  # of a client's session that is not cut: it is one slice
 
 
 class Fact(NamedTuple):
@@ -62,22 +59,29 @@ def behind(frame: pl.DataFrame, states: Sequence[SessionState]) -> npt.NDArray[n
     return behind
 
 
+def cells_of(
+    frame: pl.DataFrame, behind_ms: npt.NDArray[np.int64], states: Sequence[SessionState], rules: SessionRules
+) -> npt.NDArray[np.int64]:
+    """The cell of each row: (n,). Begins rounds of late events."""
+    cells = frame["timestamp"].cast(pl.Int64).to_numpy() // rules.gap_ms
+    late = behind_ms > rules.lateness_ms
+    if rules.client_whole:
+        is_client = frame["client_session_id"].is_not_null().to_numpy()
+        cells[is_client] = CLIENT_CELL
+        late &= ~is_client
+    if late.any():
+        put_apart(cells, late, frame["state_index"].to_numpy(), states)
+    return cells
+
+
 def with_moments(
-    frame: pl.DataFrame,
-    late: npt.NDArray[np.bool_],
-    conversions: Mapping[str, frozenset[str]],
-    rules: SessionRules,
+    frame: pl.DataFrame, cells: npt.NDArray[np.int64], conversions: Mapping[str, frozenset[str]]
 ) -> pl.DataFrame:
     """What a slice is made of, in order of time: one row for each event."""
     timestamp = pl.col("timestamp").cast(pl.Int64)
     tie = (pl.col("hash") // (1 << (64 - MOMENT_BITS))).cast(pl.Int64)
-    cell = timestamp // rules.gap_ms
-    if late.any():
-        cell -= pl.lit(pl.Series(late.astype(np.int64) * LATE_CELLS))
-    cell = pl.when(pl.col("client_session_id").is_null()).then(cell).otherwise(CLIENT_CELL)
     return frame.select(
         "state_index",
-        "client_session_id",
         "event_name",
         "user_id",
         "anonymous_id",
@@ -90,7 +94,7 @@ def with_moments(
         "is_bot",
         pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
         moment=timestamp * (1 << MOMENT_BITS) + tie,
-        cell=cell,
+        cell=pl.Series(cells),
         is_page=pl.col("event_type").is_in(["page", "screen"]),
         is_conversion=_is_conversion(conversions),
     ).sort("moment")
@@ -113,14 +117,13 @@ def group_by_cell(moments: pl.DataFrame) -> pl.DataFrame:
     """
     position = pl.int_range(pl.len(), dtype=pl.UInt32)
     with_positions = moments.select(
-        "state_index", "cell", "client_session_id", "row", "is_page", "is_bot",
+        "state_index", "cell", "row", "is_page", "is_bot",
         position.alias("last"),
         pl.when(pl.col("page_path") != "").then(position).alias("exit"),
         pl.when(pl.col("user_id").is_not_null()).then(position).alias("user"),
         *(pl.when(fact.has).then(position).alias(fact.at) for fact in FACTS),
     )  # fmt: skip
     groups = with_positions.group_by("state_index", "cell", maintain_order=True).agg(
-        pl.col("client_session_id").first(),
         pl.col("row"),
         pl.len().alias("events"),
         pl.col("is_page").sum().alias("pages"),

@@ -14,15 +14,17 @@ import msgspec
 from streams.runtime.envelope import UNVERSIONED
 from streams.sessions.slices import Slice, new_slice
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 class Body(msgspec.Struct, array_like=True, gc=False, forbid_unknown_fields=True):
-    """What stands behind the envelope. newest_at, seen, slices: as in `SessionState`."""
+    """What stands behind the envelope: members of `SessionState`."""
 
     newest_at: int
     seen: bytes
     slices: list[Slice]
+    born_ms: int = 0
+    late_round: int = 0
 
 
 class _SliceOfFirstTouches(msgspec.Struct, array_like=True, gc=False, forbid_unknown_fields=True):
@@ -89,5 +91,6 @@ def _read_unversioned(packed: bytes) -> Body:
 
 READERS: Final[Mapping[int, Callable[[bytes], Body]]] = {
     UNVERSIONED: _read_unversioned,
-    1: _decoder.decode,
+    1: _decoder.decode,  # had nothing behind the slices, and no `ceased_id` in them
+    2: _decoder.decode,
 }

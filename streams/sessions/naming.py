@@ -1,46 +1,58 @@
 """Which session a slice belongs to: ids for those that begin, and note of those that cease to be. Pure."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import compress
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from schemas.message_ids import canonical_uuid
 from streams.sessions.chains import SessionRules, chains, session_id
 from streams.sessions.slices import Slice
 from streams.sessions.state import SessionState
-from streams.uuids import named_uuid
 
 
-def session_of(state: SessionState, key: bytes, cell: int, client: str | None, rules: SessionRules) -> str:
-    """The id of the session a cell belongs to; names new sessions and notes those that ceased to be."""
-    slices = state.slices
-    if len(slices) == 1:
-        head = slices[0]
-        if not head.session_id:
-            if client is None:
-                _name(state, head, key)
-            else:
-                head.session_id = canonical_uuid(client) or named_uuid(key.decode())
-        return head.session_id
-    found = ""
-    for chain in chains(slices, rules):
+class Named(NamedTuple):
+    """The sessions of a state: the cells in which they begin, rising, and their ids."""
+
+    cells: list[int]
+    ids: list[str]
+
+    def of(self, cell: int) -> str:
+        """The session that a cell belongs to."""
+        return self.ids[bisect_right(self.cells, cell) - 1]
+
+
+def name_sessions(state: SessionState, key: bytes, rules: SessionRules) -> Named:
+    """Name the sessions that begin, and note those that ceased to be; walks all slices of the state."""
+    cells: list[int] = []
+    ids: list[str] = []
+    for chain in chains(state.slices, rules):
         head = chain[0]
         if not head.session_id:
-            _name(state, head, key)
+            begin(state, head, key, rules)
+            state.changed.add(head.cell)
+            state.renamed.add(head.cell)
         for other in chain[1:]:
             if other.session_id:
-                state.absorbed.append(other.session_id)
-                other.session_id = ""
-        if head.cell <= cell <= chain[-1].cell:
-            found = head.session_id
-    return found
+                _cease(state, other, other.session_id)
+        cells.append(head.cell)
+        ids.append(head.session_id)
+    return Named(cells, ids)
 
 
-def _name(state: SessionState, head: Slice, key: bytes) -> None:
-    head.session_id = session_id(key.decode(), head.cell)
-    state.changed.add(head.cell)
+def begin(state: SessionState, head: Slice, key: bytes, rules: SessionRules) -> str:
+    """Begin a session with a slice; its id."""
+    head.session_id = session_id(key.decode(), head.cell, state, rules)
+    head.ceased_id = ""
+    return head.session_id
+
+
+def _cease(state: SessionState, piece: Slice, ceased_id: str) -> None:
+    piece.session_id, piece.ceased_id = "", ceased_id
+    state.renamed.add(piece.cell)
 
 
 def note_vanished(
@@ -59,14 +71,25 @@ def note_vanished(
     """
     in_disorder = np.zeros(len(states), dtype=bool)
     in_disorder[disordered] = True
-    for index in np.flatnonzero(in_disorder[groups["state_index"].to_numpy()]).tolist():
-        piece = pieces[index]
-        if piece.events > groups["events"][index]:
-            continue  # there before the chunk: it did not begin as a session of its own
-        place = groups["state_index"][index]
-        slices, key = states[place].slices, keys[place].decode()
-        # Put before others, it may have moved for a moment where sessions end by their length. Neighbours in a session
-        # are at most two cells apart.
-        moved = piece.cell < slices[-1].cell and 2 * len(slices) > rules.cells_max
-        candidates = slices if moved else [piece]
-        states[place].absorbed += [session_id(key, other.cell) for other in candidates if not other.session_id]
+    looked_at = in_disorder[groups["state_index"].to_numpy()]
+    events, places = (groups[name].filter(pl.Series(looked_at)).to_list() for name in ("events", "state_index"))
+    moved: set[int] = set()
+    for piece, count, place in zip(compress(pieces, looked_at), events, places, strict=True):
+        slices = states[place].slices
+        # Put before others, it may have moved where sessions end by their length, for a moment: any slice may have
+        # begun one, and any session may have ceased. Neighbours in a session are at most two cells apart.
+        if piece.cell < slices[-1].cell and 2 * len(slices) > rules.cells_max:
+            moved.add(place)
+        elif piece.events == count and not piece.session_id:  # else it was there before the chunk
+            _note(states[place], piece, keys[place], rules)
+    for place in moved:
+        state = states[place]
+        for piece in state.slices:
+            if piece.session_id:
+                state.changed.add(piece.cell)
+            else:
+                _note(state, piece, keys[place], rules)
+
+
+def _note(state: SessionState, piece: Slice, key: bytes, rules: SessionRules) -> None:
+    _cease(state, piece, piece.ceased_id or session_id(key.decode(), piece.cell, state, rules))

@@ -9,7 +9,7 @@ from msgspec.structs import astuple
 from schemas import keys
 from schemas.column_codec import ColumnCodec
 from streams.runtime.operator import Outgoing
-from streams.sessions.chains import SessionRules, sessions, tombstones
+from streams.sessions.chains import SessionRules, sessions
 from streams.sessions.slices import MOMENT_BITS, Slice, new_slice
 from streams.sessions.state import SessionState
 
@@ -28,11 +28,11 @@ class SessionRows:
         self._deleted: list[bool] = []
 
     def add(self, key: bytes, state: SessionState, rules: SessionRules) -> None:
-        """The sessions of one key: tombstones first, so that a name taken up again comes after its end."""
+        """The sessions of one key, each after the tombstones of those that it absorbed."""
         tenant_id, project_id = keys.owner_of(key)
-        for session_id in tombstones(state):
-            self._append(tenant_id, project_id, state.applied, ceased(session_id, state), is_deleted=True)
-        for session in sessions(state, rules):
+        for session, absorbed in sessions(state, rules):
+            for session_id in absorbed:
+                self._append(tenant_id, project_id, state.applied, ceased(session_id, state), is_deleted=True)
             self._append(tenant_id, project_id, state.applied, session, is_deleted=False)
 
     def _append(self, tenant_id: str, project_id: str, applied: int, session: Slice, *, is_deleted: bool) -> None:

@@ -3,7 +3,7 @@
 A *slice* is the aggregate of the events of one key in one *cell* of `gap_ms` (half an hour), aligned to 1970. Two
 events of a cell always belong to one session, and the sessions of a visitor are the chains of slices (`chains`) no
 further apart than the gap. Slices add up in any order, so sessions depend on the set of events alone and never on
-their order.
+their order. A session whose start no event can move any more is one slice, of all its cells.
 
 A *moment* is `timestamp_ms << 20 | 20 bits of the message id's hash`: one integer orders events by time, ties by id.
 """
@@ -15,7 +15,7 @@ import msgspec
 
 MOMENT_BITS: Final = 20
 TIMESTAMP_BITS: Final = 63 - MOMENT_BITS  # of milliseconds: until the year 2248
-LATE_CELLS: Final = 1 << 40  # late events are in the cell so many below their own, which is below 0: never with others
+LATE_CELLS: Final = 1 << 40  # a late event of round n is in the cell n times so many below its own, never with others
 
 # The facts of a session, by the member of `Slice` that holds the moment of the first event which has them.
 _FACTS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -71,6 +71,7 @@ class Slice(msgspec.Struct, array_like=True, gc=False, forbid_unknown_fields=Tru
     session_id: str = ""  # set on a slice that starts a session whose row was emitted
     # Bits of the facts that the slice has for certain (`streams.sessions.groups`): what is not here is looked at anew.
     had: int = 0
+    ceased_id: str = ""  # the session that once began with this slice and was absorbed by another
 
     def absorb(self, other: "Slice") -> None:
         """Add the events of `other`; the order of adding does not matter."""
@@ -80,6 +81,7 @@ class Slice(msgspec.Struct, array_like=True, gc=False, forbid_unknown_fields=Tru
         self.events += other.events
         self.pages += other.pages
         self.bots += other.bots
+        self.had |= other.had
         if other.entry_at and (not self.entry_at or other.entry_at < self.entry_at):
             self.entry_at, self.entry_page = other.entry_at, other.entry_page
         if other.exit_at > self.exit_at:
@@ -101,6 +103,11 @@ class Slice(msgspec.Struct, array_like=True, gc=False, forbid_unknown_fields=Tru
         for name in _CLIENT_TEXTS:
             text = getattr(self, name)
             setattr(self, name, text and text[:_CLIPPED_CHARS])
+
+
+def round_of(cell: int) -> int:
+    """The round of late events that a cell is of, -1 when it is of no late events."""
+    return -(cell // LATE_CELLS) - 1
 
 
 def new_slice(cell: int) -> Slice:

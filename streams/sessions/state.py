@@ -24,8 +24,9 @@ class SessionState(msgspec.Struct, gc=False):
 
     applied: highest source offset folded in, -1 before the first; active_ms: latest received_at; newest_at: moment of
     the latest event; seen: `SEEN_BYTES` for each remembered message id, oldest first; slices: by cell.
-    `changed` holds the cells touched since the state was last durable, unless there is one slice only; `absorbed` the
-    ids of sessions that ceased.
+    `born_ms` is the received_at of the first event, 0 in states of before that was kept; `late_round` the round of late
+    events (`streams.sessions.late`). Since the state was last durable, `changed` holds the cells touched, unless
+    there is one slice only, and `renamed` those with which a session began or ceased to begin.
     """
 
     applied: int
@@ -34,7 +35,9 @@ class SessionState(msgspec.Struct, gc=False):
     seen: bytes
     slices: list[Slice]
     changed: set[int]
-    absorbed: list[str]
+    renamed: set[int]
+    born_ms: int = 0
+    late_round: int = 0
 
 
 StateOf = Callable[[int, bytes], SessionState]  # the state of a key of a partition, to be changed in place
@@ -45,7 +48,7 @@ _bodies: Final = Bodies("sessions", VERSION, _encode_body, READERS)
 
 def new_state() -> SessionState:
     """The state of a key never seen before."""
-    return SessionState(-1, 0, 0, b"", [], set(), [])
+    return SessionState(-1, 0, 0, b"", [], set(), set())
 
 
 def encode_state(state: SessionState) -> bytes:
@@ -59,13 +62,16 @@ def encode_state(state: SessionState) -> bytes:
 
 
 def _seal(state: SessionState) -> bytes:
-    return _bodies.seal(state.applied, state.active_ms, Body(state.newest_at, state.seen, state.slices))
+    body = Body(state.newest_at, state.seen, state.slices, state.born_ms, state.late_round)
+    return _bodies.seal(state.applied, state.active_ms, body)
 
 
 def decode_state(value: bytes) -> SessionState:
     """The inverse of `encode_state`; reads what every release wrote. Raises UnreadableStateError."""
     applied, active_ms, body = _bodies.open(value)
-    return SessionState(applied, active_ms, body.newest_at, body.seen, body.slices, set(), [])
+    return SessionState(
+        *(applied, active_ms, body.newest_at, body.seen, body.slices, set(), set(), body.born_ms, body.late_round)
+    )
 
 
 class SessionStateCodec:

@@ -146,24 +146,27 @@ class Session:
 
 
 def sessions_of(rows: Iterable[Row], rules: SessionRules) -> list[Session]:
-    """The sessions of one key, from the set of its events."""
+    """The sessions of one key, from the set of its events; `rows` begin with the one that arrived first."""
+    rows = list(rows)
     ordered = sorted(rows, key=moment)
     found: list[Session] = []
-    if not ordered:
-        return found
-    key = ordered[0]["key"].decode()
-    client = ordered[0]["client_session_id"]
-    if client is not None:
-        return [Session(client if _UUID.fullmatch(client) else named_uuid(key), ordered)]
     start = -1
     for row in ordered:
         cell = row["timestamp"] // rules.gap_ms
         last = found[-1].rows[-1] if found else None
         if last is None or row["timestamp"] - last["timestamp"] > rules.gap_ms or cell - start >= rules.cells_max:
             start = cell
-            found.append(Session(named_uuid(f"{key}/{cell}"), []))
+            found.append(Session(session_name(rows[0], cell, rules), []))
         found[-1].rows.append(row)
     return found
+
+
+def session_name(first: Row, cell: int, rules: SessionRules) -> str:
+    """The name of a session that starts in a cell; `first`: the event of its key that arrived before all others."""
+    name = f"{first['key'].decode()}/{cell}"
+    if cell < (first["received_at"] - rules.lateness_ms) // rules.gap_ms:
+        name += f"/{first['received_at']}"
+    return named_uuid(name if rules.generation == 1 else f"{name}/{rules.generation}")
 
 
 def moment(row: Row) -> tuple[int, int]:
@@ -239,7 +242,7 @@ def within_the_bound(rows: Iterable[Row], rules: SessionRules) -> list[Row]:
     found = []
     for row in rows:
         reached = newest.get(row["key"], 0)
-        if row["client_session_id"] is not None or row["timestamp"] >= reached - rules.lateness_ms:
+        if row["timestamp"] >= reached - rules.lateness_ms:
             newest[row["key"]] = max(reached, row["timestamp"])
             found.append(row)
     return found

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 
 from streams.events.deduplicate import deduplicate
-from streams.sessions.chains import LATE_SLICES_MAX, SessionRules, forget_emitted
+from streams.sessions.chains import SessionRules, forget_emitted
 from streams.sessions.fold import sessionize
+from streams.sessions.late import LATE_SLICES_MAX
 from streams.sessions.rows import SessionRows
 from tests.effort import examples
 from tests.streams.oracle import all_sessions, by_key, session_id_of, within_the_bound
@@ -109,7 +110,7 @@ def test_sessions_are_those_of_the_set_whatever_the_order_the_chunks_and_the_epo
 def test_two_orders_of_one_set_make_the_same_sessions(drawn: list[Row], data: st.DataObject) -> None:
     distinct = list({(row["key"], row["message_id"]): row for row in drawn}.values())
     start = min(row["timestamp"] for row in distinct)
-    near = [row for row in distinct if row["timestamp"] <= start + RULES.lateness_ms]
+    near = [row for row in distinct if row["received_at"] <= start + RULES.lateness_ms]
     first, second = run(data, placed(near)), run(data, placed(data.draw(st.permutations(near), "second order")))
     assert first.live() == second.live()
 
@@ -214,6 +215,17 @@ def test_a_session_cut_by_its_length_moves_with_earlier_events_and_leaves_nothin
     assert fold.live() == all_sessions(rows, RULES, CONVERSIONS)
 
 
+def test_a_session_that_ceased_for_a_killed_worker_alone_is_live_for_the_next() -> None:
+    rows = visitors_rows(0, 4, 1, 3, 2)
+    fold = Fold()
+    epochs_of(fold, rows[:2])
+    states = deepcopy(fold.states)
+    epochs_of(fold, rows[2:4])  # the session of cell 4 is absorbed by that of cell 3, whose worker dies
+    fold.states = states
+    epochs_of(fold, rows[2:])  # from 0 to 3 it is as long as it may be: cell 4 begins one, as it did before
+    assert fold.live() == all_sessions(rows, RULES, CONVERSIONS)
+
+
 def test_an_event_between_two_sessions_joins_them_and_buries_the_second() -> None:
     rows = visitors_rows(0, 2, 1)
     fold = Fold()
@@ -273,7 +285,8 @@ def test_sessions_of_late_events_are_bounded() -> None:
     late = range(0, 3 * (LATE_SLICES_MAX + 20), 3)
     rows = visitors_rows(5_000, *late)
     fold = Fold()
-    epochs_of(fold, rows[:1], *(rows[start : start + 50] for start in range(1, len(rows), 50)))
-    (state,) = fold.states.by_key.values()
-    assert len(state.slices) == LATE_SLICES_MAX + 1
+    for start in (0, *range(1, len(rows), 8)):
+        epochs_of(fold, rows[start : start + 8] if start else rows[:1])
+        (state,) = fold.states.by_key.values()
+        assert len(state.slices) <= LATE_SLICES_MAX + 1
     assert sum(row["event_count"] for row in fold.live().values()) == len(rows)

@@ -10,8 +10,9 @@ from hypothesis import given
 
 from streams.events.deduplicate import deduplicate
 from streams.runtime.envelope import applied_offset, last_active_ms
-from streams.sessions.chains import LATE_SLICES_MAX, forget_emitted, session_id
+from streams.sessions.chains import forget_emitted, session_id
 from streams.sessions.fold import sessionize
+from streams.sessions.late import LATE_SLICES_MAX
 from streams.sessions.slices import new_slice
 from streams.sessions.state import SEEN_BYTES, SessionState, decode_state, encode_state, new_state
 from streams.uuids import hash_uuids, named_uuid
@@ -41,7 +42,7 @@ def test_a_state_comes_back_from_its_bytes(rows: list[Row]) -> None:
 
 @given(st.integers(-1, 2**62), st.integers(0, 2**43))
 def test_the_larger_offset_has_the_larger_value(applied: int, active_ms: int) -> None:
-    state = SessionState(applied, active_ms, 0, b"", [], set(), [])
+    state = SessionState(applied, active_ms, 0, b"", [], set(), set())
     assert applied_offset(encode_state(state)) == applied
     assert last_active_ms(encode_state(state)) == active_ms
 
@@ -90,7 +91,7 @@ def test_hashes_are_what_they_were_in_the_first_version() -> None:
 
 def test_names_are_what_they_were_in_the_first_version() -> None:
     assert named_uuid("tenant/project/v/ann/997222") == PINNED_NAME
-    assert session_id("tenant/project/v/ann", 997_222) == PINNED_NAME
+    assert session_id("tenant/project/v/ann", 997_222, new_state(), RULES) == PINNED_NAME
 
 
 @pytest.mark.parametrize("text", ["", "short", made_uuid(1) + "0"])
