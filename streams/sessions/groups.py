@@ -8,6 +8,7 @@ import numpy.typing as npt
 import polars as pl
 
 from streams.sessions.chains import SessionRules
+from streams.sessions.conversions import convert
 from streams.sessions.late import put_apart
 from streams.sessions.slices import MOMENT_BITS, TIMESTAMP_BITS
 from streams.sessions.state import SessionState
@@ -96,18 +97,8 @@ def with_moments(
         moment=timestamp * (1 << MOMENT_BITS) + tie,
         cell=pl.Series(cells),
         is_page=pl.col("event_type").is_in(["page", "screen"]),
-        is_conversion=_is_conversion(conversions),
+        is_conversion=convert(frame, conversions),
     ).sort("moment")
-
-
-def _is_conversion(conversions: Mapping[str, frozenset[str]]) -> pl.Expr:
-    """Whether a row's event is among its project's conversion events."""
-    tests = [
-        (pl.col("project_id") == project_id) & pl.col("event_name").is_in(sorted(names))
-        for project_id, names in conversions.items()
-        if names
-    ]
-    return pl.any_horizontal(tests) if tests else pl.lit(False)
 
 
 def group_by_cell(moments: pl.DataFrame) -> pl.DataFrame:
