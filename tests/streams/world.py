@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from schemas.codec import Codec
 from schemas.metrics import StreamsMetrics
 from schemas.outcomes import BotReason
+from schemas.settings import MESSAGE_BYTES_MAX
 from streams.events.chain import EventChain, Rules
 from streams.events.lookups import CachedLookup, Lookups, Place, UserAgent
 from streams.events.lookups.urls import PageUrl
@@ -24,6 +25,7 @@ from streams.runtime.breaker import DeadLimits
 from streams.runtime.epochs import EpochLimits, Epochs, Membership
 from streams.runtime.eviction import Evictor
 from streams.runtime.operator import Operator, Outgoing
+from streams.runtime.publisher import PublishError
 from streams.runtime.set_aside import SetAside
 from streams.runtime.state_cache import StateCache
 from streams.runtime.store import ShardStore
@@ -91,21 +93,31 @@ class Log:
 
 
 class LogPublisher:
-    """Queues records, and makes them durable when flushed; a kill leaves some of the queue durable, in order."""
+    """Queues records, and makes them durable when flushed; a kill leaves some of the queue durable, in order.
+
+    It passes the same tests as the publisher to Kafka.
+    """
 
     def __init__(self, log: Log, fuse: Fuse, chance: random.Random) -> None:
         self._log = log
         self._fuse = fuse
         self._chance = chance
         self._queued: dict[Place_, list[tuple[bytes | None, bytes | None]]] = defaultdict(list)
+        self._tells_offsets = True
 
     def publish(self, topic: str, records: Sequence[Outgoing], partition: int = -1) -> None:
         self._fuse.burn()
+        too_large = False
         for record in records:
             key = record["key"].encode() if isinstance(record["key"], str) else record["key"]
-            chosen = record.get("partition", partition)
+            if len(key) + len(record["value"] or b"") > MESSAGE_BYTES_MAX:
+                too_large = True
+                continue  # the others are queued all the same
+            chosen = partition if partition >= 0 else record.get("partition", -1)
             place = topic, partition_of(key) if chosen < 0 else chosen
             self._queued[place].append((key, record["value"]))
+        if too_large:
+            raise PublishError(f"{topic}: a record is too large")
 
     async def flush(self) -> dict[TP, int]:
         self._fuse.burn()
@@ -123,7 +135,7 @@ class LogPublisher:
             for key, value in queue[: how_many(queue)]:
                 reached[TP(topic, partition)] = self._log.append(topic, partition, key, value)
         self._queued.clear()
-        return reached
+        return reached if self._tells_offsets else {}
 
 
 class ChunkMessage:

@@ -1,6 +1,8 @@
 """Epochs among fakes: an operator, publishers and chunks that note what is asked of them in one journal."""
 
 import asyncio
+import random
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,7 +20,7 @@ from streams.runtime.publisher import PublishError
 from streams.runtime.set_aside import SetAside
 from streams.runtime.state_cache import StateCache
 from tests.streams.runtime.tables import FakeTable
-from tests.streams.world import Chunk, Record
+from tests.streams.world import Chunk, Fuse, Log, LogPublisher, Record
 
 NO_LIMITS: Final = DeadLimits(share_max=1, share_records=1, run_max=10**9)
 
@@ -105,10 +107,15 @@ class FakeOperator:
         }
 
 
-class FakePublisher:
-    """Notes what it is asked, in one journal with everything else."""
+class FakePublisher(LogPublisher):
+    """Notes what it is asked, in one journal with everything else; fails where told to, and then for good.
 
-    def __init__(self, name: str, journal: list[str]) -> None:
+    fails_at: "publish" takes all but the last record, "flush" delivers all but what the last partition got.
+    """
+
+    def __init__(self, name: str, journal: list[str], log: Log | None = None, *, offsets: bool = False) -> None:
+        super().__init__(log or Log(), Fuse(sys.maxsize), random.Random(0))
+        self._tells_offsets = offsets
         self.name = name
         self.journal = journal
         self.records: list[tuple[str, int, Outgoing]] = []
@@ -118,9 +125,11 @@ class FakePublisher:
 
     def publish(self, topic: str, records: Sequence[Outgoing], partition: int = -1) -> None:
         self.journal.append(f"{self.name} publish {topic} {len(records)}")
+        taken = records[:-1] if self.fails_at == "publish" else records
+        self.records += [(topic, partition, record) for record in taken]
+        super().publish(topic, taken, partition)
         if self.fails_at == "publish":
-            raise PublishError("no room")
-        self.records += [(topic, partition, record) for record in records]
+            raise PublishError(f"{topic}: no room")
 
     async def flush(self) -> dict[TP, int]:
         self.journal.append(f"{self.name} flush")
@@ -128,8 +137,10 @@ class FakePublisher:
         if self.pause is not None:
             await self.pause.wait()
         if self.fails_at == "flush":
+            last = next(reversed(self._queued.values()), None)
+            self._deliver(lambda queue: 0 if queue is last else len(queue))
             raise PublishError("not delivered")
-        return {TP("changelog", 0): 5}
+        return await super().flush()
 
     def values(self, topic: str) -> list[int]:
         """The numbers published to a topic, in order."""
@@ -169,7 +180,7 @@ class EpochRig:
         self.claims = FakeOperator(self.journal, topic="t.claims", name="identity_claims", table="identities",
                                  store=FakeTable("identities"))  # fmt: skip
         self.outputs = FakePublisher("outputs", self.journal)
-        self.changelogs = FakePublisher("changelogs", self.journal)
+        self.changelogs = FakePublisher("changelogs", self.journal, offsets=True)
         self.generation = 1
         self.is_member = True
         self.now_s = 100.0

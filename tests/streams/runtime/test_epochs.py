@@ -48,7 +48,7 @@ async def test_outputs_are_durable_before_states_and_states_before_the_commit() 
         "commit ['t.raw']",
     ]
     assert rig.operator.states() == {b"key": [2, 1, 2, 3]}
-    assert rig.operator.confirmed == [{TP("changelog", 0): 5}]
+    assert rig.operator.confirmed == [{TP("sessions-changelog", 0): 0}]
 
 
 async def test_states_go_to_the_partition_of_their_events() -> None:
