@@ -19,6 +19,12 @@ MESSAGE_BYTES_MAX = 2 * 2**20
 _BODY_BYTES_MAX = MESSAGE_BYTES_MAX // 4
 _EVENT_BYTES_MAX = MESSAGE_BYTES_MAX // 2
 
+# What streams remembers of a message id, of a visitor in one session gap at most, its texts shortened, and how many
+# such slices of late events.
+SEEN_ID_BYTES = 12
+SLICE_BYTES_MAX = 4_000
+LATE_SLICES = 96
+
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0: the system picks a free one
 Positive = Annotated[int, Field(gt=0)]
 
@@ -257,7 +263,21 @@ class Settings(BaseModel):
                 f"{PREFIX}STREAMS_CLOCK_AHEAD_S_MAX: must be more than {PREFIX}COLLECTOR_TIMESTAMP_FUTURE_S_MAX "
                 f"({self.collector_timestamp_future_s_max}), or events that collectors admit lose their time"
             )
+        if self.streams_session_gap_s > self.streams_session_s_max:
+            found.append(f"{PREFIX}STREAMS_SESSION_GAP_S: more than {PREFIX}STREAMS_SESSION_S_MAX, the longest session")
+        if self._state_bytes_max() > MESSAGE_BYTES_MAX:
+            found.append(
+                f"{PREFIX}STREAMS_SEEN_IDS_MAX, {PREFIX}STREAMS_SESSION_GAP_S: what is remembered of one visitor would "
+                f"have up to {self._state_bytes_max()} bytes, a Kafka message has {MESSAGE_BYTES_MAX}: fewer ids, "
+                f"a longer gap, or less of {PREFIX}STREAMS_LATENESS_S_MAX and {PREFIX}STREAMS_SESSION_S_MAX"
+            )
         return found
+
+    def _state_bytes_max(self) -> int:
+        """Of the largest state: ids, a slice for each gap that a late event can reach, slices of late events."""
+        slices = (self.streams_lateness_s_max + self.streams_session_s_max) // self.streams_session_gap_s + 1
+        slices += LATE_SLICES
+        return self.streams_seen_ids_max * SEEN_ID_BYTES + slices * SLICE_BYTES_MAX
 
     def topic(self, name: str) -> str:
         """The broker's name of a topic of `schemas.topics`."""

@@ -14,13 +14,13 @@ CLAIM_COLUMNS: Final = (
 )  # fmt: skip
 _IDS: Final = ("anonymous_id", "user_id", "previous_id", "handshake_token")
 _READ: Final = (
-    "source_offset", "source_partition", "tenant_id", "project_id", "event_type", "event_name", "timestamp",
+    "index", "source_offset", "source_partition", "tenant_id", "project_id", "event_type", "event_name", "timestamp",
     "properties", *_IDS,
 )  # fmt: skip
 
 
 def claims(frame: pl.DataFrame) -> pl.DataFrame:
-    """The identity claims among enriched rows: `CLAIM_COLUMNS` and `key`, the claim's Kafka key.
+    """The identity claims among enriched rows: `CLAIM_COLUMNS`, `index`, and `key`, the claim's Kafka key.
 
     identify and login events with both ids; alias, whose previousId is taken for the visitor; and events with a
     handshake token, keyed by the token when they know only one side. Ids and tokens that name nobody are as if absent.
@@ -53,7 +53,7 @@ def claims(frame: pl.DataFrame) -> pl.DataFrame:
         .then(pl.concat_str("tenant_id", pl.lit(keys.OF_VISITOR), "anonymous_id"))
         .otherwise(pl.concat_str("tenant_id", pl.lit(keys.OF_HANDSHAKE), "handshake_token"))
     )
-    return found.select(*CLAIM_COLUMNS, key.alias("key"))
+    return found.select(*CLAIM_COLUMNS, "index", key.alias("key"))
 
 
 def _may_claim() -> pl.Expr:

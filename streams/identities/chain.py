@@ -22,7 +22,16 @@ from streams.dead_letters import DeadLetters
 from streams.identities.handshakes import pair_sides
 from streams.identities.links import settle_link, without_secrets
 from streams.identities.state import ClaimState, IdentityState
-from streams.runtime.operator import EpochEnd, Outputs, Reached, Records, States
+from streams.runtime.operator import (
+    OUTPUT_BYTES_MAX,
+    BadRecordsError,
+    EpochEnd,
+    Outputs,
+    Reached,
+    Records,
+    States,
+    too_large,
+)
 
 
 class ClaimChain:
@@ -72,7 +81,10 @@ class ClaimChain:
             state.applied = offset
             state.active_ms = max(state.active_ms, claim["linked_at"])
             take = self._settle if claim["anonymous_id"] and claim["user_id"] else self._pair
-            refusal = take(outputs, state.claims, claim)
+            try:
+                refusal = take(outputs, state.claims, claim)
+            except _TooLargeError as error:
+                raise BadRecordsError([too_large(index, error.size, error.topic)]) from None
             if refusal:
                 bad = Invalid(index, DeadReason.TOO_MANY_LINKS, refusal)
                 self._dead.add(outputs, records, bad, claim["project_id"])
@@ -84,10 +96,10 @@ class ClaimChain:
         """Claims for the pairs that a claim of one side completes; why it is refused, '' when it is not."""
         paired = pair_sides(state, claim)
         if paired is None:
-            return "too many ids were seen with the handshake token already"
+            return "too many ids were seen with the handshake token already, or the id is too long"
         for claim_of_pair in paired:
             key = keys.of_claim(claim_of_pair["tenant_id"], claim_of_pair["anonymous_id"])
-            outputs.add("identity_claims", [{"key": key, "value": self._claims.encode(claim_of_pair)}])
+            _add(outputs, "identity_claims", key, self._claims.encode(claim_of_pair))
         return ""
 
     def _settle(self, outputs: Outputs, state: ClaimState, claim: dict[str, Any]) -> str:
@@ -107,7 +119,7 @@ class ClaimChain:
             "first_linked_at": link.first_linked_ms,
         }
         key = keys.of_identity(claim["tenant_id"], claim["anonymous_id"], claim["user_id"])
-        outputs.add("identities", [{"key": key, "value": self._identities.encode(identity)}])
+        _add(outputs, "identities", key, self._identities.encode(identity))
         return ""
 
     def end_epoch(self) -> EpochEnd:
@@ -123,6 +135,21 @@ class ClaimChain:
 
     def rollback(self) -> None:
         self._states.rollback()
+
+
+class _TooLargeError(Exception):
+    """No message could hold what comes of a claim."""
+
+    def __init__(self, topic: str, size: int) -> None:
+        self.topic = topic
+        self.size = size
+        super().__init__(topic, size)
+
+
+def _add(outputs: Outputs, topic: str, key: bytes, value: bytes) -> None:
+    if len(key) + len(value) > OUTPUT_BYTES_MAX:
+        raise _TooLargeError(topic, len(key) + len(value))
+    outputs.add(topic, [{"key": key, "value": value}])
 
 
 def _to_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:

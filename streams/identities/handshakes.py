@@ -7,13 +7,15 @@ from streams.identities.state import ClaimState, Sighting
 
 HANDSHAKE_IDS_MAX: Final = 10  # on each side; a token is meant for one visitor and one user
 
+HANDSHAKE_ID_BYTES_MAX: Final = 2**16  # as many of them as may be fit into a record of the changelog
+
 
 def pair_sides(state: ClaimState, claim: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     """Note one side of a handshake: the claims that tie it to every id of the other side, to be keyed by the visitor.
 
-    None when too many ids were seen with the token already. A pair is linked from when both its ids had been seen to
-    when the later of them was seen last: among the claims of all orders of arrival are those two moments, and none
-    outside them. Traits are not carried over.
+    None when too many ids were seen with the token already, or the id is too long. A pair is linked from when both its
+    ids had been seen to when the later of them was seen last: among the claims of all orders of arrival are those two
+    moments, and none outside them. Traits are not carried over.
     """
     moment_ms: int = claim["linked_at"]
     by_visitor = bool(claim["anonymous_id"])
@@ -21,7 +23,7 @@ def pair_sides(state: ClaimState, claim: Mapping[str, Any]) -> list[dict[str, An
     name = claim["anonymous_id"] or claim["user_id"]
     sighting = own.get(name)
     if sighting is None:
-        if len(own) >= HANDSHAKE_IDS_MAX:
+        if len(own) >= HANDSHAKE_IDS_MAX or len(name.encode()) > HANDSHAKE_ID_BYTES_MAX:
             return None
         own[name] = Sighting(moment_ms, moment_ms)
     else:

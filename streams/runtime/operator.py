@@ -10,15 +10,19 @@ The runtime imports no domain, and the domains import of the runtime this file a
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from schemas.column_codec import Invalid
 from schemas.outcomes import DeadReason, DropReason, Outcome, Remark
+from schemas.settings import MESSAGE_BYTES_MAX
 
 S = TypeVar("S")
 S_co = TypeVar("S_co", covariant=True)
 Outgoing = dict[str, Any]  # `key`, `value`, and `partition` where the key's hash does not choose it
 Reached = Mapping[tuple[str, int], int]  # the last offset written of each topic and partition of the changelogs
+
+# The largest output, key and value. The rest of a message is Kafka's.
+OUTPUT_BYTES_MAX: Final = MESSAGE_BYTES_MAX - 1024
 
 
 class BadRecordsError(ValueError):
@@ -31,6 +35,12 @@ class BadRecordsError(ValueError):
     def __init__(self, bad: Sequence[Invalid]) -> None:
         self.bad = bad
         super().__init__(f"{len(bad)} records, the first: {bad[0].reason}: {bad[0].detail}")
+
+
+def too_large(index: int, size: int, what: str) -> Invalid:
+    """Why a record can't go on of which an output of so many bytes, key and value, would come."""
+    detail = f"its {what} would have {size} bytes, at most {OUTPUT_BYTES_MAX}"
+    return Invalid(index, DeadReason.OUTPUT_TOO_LARGE, detail)
 
 
 @dataclass(frozen=True, slots=True)

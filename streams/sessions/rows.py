@@ -8,12 +8,14 @@ from msgspec.structs import astuple
 
 from schemas import keys
 from schemas.column_codec import ColumnCodec
-from streams.runtime.operator import Outgoing
+from streams.runtime.operator import OUTPUT_BYTES_MAX, Outgoing
 from streams.sessions.chains import SessionRules, sessions
 from streams.sessions.slices import MOMENT_BITS, Slice, new_slice
 from streams.sessions.state import SessionState
 
 _FIELDS: Final = Slice.__struct_fields__
+# Texts of several events stand in one row, and no record is bad for that: they are shortened.
+_ROW_BYTES_MAX: Final = OUTPUT_BYTES_MAX - 16 * 1024  # less the key, of an owner's id and a UUID
 _DURATION_MAX: Final = 2**31 - 1  # a client's own session may have one event with a clock of another century
 
 
@@ -83,9 +85,19 @@ def session_records(
         rows.add(key, state, rules)
     if not rows.sessions:
         return []
-    schema = codec.arrow_schema
     columns = rows.columns(version)
-    batch = pa.RecordBatch.from_arrays([pa.array(columns[field.name], field.type) for field in schema], schema=schema)
-    values = codec.encode_columns(batch)
+    values = _encode(columns, codec)
+    if max(map(len, values)) > _ROW_BYTES_MAX:
+        for session, value in zip(rows.sessions, values, strict=True):
+            if len(value) > _ROW_BYTES_MAX:
+                session.clip()
+        columns = rows.columns(version)
+        values = _encode(columns, codec)
     named = map(keys.of_session, columns["tenant_id"], columns["session_id"])
     return [{"value": value, "key": key} for value, key in zip(values, named, strict=True)]
+
+
+def _encode(columns: Mapping[str, Sequence[Any]], codec: ColumnCodec) -> list[bytes]:
+    schema = codec.arrow_schema
+    arrays = [pa.array(columns[field.name], field.type) for field in schema]
+    return codec.encode_columns(pa.RecordBatch.from_arrays(arrays, schema=schema))

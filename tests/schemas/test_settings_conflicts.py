@@ -10,6 +10,9 @@ from schemas.settings import SettingsError, load
     [
         {"STREAMS_CLOCK_AHEAD_S_MAX": "3600"},
         {"COLLECTOR_TIMESTAMP_FUTURE_S_MAX": "7200"},
+        {"STREAMS_SEEN_IDS_MAX": "200000"},
+        {"STREAMS_SESSION_GAP_S": "10"},
+        {"STREAMS_SESSION_GAP_S": "7200", "STREAMS_SESSION_S_MAX": "3600"},
     ],
 )
 def test_values_that_cannot_work_together_are_refused_by_name(given: dict[str, str]) -> None:

@@ -29,8 +29,9 @@ SOMEBODY = ("1", "10", "-2", "u-0", "nullable", "anna", "guest-7", "00000000-000
 def claimed(**members: object) -> list[tuple[str, str, str]]:
     """(link source, visitor, user) of the claims that one event makes."""
     row = {
-        "source_offset": 1, "source_partition": 0, "tenant_id": "t", "project_id": "p", "event_type": "identify",
-        "event_name": "", "anonymous_id": "ann", "user_id": "u", "previous_id": None, "handshake_token": None,
+        "index": 0, "source_offset": 1, "source_partition": 0, "tenant_id": "t", "project_id": "p",
+        "event_type": "identify", "event_name": "", "anonymous_id": "ann",
+        "user_id": "u", "previous_id": None, "handshake_token": None,
         "timestamp": 1, "properties": "{}",
     } | members  # fmt: skip
     texts = ("anonymous_id", "user_id", "previous_id", "handshake_token")

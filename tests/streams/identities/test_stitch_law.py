@@ -52,13 +52,14 @@ def to_frame(rows: Sequence[Row]) -> pl.DataFrame:
     names = rows[0]
     return pl.DataFrame(
         {name: pl.Series([row[name] for row in rows], dtype=types.get(name, pl.String)) for name in names}
-    )
+    ).with_row_index()
 
 
 @given(st.lists(_events, min_size=1, max_size=20))
 def test_columns_claim_what_one_event_at_a_time_claims(rows: list[Row]) -> None:
     found = claims(to_frame(rows)).with_columns(pl.col("linked_at").cast(pl.Int64)).to_dicts()
-    assert found == [claim for row in rows if (claim := claim_of(row)) is not None]
+    expected = [(index, claim_of(row)) for index, row in enumerate(rows)]
+    assert found == [claim | {"index": index} for index, claim in expected if claim is not None]
 
 
 class Stitcher:
