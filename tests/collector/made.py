@@ -110,7 +110,7 @@ def encoders() -> Encoders:
 
 
 class MemoryPublisher:
-    """Keeps what is published.
+    """Keeps what is published: it passes the same tests as the publisher to Kafka.
 
     durable: what the acknowledgement says; None: it never comes. slack: bytes by which a size may exceed what there is.
     """
@@ -118,14 +118,14 @@ class MemoryPublisher:
     def __init__(self) -> None:
         self.durable: bool | None = True
         self.slack = 4096
-        self.overloaded = False
         self.inflight_bytes = 0
+        self.inflight_bytes_max = 2**60
         self.records: list[tuple[str, Record]] = []
         self.published = asyncio.Event()
-        self._waiting: list[asyncio.Future[bool]] = []
+        self._waiting: list[tuple[asyncio.Future[bool], int]] = []
 
     def publish(self, batches: Sequence[tuple[str, list[Record]]], size: int) -> "asyncio.Future[bool]":
-        if self.overloaded:
+        if self.inflight_bytes + size > self.inflight_bytes_max:
             raise OverloadedError("full")
         # What is accounted for is not far from what there is.
         actual = sum(len(r["key"]) + len(r["value"]) for _, records in batches for r in records)
@@ -133,16 +133,23 @@ class MemoryPublisher:
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.published.set()
         self.records += [(topic, record) for topic, records in batches for record in records]
+        self.inflight_bytes += size
         if self.durable is not None:
-            future.set_result(self.durable)
+            # Later: nothing is acknowledged while it is handed over.
+            asyncio.get_running_loop().call_soon(self._settle, future, size, self.durable)
         else:
-            self._waiting.append(future)
+            self._waiting.append((future, size))
         return future
+
+    def _settle(self, future: "asyncio.Future[bool]", size: int, durable: bool) -> None:
+        self.inflight_bytes -= size
+        if not future.done():
+            future.set_result(durable)
 
     def acknowledge(self) -> None:
         """All that waits is durable now."""
         while self._waiting:
-            self._waiting.pop().set_result(True)
+            self._settle(*self._waiting.pop(0), True)
 
     def decoded(self, topic: str) -> list[dict[str, Any]]:
         """The records published to a topic."""

@@ -150,7 +150,7 @@ async def test_what_kafka_does_not_acknowledge_is_no_success(
     served.publisher.durable = False
     async with client.post("/replay", json=letters) as answer:
         assert answer.status == 503
-    served.publisher.overloaded = True
+    served.publisher.inflight_bytes_max = 0
     async with client.post("/replay", json=letters) as answer:
         assert answer.status == 503
 

@@ -231,7 +231,7 @@ async def test_overload_is_503_with_retry_after(
     served = await serve(collector_retry_after_s=7)
     served.collector.is_loaded = cause != "starting"
     served.publisher.inflight_bytes = 2**40 if cause == "full" else 0
-    served.publisher.overloaded = cause == "overloaded"
+    served.publisher.inflight_bytes_max = 0 if cause == "overloaded" else 2**60
     served.publisher.durable = cause != "not durable"
     status, body, headers = await post(client, served, path, EVENT | {"batch": [track()]})
     assert (status, body["success"], headers["Retry-After"]) == (503, False, "7")

@@ -1,7 +1,6 @@
-"""The publisher on a real Kafka."""
+"""The publisher and its queue on a real Kafka; what every publisher promises is in test_publishers."""
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from collector.kafka import publisher as publisher_module
-from collector.kafka.publisher import KafkaPublisher, OverloadedError, Record
+from collector.kafka.publisher import KafkaPublisher, Record
 from docker.local.kafka import KafkaServer
 from docker.local.process import free_port
 from schemas.apply.topics import apply_topics
@@ -69,43 +68,6 @@ async def test_few_and_many_records_are_durable_once_the_future_says_so(
     assert publisher.inflight_bytes == 0
 
 
-async def test_records_of_one_request_for_two_topics_are_waited_for_together(
-    publisher: KafkaPublisher, settings: Settings
-) -> None:
-    batches = [(settings.topic(name), [dead_letter("a")]) for name in ("dead_letters", "raw_events")]
-    assert await publisher.publish(batches, 10)
-    assert len(read_topic(settings, "dead_letters")) == 1
-
-
-async def test_a_topic_that_is_not_there_makes_the_whole_request_not_durable(
-    kafka_server: KafkaServer, topic_prefix: str, fatal: list[str]
-) -> None:
-    settings = settings_for(kafka_server, topic_prefix, collector_ack_wait_ms_max=1500)
-    publisher = KafkaPublisher(settings, fatal.append)
-    good = (settings.topic("dead_letters"), [dead_letter("good")])
-    assert not await publisher.publish([good, ("no_such_topic", [dead_letter("bad")])], 10)
-    assert await publisher.publish([good], 10)
-    publisher.close(10)
-
-
-async def test_what_may_wait_is_bounded_and_given_back(
-    kafka_server: KafkaServer, topic_prefix: str, fatal: list[str]
-) -> None:
-    settings = settings_for(kafka_server, topic_prefix, collector_inflight_bytes_max=250)
-    publisher = KafkaPublisher(settings, fatal.append)
-    topic = settings.topic("dead_letters")
-    first, second = (asyncio.ensure_future(publish(publisher, topic, name)) for name in ("a", "b"))
-    await asyncio.sleep(0)
-    assert publisher.inflight_bytes == 200
-    with pytest.raises(OverloadedError):
-        await publish(publisher, topic, "c")
-    assert await first
-    assert await second
-    assert publisher.inflight_bytes == 0
-    assert await publish(publisher, topic, "c")
-    publisher.close(10)
-
-
 @pytest.mark.parametrize("names", [("a", "b", "c"), tuple(f"n{number}" for number in range(30))])
 async def test_records_that_do_not_fit_in_the_queue_are_not_durable(
     kafka_server: KafkaServer,
@@ -140,13 +102,3 @@ async def test_a_fatal_error_is_passed_on(publisher: KafkaPublisher, fatal: list
     assert fatal == []
     publisher._on_error(KafkaError(KafkaError._FATAL, "out of sequence", fatal=True))
     assert fatal == ["out of sequence"]
-
-
-async def test_records_of_one_key_keep_their_order(publisher: KafkaPublisher, settings: Settings) -> None:
-    topic = settings.topic("dead_letters")
-    key = uuid.uuid4().bytes
-    for number in range(50):
-        record: Record = {"key": key, "value": dead_letter(f"{number:02}")["value"]}
-        assert await publisher.publish([(topic, [record])], 10)
-    found = [stored.value["client_message_id"] for stored in read_topic(settings, "dead_letters")]
-    assert found == [f"{number:02}" for number in range(50)]
