@@ -5,20 +5,22 @@ never have one key. The parts stand between slashes. Ids of tenants and projects
 others) and can hold none; a part that clients choose and that another one follows is escaped: `%` becomes `%25`, `/`
 becomes `%2F`. The last part of a key holds what it likes.
 
-    {tenant_id}/{project_id}/s/{session uuid}             the client keeps sessions with ids of their own
-    {tenant_id}/{project_id}/s/{visitor}/{session id}     its ids are unique only with the visitor (RudderStack)
+    {tenant_id}/{project_id}/s/{visitor}/{session id}     the client keeps sessions with ids of its own
     {tenant_id}/{project_id}/v/{visitor}                  no session id: streams cuts the visitor's events into sessions
 
 are those of raw events, and of the enriched ones that they become.
 
+The visitor stands before a session id that is a UUID too: a client that copies its storage, or a writer of two
+projects, sends one UUID for two visitors.
+
 An upgrade from a release that escaped nothing changes few keys: those with such a session id and a visitor that has a
-`/` or `%`, whose session of that hour is cut in two, and those of identities with such an anonymous_id, which get a
-second record in the topic and stay one row in the table. All others are what they were, byte for byte.
+`/` or `%`, and those of identities with such an anonymous_id, which get a second record in the topic and stay one row
+in the table. One from a release that left the visitor out before UUIDs changes the keys of those. A session of that
+hour is cut in two then, and an event sent before and after it is two events. All others are what they were, byte for
+byte; what is in the topic under an older key goes on under it.
 """
 
 from typing import Final
-
-from schemas.message_ids import canonical_uuid
 
 OF_VISITOR: Final = "/a/"
 """Stands between tenant and anonymous_id in the key of an identity claim."""
@@ -45,11 +47,9 @@ def scope(tenant_id: str, project_id: str) -> str:
 
 
 def of_raw_event(scope: str, visitor: str, session_id: str | None) -> bytes:
-    """`session_id`: the client's, a UUID in lower case where it is one; None where it keeps none."""
+    """`session_id`: the client's; None where it keeps none."""
     if session_id is None:
         return f"{scope}v/{visitor}".encode()
-    if canonical_uuid(session_id) is not None:
-        return f"{scope}s/{session_id}".encode()
     return f"{scope}s/{escaped(visitor)}/{session_id}".encode()
 
 
@@ -57,6 +57,15 @@ def owner_of(key: bytes | None) -> tuple[str, str]:
     """Tenant and project of a raw or enriched event by its key; ('', '') when it names none."""
     parts = (key or b"").decode("utf-8", "replace").split("/", 2)
     return (parts[0], parts[1]) if len(parts) == 3 else ("", "")
+
+
+def client_session_of(key: bytes) -> str | None:
+    """The client's session id of a raw or enriched event by its key, also by one of before the visitor stood in all."""
+    _, _, kind, rest = key.decode("utf-8", "replace").split("/", 3)
+    if kind != "s":
+        return None
+    visitor, slash, session_id = rest.partition("/")
+    return session_id if slash else visitor
 
 
 def of_session(tenant_id: str, session_id: str) -> bytes:

@@ -57,6 +57,8 @@ class Remark(StrEnum):
 
     CLOCK_AHEAD = "clock_ahead"  # an event from beyond the broker's time took that time
     SEEN_IDS_FORGOTTEN = "seen_ids_forgotten"  # message ids within the window, of keys with too many: repeats pass
+    LATE = "late"  # an event came later than the bound after a newer one of its key: a session of its own
+    LATE_ROUND = "late_round"  # a key had late events in more half-hours than are kept: later ones join none before
 
 
 class BotReason(StrEnum):

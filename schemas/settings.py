@@ -155,6 +155,9 @@ class Settings(BaseModel):
     streams_seen_ids_max: Positive = Field(10_000, description="message ids remembered per session key, newest kept")
     streams_session_gap_s: Positive = Field(1800, description="a session ends after this long without an event")
     streams_session_s_max: Positive = Field(86400, description="a session ends at this length")
+    streams_session_client_whole: bool = Field(
+        False, description="true: neither gap nor length ends a session that has the client's own session id"
+    )
     streams_lateness_s_max: Positive = Field(86400, description="an event this late still extends or bridges sessions")
     streams_clock_ahead_s_max: Positive = Field(
         7_200,

@@ -69,6 +69,7 @@ def rules(settings: Settings) -> Rules:
             gap_ms=gap_ms,
             lateness_ms=settings.streams_lateness_s_max * 1000,
             cells_max=max(1, settings.streams_session_s_max * 1000 // gap_ms),
+            client_whole=settings.streams_session_client_whole,
             generation=settings.streams_generation,
         ),
         generation=settings.streams_generation,

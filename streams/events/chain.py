@@ -88,7 +88,8 @@ class EventChain:
         outputs.remark(Remark.SEEN_IDS_FORGOTTEN, kept.forgotten)
         if outputs.kept:
             enriched = enrich(kept.frame, self._lookups)
-            enriched = sessionize(enriched, kept.keys, kept.states, self._conversions.by_project, rules.sessions)
+            conversions = self._conversions.by_project
+            enriched = sessionize(enriched, kept.keys, kept.states, conversions, rules.sessions, outputs.remark)
             outputs.add("enriched_events", encode_enriched(enriched, self._enriched, rules.generation, now_ms))
             outputs.add("identity_claims", encode_claims(claims(enriched), self._claims, rules.generation))
         return outputs

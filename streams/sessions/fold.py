@@ -7,12 +7,13 @@ Whatever walks the slices of a state does so once a state and chunk, never once 
 """
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 
 import numpy as np
 import polars as pl
 
+from schemas.outcomes import Remark
 from streams.sessions.chains import SessionRules, cell_of
 from streams.sessions.groups import FACTS, behind, cells_of, group_by_cell, with_moments
 from streams.sessions.naming import Named, begin, name_sessions, note_vanished
@@ -26,14 +27,15 @@ def sessionize(
     states: Sequence[SessionState],
     conversions: Mapping[str, frozenset[str]],
     rules: SessionRules,
+    remark: Callable[[Remark, int], None] = lambda remark, count: None,
 ) -> pl.DataFrame:
     """Fold the rows into their states and add `session_id`; same rows in the same order.
 
-    keys, states: what the column `state_index` points into. `conversions` gives the conversion events of a project id.
-    An event's session is the one its cell belongs to once the whole chunk is folded in.
+    keys, states: what the column `state_index` points into. `conversions` gives the conversion events of a project id;
+    `remark` is told of late events. An event is in the session of its cell once the whole chunk is folded in.
     """
     behind_ms = behind(frame, states)
-    moments = with_moments(frame, cells_of(frame, behind_ms, states, rules), conversions)
+    moments = with_moments(frame, cells_of(frame, behind_ms, states, rules, remark), conversions)
     groups = group_by_cell(moments)
     places = groups["state_index"].to_list()
     pieces = _fold([states[place] for place in places], groups, moments, rules.gap_ms)

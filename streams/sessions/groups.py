@@ -1,12 +1,13 @@
 """Columns of a chunk → groups: the events of one key in one cell, and which of them have which fact. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from schemas.outcomes import Remark
 from streams.sessions.chains import SessionRules
 from streams.sessions.conversions import convert
 from streams.sessions.late import put_apart
@@ -61,7 +62,11 @@ def behind(frame: pl.DataFrame, states: Sequence[SessionState]) -> npt.NDArray[n
 
 
 def cells_of(
-    frame: pl.DataFrame, behind_ms: npt.NDArray[np.int64], states: Sequence[SessionState], rules: SessionRules
+    frame: pl.DataFrame,
+    behind_ms: npt.NDArray[np.int64],
+    states: Sequence[SessionState],
+    rules: SessionRules,
+    remark: Callable[[Remark, int], None],
 ) -> npt.NDArray[np.int64]:
     """The cell of each row: (n,). Begins rounds of late events."""
     cells = frame["timestamp"].cast(pl.Int64).to_numpy() // rules.gap_ms
@@ -71,7 +76,8 @@ def cells_of(
         cells[is_client] = CLIENT_CELL
         late &= ~is_client
     if late.any():
-        put_apart(cells, late, frame["state_index"].to_numpy(), states)
+        remark(Remark.LATE, int(late.sum()))
+        remark(Remark.LATE_ROUND, put_apart(cells, late, frame["state_index"].to_numpy(), states))
     return cells
 
 

@@ -24,12 +24,13 @@ def put_apart(
     late: npt.NDArray[np.bool_],
     state_index: npt.NDArray[np.uint32],
     states: Sequence[SessionState],
-) -> None:
-    """Move the cells (n,) of late rows (n,) to where those of their round are; begins rounds.
+) -> int:
+    """Move the cells (n,) of late rows (n,) to where those of their round are; how many rounds began.
 
     Row by row in order of arrival: the same log gives the same rounds however it is cut into chunks.
     """
     cells_of_round: dict[int, set[int]] = {}
+    begun = 0
     for row in np.flatnonzero(late).tolist():
         place = int(state_index[row])
         state = states[place]
@@ -42,5 +43,7 @@ def put_apart(
         if cell - (state.late_round + 1) * LATE_CELLS not in known and len(known) >= LATE_SLICES_MAX:
             state.late_round += 1
             known.clear()
+            begun += 1
         cells[row] = cell - (state.late_round + 1) * LATE_CELLS
         known.add(int(cells[row]))
+    return begun

@@ -27,21 +27,25 @@ class SessionRows:
         self._tenants: list[str] = []
         self._projects: list[str] = []
         self._applied: list[int] = []
-        self._deleted: list[bool] = []
+        self._client_sessions: list[str | None] = []
+        self._absorbed_by: list[str | None] = []
 
     def add(self, key: bytes, state: SessionState, rules: SessionRules) -> None:
         """The sessions of one key, each after the tombstones of those that it absorbed."""
-        tenant_id, project_id = keys.owner_of(key)
+        owner, client = keys.owner_of(key), keys.client_session_of(key)
         for session, absorbed in sessions(state, rules):
             for session_id in absorbed:
-                self._append(tenant_id, project_id, state.applied, ceased(session_id, state), is_deleted=True)
-            self._append(tenant_id, project_id, state.applied, session, is_deleted=False)
+                self._append(owner, client, state.applied, ceased(session_id, state), session.session_id)
+            self._append(owner, client, state.applied, session, None)
 
-    def _append(self, tenant_id: str, project_id: str, applied: int, session: Slice, *, is_deleted: bool) -> None:
-        self._tenants.append(tenant_id)
-        self._projects.append(project_id)
+    def _append(
+        self, owner: tuple[str, str], client: str | None, applied: int, session: Slice, absorbed_by: str | None
+    ) -> None:
+        self._tenants.append(owner[0])
+        self._projects.append(owner[1])
+        self._client_sessions.append(client)
         self._applied.append(applied)
-        self._deleted.append(is_deleted)
+        self._absorbed_by.append(absorbed_by)
         self.sessions.append(session)
 
     def columns(self, version: int) -> Mapping[str, Sequence[Any]]:
@@ -64,7 +68,9 @@ class SessionRows:
             "converted": [moment > 0 for moment in slices["conversion_at"]],
             "is_bot": [count > 0 for count in slices["bots"]],
             "version": [version | applied for applied in self._applied],
-            "is_deleted": self._deleted,
+            "is_deleted": [absorbed_by is not None for absorbed_by in self._absorbed_by],
+            "client_session_id": self._client_sessions,
+            "absorbed_by": self._absorbed_by,
         }
 
 

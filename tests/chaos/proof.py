@@ -27,7 +27,7 @@ TEST_SEED: Final = int(os.environ.get("TEST_SEED", "20261124"))
 _HOUR_MS: Final = 3_600_000
 # The visitors' time: an hour for so many events, so that sessions end and others begin; no later than the day is over.
 _EVENTS_PER_HOUR: Final = 40_000
-_START_MS: Final = 24 * _HOUR_MS
+_START_MS: Final = 23 * _HOUR_MS  # less than the lateness bound: sessions of long ago have other names
 _STATIC_SHARE: Final = 0.6
 _FRESH_EVENTS: Final = 200
 _SETTLE_S: Final = 300.0

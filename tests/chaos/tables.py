@@ -27,6 +27,7 @@ SESSIONS: Final = (
     "session_id", "tenant_id", "anonymous_id", "user_id", "started_at", "ended_at", "duration_seconds", "event_count",
     "page_count", "entry_page", "referrer", "utm_source", "utm_medium", "utm_campaign", "device_type", "country_code",
     "converted", "conversion_event", "is_deleted", "project_id", "exit_page", "channel_type", "is_bot",
+    "client_session_id",
 )  # fmt: skip
 IDENTITIES: Final = (
     "tenant_id", "anonymous_id", "user_id", "linked_at", "link_source", "traits", "is_deleted", "first_linked_at",
@@ -39,7 +40,7 @@ JUDGED: Final = {"events": EVENTS, "sessions": SESSIONS, "identities": IDENTITIE
 # What nobody who sends an event can know, and what ClickHouse itself makes of columns that are judged.
 UNJUDGED: Final = {
     "events": frozenset[str](),
-    "sessions": frozenset({"version"}),
+    "sessions": frozenset({"version", "absorbed_by"}),
     "identities": frozenset[str](),
     "dead_letters": frozenset(
         {
@@ -58,7 +59,11 @@ UNJUDGED: Final = {
 
 @dataclass(slots=True)
 class Found:
-    """The tables. `tombstones`: sessions that ceased since another took them in. `events` may be read once."""
+    """The tables. `events` may be read once.
+
+    tombstones: sessions that ceased since another took them in. dangling: the message ids of events whose session,
+    and what took it in, is not in the table.
+    """
 
     events: Iterable[Row] = ()
     sessions: list[Row] = field(default_factory=list)
@@ -66,6 +71,7 @@ class Found:
     identities: list[Row] = field(default_factory=list)
     dead_letters: Counter[Letter] = field(default_factory=Counter)
     ledger: dict[str, Any] = field(default_factory=dict)
+    dangling: list[str] = field(default_factory=list)
 
 
 def read_tables(pipeline: Pipeline) -> Found:
@@ -74,6 +80,7 @@ def read_tables(pipeline: Pipeline) -> Found:
         events=_events(pipeline),
         sessions=list(_rows(pipeline, "sessions FINAL", SESSIONS)),
         tombstones=_tombstones(pipeline),
+        dangling=_dangling(pipeline),
         identities=list(_rows(pipeline, "identities FINAL", IDENTITIES)),
         dead_letters=_dead_letters(pipeline),
         ledger=_ledger(pipeline),
@@ -102,6 +109,13 @@ def _tombstones(pipeline: Pipeline) -> frozenset[str]:
         "HAVING argMax(is_deleted, version) = 1"
     )
     return frozenset(answer.splitlines())
+
+
+def _dangling(pipeline: Pipeline) -> list[str]:
+    return pipeline.query(
+        "SELECT client_message_id FROM events_sessions WHERE (tenant_id, resolved_session_id) NOT IN "
+        "(SELECT tenant_id, toString(session_id) FROM sessions_current) ORDER BY 1"
+    ).splitlines()
 
 
 def _dead_letters(pipeline: Pipeline) -> Counter[Letter]:

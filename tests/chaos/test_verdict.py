@@ -271,6 +271,12 @@ def test_every_column_of_a_table_is_judged_or_said_not_to_be(table: str) -> None
     assert columns == set(JUDGED[table]) | UNJUDGED[table]
 
 
+def test_an_event_whose_session_leads_nowhere_is_wrong() -> None:
+    world = a_sound_world()
+    world.found.dangling = ["some event"]
+    assert world.wrong() == {"events": 1}
+
+
 def test_a_row_may_name_the_session_that_its_own_was_merged_from() -> None:
     world = a_sound_world()
     expected = expect(world.sent.accepted.values(), world.sent)

@@ -83,6 +83,7 @@ def judge(sent: Sent, found: Found, *, exits: Iterable[str] = (), not_fired: Ite
         not_fired=list(not_fired),
     )
     sessions = _judge_events(verdict, sent, found.events)
+    verdict.wrong_events += [f"{name}: its session leads to none that lives" for name in found.dangling]
     events = [*sent.accepted.values(), *(event for name, event in unsure.items() if name in sessions)]
     expected = expect(events, sent)
     _judge_sessions(verdict, expected, found, sessions)

@@ -108,8 +108,8 @@ def test_what_segment_analytics_node_sends_lands_whole(shop: Pipeline) -> None:
     by_type = ask(shop, "event_type, count()", "events", tail="GROUP BY 1 ORDER BY 1")
     assert by_type == "identify\t3\npage\t6\ntrack\t12\n"
     lands(shop, "count() = 6 AND sum(event_count) = 21 AND countIf(converted) = 6", "sessions FINAL")
-    strays = "session_id NOT IN (SELECT toString(session_id) FROM sessions)"
-    assert ask(shop, "count()", "events", strays) == "0\n"
+    strays = "resolved_session_id NOT IN (SELECT toString(session_id) FROM sessions_current)"
+    assert ask(shop, "count()", "events_sessions", strays) == "0\n"
     lands(shop, "count() = 3", "identities FINAL")
     (first, *_) = rows(shop, "identities FINAL", "anonymous_id = 'demo-run-node-0'")
     assert (first["user_id"], first["link_source"]) == ("user-run-0", "identify")

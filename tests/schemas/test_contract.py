@@ -38,7 +38,7 @@ ADDED = {
         "client_message_id context is_bot bot_reason group_id previous_id source_partition source_offset "
         "source_generation"
     ),
-    "sessions": "version is_deleted project_id exit_page channel_type is_bot",
+    "sessions": "version is_deleted project_id exit_page channel_type is_bot client_session_id absorbed_by",
     "identities": "is_deleted first_linked_at",
     "projects": "is_disabled",
     "conversations": "version",

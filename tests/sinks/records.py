@@ -108,6 +108,8 @@ def session(number: int, version: int, **fields: Any) -> dict[str, Any]:
         "exit_page": "/bye",
         "channel_type": "web",
         "is_bot": False,
+        "client_session_id": "1718",
+        "absorbed_by": None,
     }
     return record | fields
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
@@ -10,7 +11,7 @@ from streams.topology import rules
 from tests.bench.traffic import Traffic
 from tests.streams.oracle import all_sessions, claim_of, identities_of
 from tests.streams.raw import RAW
-from tests.streams.readers import FIELDS, live, newest_identities
+from tests.streams.readers import FIELDS, dangling, live, newest_identities
 from tests.streams.rig import StreamsRig
 from tests.streams.universe import Row, made_uuid
 
@@ -19,9 +20,17 @@ _CAMPAIGN: Final = {"source": "source", "medium": "medium", "campaign": "name"}
 
 
 def traffic(count: int, **fields: Any) -> list[tuple[str, bytes]]:
-    """Keys and values of a shop's visitors, some of them twice, over about an hour."""
-    source = Traffic(seed=SEED, visitors=fields.pop("visitors", 400), ms_per_event=3_600_000 / count, **fields)
+    """Keys and values of a shop's visitors, some of them twice, over `hours`, one unless told."""
+    hours_ms = fields.pop("hours", 1) * 3_600_000
+    source = Traffic(seed=SEED, visitors=fields.pop("visitors", 400), ms_per_event=hours_ms / count, **fields)
     return [(key, RAW.encode(record)) for key, record in source.records(count)]
+
+
+def disordered(pairs: Sequence[tuple[str, bytes]], share: float = 0.1) -> list[tuple[str, bytes]]:
+    """Some of them come much later than the others: they give sessions other beginnings, and join them."""
+    chance = random.Random(SEED)
+    places = [number + chance.random() * len(pairs) * (chance.random() < share) for number in range(len(pairs))]
+    return [pairs[number] for number in sorted(range(len(pairs)), key=places.__getitem__)]
 
 
 def later(pairs: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
@@ -70,5 +79,6 @@ def assert_accounted(rig: StreamsRig) -> int:
     """Nothing lost, nothing counted twice; how many enriched events stand in the topic more than once."""
     rows = kept_rows(rig)
     assert sessions_differ(rig, rows) == []
+    assert dangling([(row["tenant_id"], row["session_id"]) for row in rows], rig.rows("sessions")) == []
     assert identities_differ(rig, rows) == []
     return len(rig.records("enriched_events")) - len(rows)

@@ -150,6 +150,8 @@ def sessions_of(rows: Iterable[Row], rules: SessionRules) -> list[Session]:
     rows = list(rows)
     ordered = sorted(rows, key=moment)
     found: list[Session] = []
+    if rules.client_whole and ordered and ordered[0]["client_session_id"] is not None:
+        return [Session(session_name(rows[0], 0, rules), ordered)]
     start = -1
     for row in ordered:
         cell = row["timestamp"] // rules.gap_ms
@@ -206,6 +208,7 @@ def session_row(session: Session, conversions: Mapping[str, frozenset[str]]) -> 
         "converted": bool(converted),
         "conversion_event": converted[0]["event_name"] if converted else None,
         "is_bot": any(row["is_bot"] for row in rows),
+        "client_session_id": first["client_session_id"],
     }
 
 

@@ -17,7 +17,7 @@ from tests.streams.failing_worker import decode_unguarded
 from tests.streams.oracle import accounted, all_sessions, claim_of, identities_of, within_the_bound
 from tests.streams.raw import RAW as RAW_CODEC
 from tests.streams.raw import key_of, raw_event, raw_events, records
-from tests.streams.readers import FIELDS, live, newest_identities, past_the_watermark
+from tests.streams.readers import FIELDS, dangling, live, newest_identities, past_the_watermark
 from tests.streams.universe import CONVERSIONS, DEDUP, RULES, Place, Row, partition_of
 from tests.streams.world import RAW, SECRETS, Killed, Life, Log, decoded
 
@@ -92,6 +92,7 @@ def assert_law(log: Log) -> None:
     # What sessions know and enriched events do not: this universe has no campaigns.
     unsaid: Row = dict.fromkeys(("utm_source", "utm_medium", "utm_campaign"))
     assert_sessions(log, [row | unsaid | {"client_session_id": _sent_session(kept, row)} for row in rows])
+    assert dangling([(row["tenant_id"], row["session_id"]) for row in rows], _emitted(log)) == []
     identities = newest_identities(row for _, _, row in decoded(log, "identities"))
     assert identities == identities_of([claim for row in rows if (claim := claim_of(row))], SECRETS)
     assert _dead(log) == dead
@@ -130,12 +131,16 @@ def test_without_the_guard_of_offsets_the_law_is_broken(monkeypatch: pytest.Monk
 
 
 def assert_sessions(log: Log, rows: list[Row]) -> None:
-    found = live([row for _, _, row in decoded(log, "sessions")])
+    found = live(_emitted(log))
     assert sum(row["event_count"] for row in found.values()) == len(rows)
     timely = all_sessions(within_the_bound(rows, RULES), RULES, CONVERSIONS)
     assert {name: found.get(name) for name in timely} == {
         name: {field: row[field] for field in FIELDS} for name, row in timely.items()
     }
+
+
+def _emitted(log: Log) -> list[Row]:
+    return [row for _, _, row in decoded(log, "sessions")]
 
 
 def _sent_session(kept: dict[tuple[int, int], Row], row: Row) -> Any:

@@ -5,7 +5,7 @@ import signal
 import time
 from typing import Final
 
-from tests.streams.accounting import SEED, assert_accounted, traffic
+from tests.streams.accounting import SEED, assert_accounted, disordered, traffic
 from tests.streams.rig import StreamsRig, WorkerProcess
 
 LIVES: Final = 6
@@ -15,7 +15,8 @@ EVENTS: Final = 4_000  # new ones in each
 def test_killed_at_random_moments_no_event_is_lost_and_none_counted_twice(rig: StreamsRig) -> None:
     chance = random.Random(SEED)
     print(f"seed {SEED}")
-    events = traffic((LIVES + 1) * EVENTS)
+    # Over hours, with half-hours in which a visitor is silent: late events join sessions.
+    events = disordered(traffic((LIVES + 1) * EVENTS, visitors=2_000, hours=12))
     worker = rig.worker("tests.streams.failing_worker")
     for life in range(LIVES):
         load = rig.load(events[life * EVENTS : (life + 1) * EVENTS], seconds=3)
@@ -27,6 +28,7 @@ def test_killed_at_random_moments_no_event_is_lost_and_none_counted_twice(rig: S
     rig.produce(events[LIVES * EVENTS :])
     worker.start()
     rig.catch_up()
+    assert sum(row["is_deleted"] for row in rig.rows("sessions")) > 100
     assert assert_accounted(rig) > 0  # repeats, which the watermark took away: the kills did hit the work
     assert worker.terminate() == 0
 

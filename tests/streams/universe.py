@@ -43,7 +43,10 @@ _OWNERS: Final[tuple[tuple[str, Row], ...]] = (
     ("v/ann", {"anonymous_id": "ann"}),
     ("v/bob/x", {"anonymous_id": "bob/x"}),
     ("v/user-7", {"anonymous_id": "", "user_id": "user-7"}),
+    # As keys were before the visitor stood in all of them.
     ("s/{client_uuid}", {"client_session_id": "{client_uuid}"}),
+    # Two visitors with one id.
+    ("s/bob/1718", {"anonymous_id": "bob", "client_session_id": "1718"}),
     ("s/ann/1718", {"anonymous_id": "ann", "client_session_id": "1718"}),
     # Has the digits of a UUID and not its dashes.
     (f"s/ann/----{'0' * 31}1", {"anonymous_id": "ann", "client_session_id": f"----{'0' * 31}1"}),

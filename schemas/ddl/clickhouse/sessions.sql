@@ -24,7 +24,9 @@ CREATE TABLE IF NOT EXISTS sessions
     project_id       String,
     exit_page        String,
     channel_type     LowCardinality(String),
-    is_bot           Bool
+    is_bot           Bool,
+    client_session_id Nullable(String),
+    absorbed_by      Nullable(String)
 )
 ENGINE = ReplacingMergeTree(version, is_deleted)
 ORDER BY (tenant_id, session_id)

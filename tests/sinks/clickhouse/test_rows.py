@@ -70,6 +70,27 @@ def test_every_field_of_a_session_is_a_column(rig: SinkRig) -> None:
     assert set(records[0]) == set(rows[0])
 
 
+def test_every_event_leads_to_the_session_that_lives(rig: SinkRig) -> None:
+    first, second, third, stranger = (session(number, 0)["session_id"] for number in range(4))
+    kept = [event(offset, session_id=name) for offset, name in enumerate((first, second, third, stranger, "none"))]
+    absorbed = {"is_deleted": True, "event_count": 0}
+    sessions = [
+        session(0, GENERATION | 9),
+        session(1, GENERATION | 2),
+        session(1, GENERATION | 3, **absorbed, absorbed_by=third),
+        session(2, GENERATION | 3),
+        session(1, GENERATION | 9, **absorbed, absorbed_by=first),
+        session(2, GENERATION | 9, **absorbed, absorbed_by=first),
+        session(3, GENERATION | 4, **absorbed, absorbed_by=first),
+        session(3, GENERATION | 5),
+    ]
+    write(rig, "enriched_events", kept)
+    # Each under a key of its own: a sink leaves out all but the newest of one key.
+    write(rig, "sessions", sessions, [str(number).encode() for number in range(len(sessions))])
+    told = rig.query("SELECT resolved_session_id FROM {db}.events_sessions ORDER BY source_offset").split()
+    assert told == [first, first, first, stranger, "none"]
+
+
 def test_of_a_session_the_newest_version_stands_whatever_came_last(rig: SinkRig) -> None:
     versions = [3, 9, 5, 7]
     records = [session(1, GENERATION | version) for version in versions]

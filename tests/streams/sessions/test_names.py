@@ -5,6 +5,7 @@ from typing import Final
 import pytest
 
 from schemas.codec import Codec
+from schemas.outcomes import Remark
 from schemas.settings import Settings
 from streams.events.chain import EventChain
 from streams.runtime.eviction import Evictor
@@ -68,6 +69,12 @@ def test_more_late_half_hours_than_a_state_keeps_lose_nothing() -> None:
     epochs_of(fold, rows[:1], *(rows[start : start + 50] for start in range(1, len(rows), 50)))
     assert sum(counts(fold)) == len(rows)
     assert counts(fold)[-1] == 2  # the first half-hour of all came twice again, in a later round
+
+
+def test_late_events_and_rounds_of_them_are_counted() -> None:
+    fold = Fold()
+    epochs_of(fold, visitors_rows(20_000, *range(0, 6 * LATE_SLICES_MAX + 3, 3)))
+    assert fold.remarks == {Remark.LATE: 2 * LATE_SLICES_MAX + 1, Remark.LATE_ROUND: 2}
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 1_000])

@@ -1,5 +1,6 @@
 """sessionize: sessions are a function of the set of events, whatever the order, the chunks and the epochs."""
 
+from collections import Counter
 from collections.abc import Sequence
 from copy import deepcopy
 from itertools import groupby
@@ -9,6 +10,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
+from schemas.outcomes import Remark
 from streams.events.deduplicate import deduplicate
 from streams.sessions.chains import SessionRules, forget_emitted
 from streams.sessions.fold import sessionize
@@ -16,7 +18,7 @@ from streams.sessions.late import LATE_SLICES_MAX
 from streams.sessions.rows import SessionRows
 from tests.effort import examples
 from tests.streams.oracle import all_sessions, by_key, session_id_of, within_the_bound
-from tests.streams.readers import FIELDS, live
+from tests.streams.readers import FIELDS, dangling, live
 from tests.streams.universe import (
     CONVERSIONS,
     DEDUP,
@@ -44,6 +46,8 @@ class Fold:
         self.states = States()
         self.emitted: list[Row] = []
         self.kept: list[Row] = []
+        self.named: dict[tuple[int, int], str] = {}  # the session of each event, as its first row has it
+        self.remarks: Counter[Remark] = Counter()
         self._touched: dict[bytes, int] = {}
 
     def take(self, chunk: Sequence[Row]) -> list[tuple[Row, str]]:
@@ -52,14 +56,19 @@ class Fold:
         self._touched |= {row["key"]: row["source_partition"] for row in chunk}
         if kept.frame.is_empty():
             return []
-        frame = sessionize(kept.frame, kept.keys, kept.states, CONVERSIONS, self.rules)
+        frame = sessionize(kept.frame, kept.keys, kept.states, CONVERSIONS, self.rules, self._remark)
         places = {(row["source_partition"], row["source_offset"]): row for row in chunk}
         found = [
             (places[place[0], place[1]], place[2])
             for place in frame.select("source_partition", "source_offset", "session_id").rows()
         ]
         self.kept += [row for row, _ in found]
+        for row, session_id in found:
+            self.named.setdefault((row["source_partition"], row["source_offset"]), session_id)
         return found
+
+    def _remark(self, remark: Remark, count: int) -> None:
+        self.remarks[remark] += count
 
     def end_epoch(self) -> None:
         """Emit what was touched, and forget it."""
@@ -69,7 +78,7 @@ class Fold:
             rows.add(key, state, self.rules)
         if rows.sessions:
             columns = rows.columns(1 << 48)
-            names = [*FIELDS, "version", "is_deleted"]
+            names = [*FIELDS, "version", "is_deleted", "absorbed_by"]
             self.emitted += [
                 dict(zip(names, values, strict=True)) for values in zip(*(columns[name] for name in names), strict=True)
             ]
@@ -80,6 +89,10 @@ class Fold:
     def live(self) -> dict[tuple[str, str], Row]:
         """What a reader of the table sees: of each session the highest version, unless it is a tombstone."""
         return live(self.emitted)
+
+    def dangling(self) -> list[tuple[str, str]]:
+        """The sessions named by events that lead nowhere."""
+        return dangling([(TENANT, session_id) for session_id in self.named.values()], self.emitted)
 
 
 def run(data: Any, rows: Sequence[Row], fold: Fold | None = None) -> Fold:
@@ -104,6 +117,7 @@ def test_sessions_are_those_of_the_set_whatever_the_order_the_chunks_and_the_epo
 ) -> None:
     fold = run(data, rows)
     assert fold.live() == all_sessions(fold.kept, RULES, CONVERSIONS)
+    assert fold.dangling() == []
 
 
 @given(logs, st.data())
@@ -141,6 +155,7 @@ def test_an_event_carries_the_session_it_belongs_to_when_its_chunk_is_folded(
 def test_events_beyond_the_bound_are_counted_once_too(drawn: list[Row], data: st.DataObject) -> None:
     fold = run(data, placed(drawn))
     assert sum(row["event_count"] for row in fold.live().values()) == len(fold.kept)
+    assert fold.dangling() == []
 
 
 @given(logs, st.data())
@@ -180,6 +195,7 @@ def test_rows_of_a_killed_worker_are_corrected_by_the_next(rows: list[Row], data
     fold.states = states
     run(data, rows[durable:], fold)
     assert fold.live() == all_sessions(rows, RULES, CONVERSIONS)
+    assert fold.dangling() == []
 
 
 def visitors_row(number: int, cell: int) -> Row:
@@ -235,7 +251,15 @@ def test_an_event_between_two_sessions_joins_them_and_buries_the_second() -> Non
     epochs_of(fold, rows[2:])
     (whole,) = fold.live().values()
     assert whole["event_count"] == 3
-    assert second in {row["session_id"] for row in fold.emitted if row["is_deleted"]}
+    assert [row["absorbed_by"] for row in fold.emitted if row["session_id"] == second] == [None, whole["session_id"]]
+
+
+def test_what_was_absorbed_leads_to_a_living_session_however_often_that_is_absorbed_too() -> None:
+    rows = visitors_rows(6, 8, 5, 7, 4, 3, 2, 1, 0)
+    fold = Fold()
+    epochs_of(fold, *([row] for row in rows))
+    assert len(set(fold.named.values())) > 4
+    assert fold.dangling() == []
 
 
 def test_a_buried_session_that_comes_back_is_live_with_a_higher_version() -> None:
