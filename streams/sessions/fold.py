@@ -15,7 +15,7 @@ import polars as pl
 
 from schemas.outcomes import Remark
 from streams.sessions.chains import SessionRules, cell_of
-from streams.sessions.groups import FACTS, behind, cells_of, group_by_cell, with_moments
+from streams.sessions.groups import FACTS, behind, cells_of, group_by_cell, outside, with_moments
 from streams.sessions.naming import Named, begin, name_sessions, note_vanished
 from streams.sessions.slices import MOMENT_BITS, Slice, new_slice
 from streams.sessions.state import SessionState
@@ -129,7 +129,10 @@ def _fold_facts(pieces: Sequence[Slice], ats: pl.DataFrame, moments: pl.DataFram
         for piece, place in zip(changing, taken.to_list(), strict=True):
             setattr(piece, fact.at, moment_at[place])
         for member, column in fact.columns.items():
-            for piece, text in zip(changing, moments[column].gather(taken).to_list(), strict=True):
+            texts = moments[column].gather(taken)
+            if fact.site:
+                texts = outside(texts, moments[fact.site].gather(taken))
+            for piece, text in zip(changing, texts.to_list(), strict=True):
                 setattr(piece, member, text)
 
 

@@ -21,11 +21,13 @@ class Fact(NamedTuple):
     """What a slice takes from its first event that has it.
 
     at: the member of `Slice` with that event's moment; columns: by the members that they become; has: which events.
+    site: the column with a URL whose own site does not count as a text of these.
     """
 
     at: str
     columns: Mapping[str, str]
     has: pl.Expr
+    site: str = ""
 
 
 _UTM: Final = ("utm_source", "utm_medium", "utm_campaign")
@@ -34,13 +36,28 @@ FACTS: Final = (
     Fact("first_at", {"channel_type": "channel_type"}, pl.lit(value=True)),
     Fact("entry_at", {"entry_page": "page_path"}, pl.col("page_path") != ""),
     # Of the first event with a page, empty or not: later pages of a visit that began directly name the site itself.
-    Fact("referrer_at", {"referrer": "page_referrer"}, (pl.col("page_path") != "") | (pl.col("page_referrer") != "")),
+    Fact(
+        "referrer_at",
+        {"referrer": "page_referrer"},
+        (pl.col("page_path") != "") | (pl.col("page_referrer") != ""),
+        site="page_url",
+    ),
     Fact("campaign_at", {name: name for name in _UTM}, pl.any_horizontal(pl.col(_UTM).is_not_null())),
     Fact("device_at", {"device_type": "device_type"}, pl.col("device_type") != ""),
     Fact("country_at", {"country_code": "country_code"}, pl.col("country_code") != ""),
     Fact("anonymous_at", {"anonymous_id": "anonymous_id"}, pl.col("anonymous_id") != ""),
     Fact("conversion_at", {"conversion_event": "event_name"}, pl.col("is_conversion")),
 )
+
+
+# An address of IPv6 has colons. `www.` is the same site to people, and other names of a domain may be other sites.
+_SITE: Final = r"^[A-Za-z][\w+.-]*://(?:[^/?#@]*@)?(?i:www\.)?(\[[^\]]*\]|[^/?#:]+)"
+
+
+def outside(texts: pl.Series, urls: pl.Series) -> pl.Series:
+    """The URLs `texts`, '' where they are of the same site as those of `urls`."""
+    own = texts.str.extract(_SITE).str.to_lowercase() == urls.str.extract(_SITE).str.to_lowercase()
+    return pl.Series([""]).new_from_index(0, len(texts)).zip_with(own.fill_null(value=False), texts)
 
 
 def behind(frame: pl.DataFrame, states: Sequence[SessionState]) -> npt.NDArray[np.int64]:
@@ -93,6 +110,7 @@ def with_moments(
         "user_id",
         "anonymous_id",
         "page_path",
+        "page_url",
         "page_referrer",
         *_UTM,
         "device_type",

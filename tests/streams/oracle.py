@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from schemas.codec import Codec, RecordInvalidError
 from schemas.outcomes import DeadReason
@@ -200,7 +201,7 @@ def session_row(session: Session, conversions: Mapping[str, frozenset[str]]) -> 
         "page_count": sum(row["event_type"] in ("page", "screen") for row in rows),
         "entry_page": paged[0]["page_path"] if paged else "",
         "exit_page": paged[-1]["page_path"] if paged else "",
-        "referrer": next((row["page_referrer"] for row in rows if row["page_path"] or row["page_referrer"]), ""),
+        "referrer": next((_referrer(row) for row in rows if row["page_path"] or row["page_referrer"]), ""),
         **{name: campaign[name] for name in _UTM},
         "device_type": next((row["device_type"] for row in rows if row["device_type"]), ""),
         "country_code": next((row["country_code"] for row in rows if row["country_code"]), ""),
@@ -210,6 +211,17 @@ def session_row(session: Session, conversions: Mapping[str, frozenset[str]]) -> 
         "is_bot": any(row["is_bot"] for row in rows),
         "client_session_id": first["client_session_id"],
     }
+
+
+def _referrer(row: Row) -> str:
+    """Of a page; '' when it names the page's own site."""
+    text: str = row["page_referrer"]
+    return "" if _site(text) is not None and _site(text) == _site(row["page_url"]) else text
+
+
+def _site(url: str) -> str | None:
+    host = urlsplit(url).hostname
+    return host and host.removeprefix("www.")
 
 
 def by_key(rows: Iterable[Row]) -> dict[bytes, list[Row]]:

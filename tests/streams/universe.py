@@ -66,6 +66,7 @@ clustered_times = st.builds(
     st.sampled_from((-1, 0, 1, 499, 500, 999)),
 )
 _texts = st.sampled_from(("", "/a", "/b"))
+_urls = st.sampled_from(("", "https://www.shop.example/a", "https://shop.example:8443/b", "https://else.example/"))
 _optional = st.sampled_from((None, "x", "y"))
 
 
@@ -90,7 +91,8 @@ def enriched_rows(draw: st.DrawFn, times: st.SearchStrategy[int] = clustered_tim
         "user_id": draw(_optional),
         "client_session_id": None,
         "page_path": draw(_texts),
-        "page_referrer": draw(_texts),
+        "page_url": draw(_urls),
+        "page_referrer": draw(_urls),
         "utm_source": draw(_optional),
         "utm_medium": draw(_optional),
         "utm_campaign": draw(_optional),

@@ -44,8 +44,8 @@ def event(number: int, ms: int = 0, **known: Any) -> Row:
         "message_id": made_uuid(number), "tenant_id": TENANT, "project_id": PROJECTS[0],
         "key": f"{TENANT}/{PROJECTS[0]}/v/ann".encode(), "timestamp": START_MS + ms, "received_at": START_MS + ms,
         "event_type": "track", "event_name": "", "anonymous_id": "ann", "user_id": None, "client_session_id": None,
-        "page_path": "", "page_referrer": "", "utm_source": None, "utm_medium": None, "utm_campaign": None,
-        "device_type": "", "country_code": "", "channel_type": "web", "is_bot": False,
+        "page_path": "", "page_url": "", "page_referrer": "", "utm_source": None, "utm_medium": None,
+        "utm_campaign": None, "device_type": "", "country_code": "", "channel_type": "web", "is_bot": False,
     }  # fmt: skip
     return row | known
 
@@ -94,10 +94,34 @@ def test_a_visit_that_began_directly_has_no_referrer_though_later_pages_name_the
     assert session_of(rows)["referrer"] == ""
 
 
+@pytest.mark.parametrize(
+    ("url", "referrer", "is_own"),
+    [
+        ("https://shop.example/a", "https://shop.example/", True),
+        ("https://shop.example/a", "https://shop.example", True),
+        ("https://www.Shop.example/a", "http://shop.example:8080/?q", True),
+        ("https://shop.example/a", "https://WWW.shop.example/b#c", True),
+        ("http://[::1]:80/", "http://[::1]:8080/x", True),
+        ("http://[::1]/", "http://[::2]/", False),
+        ("https://shop.example/a", "https://blog.shop.example/", False),
+        ("https://shop.example/a", "https://shop.example.evil.example/", False),
+        ("https://shop.example/a", "https://evil.example/https://shop.example/", False),
+        ("https://shop.example/a", "https://shop.example@evil.example/", False),
+        ("https://shop.example/a", "android-app://com.example.mail/", False),
+        ("", "https://shop.example/", False),
+        ("not a url", "not a url", False),
+    ],
+)
+def test_a_site_is_no_referrer_of_its_own_sessions(url: str, referrer: str, is_own: bool) -> None:
+    row = event(0, page_path="/a", page_url=url, page_referrer=referrer)
+    assert session_of([row])["referrer"] == ("" if is_own else referrer)
+
+
 some = st.fixed_dictionaries(
     {
         "page_path": st.sampled_from(("", "", "/a")),
-        "page_referrer": st.sampled_from(("", "", "r1", "r2")),
+        "page_url": st.sampled_from(("", "https://shop.example/", "https://r1.example/a")),
+        "page_referrer": st.sampled_from(("", "", "https://r1.example/", "https://r2.example/")),
         "utm_source": st.sampled_from((None, None, "s1", "s2")),
         "utm_campaign": st.sampled_from((None, None, "c1")),
         "device_type": st.sampled_from(("", "", "mobile", "desktop")),

@@ -204,9 +204,9 @@ def visitors_row(number: int, cell: int) -> Row:
         "message_id": made_uuid(number), "tenant_id": TENANT, "project_id": PROJECTS[0],
         "key": f"{TENANT}/{PROJECTS[0]}/v/ann".encode(), "timestamp": START_MS + cell * GAP_MS + 500,
         "received_at": START_MS + cell * GAP_MS + 900, "event_type": "track", "event_name": "", "anonymous_id": "ann",
-        "user_id": None, "client_session_id": None, "page_path": "", "page_referrer": "", "utm_source": None,
-        "utm_medium": None, "utm_campaign": None, "device_type": "", "country_code": "", "channel_type": "web",
-        "is_bot": False,
+        "user_id": None, "client_session_id": None, "page_path": "", "page_url": "", "page_referrer": "",
+        "utm_source": None, "utm_medium": None, "utm_campaign": None, "device_type": "", "country_code": "",
+        "channel_type": "web", "is_bot": False,
     }  # fmt: skip
 
 
