@@ -63,6 +63,7 @@ class Served:
         self.collector.is_loaded = True
         self.server = Server(self.collector, settings)
         self.port = 0
+        self.clients: list[asyncio.StreamWriter] = []  # closed at the end
 
     @property
     def url(self) -> str:
@@ -94,6 +95,8 @@ async def serve() -> AsyncIterator[Serve]:
         listening.close()
         served.server.close_idle()
         await served.server.shutdown(1.0)
+        for client in served.clients:
+            client.transport.abort()
 
 
 @pytest.fixture

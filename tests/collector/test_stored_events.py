@@ -1,13 +1,12 @@
 """What lands in Kafka, as the process writes it there."""
 
 import json
-import time
 import urllib.request
-from collections.abc import Callable
 from typing import Any
 
 from tests.collector.made import is_uuid, track
 from tests.collector.running import TENANT, Running
+from tests.waiting import wait_until
 
 TYPES = ("track", "identify", "page", "screen", "group", "alias")
 EVENT = {"event": "E", "name": "N", "userId": "u", "anonymousId": "a", "groupId": "g", "previousId": "p"}
@@ -96,23 +95,15 @@ def murmur2(key: bytes) -> int:
     return value ^ value >> 15
 
 
-def wait_until(condition: Callable[[], bool], running: Running) -> None:
-    """Return once the condition holds."""
-    give_up_at = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < give_up_at, running.service.log_tail()
-        time.sleep(0.05)
-
-
 def test_a_project_is_known_and_disabled_without_a_restart(running: Running) -> None:
     added = running.command("projects", "add", "--name", "later", "--write-key", "later-key").strip()
     assert added == "later-key"
     headers = {"Authorization": "", "X-Write-Key": "later-key"}
-    wait_until(lambda: running.post("/v1/track", track(), headers) == 200, running)
+    wait_until(lambda: running.post("/v1/track", track(), headers) == 200, running.service.log_tail)
     running.command("projects", "disable", "later-key")
-    wait_until(lambda: running.post("/v1/track", track(), headers) == 401, running)
+    wait_until(lambda: running.post("/v1/track", track(), headers) == 401, running.service.log_tail)
     running.command("projects", "disable", "later-key", "--undo")
-    wait_until(lambda: running.post("/v1/track", track(), headers) == 200, running)
+    wait_until(lambda: running.post("/v1/track", track(), headers) == 200, running.service.log_tail)
 
 
 def test_large_and_small_requests_together_lose_nothing(running: Running) -> None:

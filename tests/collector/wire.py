@@ -26,7 +26,10 @@ class Wire:
 
     @classmethod
     async def to(cls, served: Served) -> "Wire":
-        return cls(*await asyncio.open_connection("127.0.0.1", served.port))
+        """A connection; it is closed when the test is over."""
+        wire = cls(*await asyncio.open_connection("127.0.0.1", served.port))
+        served.clients.append(wire.writer)
+        return wire
 
     async def answer(self) -> tuple[int, dict[str, str], bytes]:
         """Status, headers in lower case, body of the next answer."""

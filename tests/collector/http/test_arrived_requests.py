@@ -7,6 +7,7 @@ import socket
 import pytest
 from aiohttp import ClientSession
 
+from collector.http.connection import Connection
 from collector.http.response import Response
 from tests.collector.conftest import Serve, Served
 from tests.collector.made import track
@@ -22,7 +23,7 @@ async def connected(served: Served) -> socket.socket:
     """A socket whose bytes leave when `sendall` returns: no loop has to turn for it."""
     sock = socket.create_connection(("127.0.0.1", served.port))
     sock.setblocking(False)
-    await asyncio.sleep(0.05)  # accepted
+    await until(lambda: bool(served.server.connections))  # accepted: each test here has one
     return sock
 
 
@@ -66,7 +67,9 @@ async def test_headers_without_an_end_lose_no_answer_of_the_requests_before_them
         wire.writer.write(b"X: " + b"x" * 10_000 + b"\r\n")
         await wire.writer.drain()
         await asyncio.sleep(0)
-    await asyncio.sleep(0.05)
+    (connection,) = served.server.connections
+    assert isinstance(connection, Connection)
+    await until(lambda: connection._is_refused)
     served.publisher.acknowledge()
     async with asyncio.timeout(10):
         assert (await wire.answer())[0] == 200
@@ -100,6 +103,12 @@ async def slow_reader(served: Served) -> socket.socket:
     return sock
 
 
+def unsent(served: Served) -> int:
+    """Bytes of answers that wait for their readers."""
+    transports = [connection.transport for connection in served.server.connections]
+    return sum(transport.get_write_buffer_size() for transport in transports if transport is not None)
+
+
 async def test_a_large_answer_reaches_a_client_that_reads_slowly(serve: Serve) -> None:
     """A script is larger than a socket's buffers are on a long way."""
     served = await serve()
@@ -107,7 +116,7 @@ async def test_a_large_answer_reaches_a_client_that_reads_slowly(serve: Serve) -
     loop = asyncio.get_running_loop()
     with contextlib.closing(await slow_reader(served)) as sock:
         await loop.sock_sendall(sock, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 2)
-        await asyncio.sleep(0.1)
+        await until(lambda: unsent(served) > 0)
         received = 0
         async with asyncio.timeout(60):
             while received < 16_000_000:
@@ -121,13 +130,12 @@ async def test_who_reads_no_answer_is_sent_no_more_than_one_and_cut_off_in_the_e
     served.collector._resources.welcome = Response(200, b"x" * 8_000_000)
     with contextlib.closing(await slow_reader(served)) as sock:
         await asyncio.get_running_loop().sock_sendall(sock, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 20)
-        (connection,) = served.server.connections
+        await until(lambda: unsent(served) > 0)
         most = 0
         async with asyncio.timeout(20):
             while served.server.open_connections:
-                if connection.transport is not None:
-                    most = max(most, connection.transport.get_write_buffer_size())
-                await asyncio.sleep(0.01)
+                most = max(most, unsent(served))
+                await asyncio.sleep(0.01)  # a look now and then: it never holds more
     assert 0 < most <= 8_000_500
 
 

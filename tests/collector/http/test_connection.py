@@ -3,11 +3,14 @@
 import asyncio
 import contextlib
 import socket
+from collections.abc import Callable
 
 import pytest
 
+from collector.http.connection import Connection
 from tests.collector.conftest import Serve
 from tests.collector.wire import EVENT, KEY, Wire, request
+from tests.waiting import until
 
 
 async def test_requests_follow_each_other_on_one_connection(serve: Serve) -> None:
@@ -110,7 +113,7 @@ async def test_bytes_that_keep_coming_do_not_prolong_later_headers_beyond_idling
     for _ in range(requests):
         wire.writer.write(request())
         assert (await wire.answer())[0] == 200
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # idle, for less than it may be
     async with asyncio.timeout(20):
         assert await trickle(wire, 0.1) <= 15
 
@@ -135,10 +138,12 @@ async def test_headers_in_two_pieces_within_the_time_are_in_order(serve: Serve) 
     wire = await Wire.to(served)
     sent = request()
     wire.writer.write(sent[:20])
-    await asyncio.sleep(0.05)
+    (connection,) = served.server.connections
+    assert isinstance(connection, Connection)
+    await until(lambda: connection._head_bytes == 20)
     wire.writer.write(sent[20:])
     assert (await wire.answer())[0] == 200
-    await asyncio.sleep(0.4)
+    await asyncio.sleep(0.4)  # longer than the time there was for the headers: that it is over ends nothing
     wire.writer.write(request())
     assert (await wire.answer())[0] == 200
 
@@ -168,7 +173,7 @@ async def test_bodies_under_way_are_bounded_together(serve: Serve) -> None:
     first, second, third = [await Wire.to(served) for _ in range(3)]
     large = b" " * 700
     first.writer.write(request(large)[:-10])
-    await asyncio.sleep(0.1)
+    await until(lambda: served.collector.receiving_bytes == 690)
     second.writer.write(request(large)[:-10])
     status, headers, _ = await second.answer()
     assert (status, headers["retry-after"]) == (503, "5")
@@ -177,7 +182,7 @@ async def test_bodies_under_way_are_bounded_together(serve: Serve) -> None:
     first.writer.write(b" " * 10)
     assert (await first.answer())[0] == 400
     third.writer.write(request(EVENT + large)[:-1])
-    await asyncio.sleep(0.05)
+    await until(lambda: served.collector.receiving_bytes == len(EVENT + large) - 1)
     third.writer.write(b" ")
     assert (await third.answer())[0] == 200
 
@@ -289,8 +294,9 @@ async def test_a_client_of_http_1_0_is_not_told_to_go_on(serve: Serve) -> None:
     served = await serve()
     wire = await Wire.to(served)
     wire.writer.write(request(version="1.0", Expect="100-continue").removesuffix(EVENT))
-    await asyncio.sleep(0.1)
-    wire.writer.write(EVENT)
+    wire.writer.write(EVENT[:1])
+    await until(lambda: served.collector.receiving_bytes == 1)  # so it would have been told by now
+    wire.writer.write(EVENT[1:])
     status, headers, _ = await wire.answer()
     assert (status, headers["connection"]) == (200, "close")
 
@@ -327,14 +333,18 @@ async def test_an_offer_to_upgrade_is_declined_and_the_request_answered(serve: S
 async def test_a_client_that_vanishes_is_no_failure(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
     """Mid body, mid chunk, and with answers on their way: nothing is logged, counted as 500, or left running."""
     served = await serve()
-    for sent in (request()[:-5], chunked(EVENT, 5)[:-9], request() * 50, b"POST /v1/t"):
+    sent_and_there: list[tuple[bytes, Callable[[], bool]]] = [
+        (request()[:-5], lambda: served.collector.receiving_bytes > 0),
+        (chunked(EVENT, 5)[:-9], lambda: served.collector.receiving_bytes > 0),
+        (request() * 50, lambda: len(served.publisher.records) > 0),
+        (b"POST /v1/t", lambda: len(served.server.connections) > 0),
+    ]
+    for sent, is_there in sent_and_there:
         wire = await Wire.to(served)
         wire.writer.write(sent)
-        await wire.writer.drain()
-        await asyncio.sleep(0.02)
+        await until(is_there)
         wire.writer.transport.abort()
-    await asyncio.sleep(0.2)
-    assert not served.server.connections
+        await until(lambda: not served.server.connections)
     assert served.metric("tally_collector_requests_total", route="track", status="500") is None
     assert capsys.readouterr().out == ""
     wire = await Wire.to(served)

@@ -25,27 +25,24 @@ async def test_bodies_that_are_announced_and_do_not_come_take_no_room(serve: Ser
     silent = [await Wire.to(served) for _ in range(50)]
     for wire in silent:
         wire.writer.write(request(b" " * 500_000)[: -500_000 + 10])
-    await asyncio.sleep(0.1)
-    assert served.collector.receiving_bytes == 500
+    await until(lambda: served.collector.receiving_bytes == 500)
     honest = await Wire.to(served)
     sent = request(EVENT + b" " * 400_000)
-    for part in (sent[:1000], sent[1000:]):
-        honest.writer.write(part)
-        await honest.writer.drain()
-        await asyncio.sleep(0.05)
+    honest.writer.write(sent[:1000])
+    await until(lambda: served.collector.receiving_bytes > 500)
+    honest.writer.write(sent[1000:])
     assert (await honest.answer())[0] == 200
     for wire in silent:
         wire.writer.transport.abort()
 
 
 async def test_room_for_bodies_is_given_back_however_they_end(serve: Serve) -> None:
-    served = await serve(collector_body_read_ms_max=300)
+    served = await serve(collector_body_read_ms_max=600)
     slow, gone, large = [await Wire.to(served) for _ in range(3)]
     slow.writer.write(request()[:-1])
     gone.writer.write(request()[:-1])
     large.writer.write(request(b"x" * 600_000).replace(b"Content-Length: 600000", b"Transfer-Encoding: chunked")[:500])
-    await asyncio.sleep(0.05)
-    assert served.collector.receiving_bytes > 0
+    await until(lambda: served.collector.receiving_bytes >= 2 * (len(EVENT) - 1))
     gone.writer.transport.abort()
     async with asyncio.timeout(10):
         assert (await slow.answer())[0] == 408
