@@ -65,6 +65,16 @@ def test_every_field_of_a_track_call() -> None:
     assert event.context == context
 
 
+@pytest.mark.parametrize("message_id", ["ajs-next-1", "6F1E2B34-5C6D-4E7F-8A9B-0C1D2E3F4A5B"])
+def test_a_retry_is_another_event_with_the_message_id_of_the_first_try(message_id: str) -> None:
+    event = {"type": "track", "event": "Signed Up", "userId": "u", "messageId": message_id}
+    first = admitted(event)
+    retry = admitted(event, received_at=RECEIVED_AT + 9_000)
+    assert first.event_id != retry.event_id
+    assert first.message_id == retry.message_id
+    assert admitted({**event, "messageId": "another"}).message_id != first.message_id
+
+
 def test_what_is_absent_gets_its_default() -> None:
     event = admitted({"type": "page", "userId": "u"})
     assert event.message_id == event.event_id

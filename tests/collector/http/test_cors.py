@@ -153,6 +153,18 @@ async def test_an_event_from_a_page_that_is_not_allowed_is_refused_readably_and_
     assert (await post(client, served, "/v1/t", EVENT, BASIC | {"Origin": SHOP}))[0] == 200
 
 
+@pytest.mark.parametrize("path", ["/v1/t", "/v1/batch"])
+async def test_an_event_from_a_page_that_is_not_allowed_is_not_stored_by_the_key_of_the_body(
+    client: ClientSession, serve: Serve, path: str
+) -> None:
+    served = await serve(directory_of(only(SHOP)))
+    body = EVENT | {"batch": [EVENT], "writeKey": WRITE_KEY}
+    status, answer, _ = await post(client, served, path, body, {"Origin": "https://evil.example"})
+    assert (status, answer["code"]) == (403, "origin_not_allowed")
+    assert served.publisher.records == []
+    assert (await post(client, served, path, body, {"Origin": SHOP}))[0] == 200
+
+
 async def test_answers_to_requests_without_an_origin_are_not_given_to_pages_by_caches(
     client: ClientSession, serve: Serve
 ) -> None:

@@ -19,7 +19,7 @@ def basic(text: str) -> str:
 
 def test_the_newest_record_of_a_key_wins() -> None:
     directory = ProjectDirectory()
-    for name, age in (("new", 0), ("old", 60), ("same", 0)):
+    for name, age in (("new", 0), ("same", 0), ("old", 60)):
         record = project_fields(name=name, updated_at=NOW - timedelta(seconds=age))
         directory.apply(WRITE_KEY, record)
     found = directory.by_key(WRITE_KEY)
@@ -112,4 +112,11 @@ def test_a_disabled_project_is_refused() -> None:
     directory = directory_of(project_fields(is_disabled=True))
     with pytest.raises(RefusedRequest) as caught:
         require_project(directory, directory.by_key(WRITE_KEY), Credentials(None, None, None), None)
+    assert caught.value.refusal is Refusal.PROJECT_DISABLED
+
+
+def test_a_disabled_project_is_refused_by_the_key_of_the_body_too() -> None:
+    directory = directory_of(project_fields(is_disabled=True))
+    with pytest.raises(RefusedRequest) as caught:
+        require_project(directory, None, Credentials(None, None, None), WRITE_KEY)
     assert caught.value.refusal is Refusal.PROJECT_DISABLED

@@ -4,6 +4,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -186,6 +187,24 @@ def test_a_full_batch_is_due_at_once() -> None:
     target = batcher()
     feed(target, rising(5), [])
     assert [batch.end for batch in taken(target, 0.0)] == [5]
+
+
+@pytest.mark.parametrize("cuts", [[], [1], [2], [1, 1, 1]])
+@pytest.mark.parametrize(("generation", "schema_id"), [(2, ID), (1, OTHER_ID), (2, OTHER_ID)])
+def test_rows_of_another_schema_or_generation_begin_a_batch(generation: int, schema_id: int, cuts: list[int]) -> None:
+    kinds = [(0, 1, ID), (1, 1, ID), (2, generation, schema_id), (3, generation, schema_id)]
+    target = batcher()
+    feed(target, [Record(offset, event_value(*kind)) for offset, kind in enumerate(kinds)], cuts)
+    assert [(batch.start, batch.end, len(batch.rows)) for batch in everything(target)][:2] == [(0, 2, 2), (2, 4, 2)]
+
+
+def test_the_same_offsets_of_a_topic_made_anew_have_another_token() -> None:
+    first, again = batcher(), batcher()
+    feed(first, rising(3), [])
+    feed(again, [Record(number, event_value(number + 1, 1, ID)) for number in range(3)], [])
+    (before, *_), (after, *_) = everything(first), everything(again)
+    assert (before.start, before.end, before.generation) == (after.start, after.end, after.generation)
+    assert before.token != after.token
 
 
 def test_a_batch_is_full_by_bytes() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from sinks.clickhouse.errors import BAD_DATA, from_answer
-from sinks.errors import RowsRefusedError, WriteFailedError
+from sinks.errors import RowsRefusedError, ViewFailedError, WriteFailedError
 
 UUID = "Code: 376. DB::Exception: Cannot parse uuid nope: (at row 4)\n: While executing AvroRowInputFormat."
 AVRO = "std::exception. Code: 1001, type: avro::Exception, e.what() = EOF reached (version 26.7.2.1)"
@@ -39,3 +39,18 @@ def test_everything_else_is_tried_again(code: int) -> None:
 
 def test_an_answer_without_any_text_says_at_least_its_status() -> None:
     assert from_answer(502, 0, "").detail == "HTTP status 502"
+
+
+@pytest.mark.parametrize("code", [6, 53, 241, 395])
+@pytest.mark.parametrize(
+    ("text", "view"),
+    [
+        ("Code: {}. DB::Exception: Cannot parse: while pushing to view tally.by_day (0c1d2e3f).", "tally.by_day"),
+        ("Code: {}. DB::Exception: broken: while pushing to view `by.day`, after 3 rows", "`by.day`"),
+        ("Code: {}. DB::Exception: Target table 'tally.days' of view 'tally.by_day' doesn't exist.", "tally.days"),
+    ],
+)
+def test_what_a_view_says_of_data_is_no_fault_of_the_rows(code: int, text: str, view: str) -> None:
+    error = from_answer(500, code, text.format(code))
+    assert isinstance(error, ViewFailedError)
+    assert (error.code, error.view) == (code, view)

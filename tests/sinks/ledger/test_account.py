@@ -80,6 +80,21 @@ def test_a_source_offset_with_two_rows_is_doubled_though_the_sum_is_zero() -> No
     assert not account.sound
 
 
+def test_an_event_with_a_row_and_a_dead_letter_is_counted_once() -> None:
+    # Of a batch that was tried again after a refused row was mended, say.
+    tables = Stored(offsets({0, 1}), offsets(set()), offsets({1, 2}))
+    account, *_ = settle(0, 3, tables, lambda absent: [], lambda events: set())
+    assert (account.stored, account.dead, account.difference) == (2, 1, 0)
+    assert account.sound
+
+
+def test_an_event_with_the_message_id_of_another_project_is_no_duplicate() -> None:
+    tables = Stored(offsets({0}), offsets(set()), offsets(set()))
+    theirs = RawEvent(1, "another project", "message 0")
+    account, *_ = settle(0, 2, tables, lambda absent: [theirs], lambda events: {("project", "message 0")})
+    assert (account.duplicate, account.lost) == (0, [1])
+
+
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(1, 7))
 def test_spans_cut_the_range_without_holes(start: int, length: int, span_max: int) -> None:
     pieces = list(spans(start, start + length, span_max))

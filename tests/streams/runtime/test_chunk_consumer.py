@@ -344,3 +344,33 @@ def test_the_last_committed_offset_is_told(consumer: QuietConsumer) -> None:
     assert consumer.committed_offset(TP0) == 0
     consumer._committed_offset[TP0] = 9
     assert consumer.committed_offset(TP0) == 9
+
+
+async def test_what_was_fetched_of_a_partition_that_is_not_active_is_not_delivered(consumer: QuietConsumer) -> None:
+    await consumer.begin(tp0=5, tp1=1)
+    consumer._active_partitions = {TP0}
+    consumer.fetches = [{TP1: fetched(1, 2), TP0: fetched(5)}]
+    assert [tp for tp, _ in await consumer.delivered()] == [TP0]
+    # Once it is active, what was passed over is read again.
+    consumer._active_partitions = {TP0, TP1}
+    consumer.fetches = [{TP1: fetched(3)}]
+    assert (await consumer.delivered(), consumer.seeks) == ([], 1)
+
+
+async def test_a_source_without_the_changelog_of_its_states_is_not_taken(
+    consumer: QuietConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(code: int) -> None:
+        raise Exited(code)
+
+    left: list[str] = []
+
+    async def leave() -> None:
+        left.append("the group")
+
+    monkeypatch.setattr("streams.runtime.chunks.os._exit", end)
+    monkeypatch.setattr(consumer, "_leave_group", leave)
+    states = consumer.app.changelogs[RAW]
+    with pytest.raises(Exited) as ended:
+        await consumer.on_partitions_assigned({TP0, TP1, TP(states, 1)}, 5)
+    assert (left, ended.value.args) == (["the group"], (Exit.STATES_NOT_ASSIGNED,))
