@@ -78,6 +78,10 @@ test-fast: setup ## the inner loop: every test that needs no server, no package 
 bench: setup ## benchmarks: three rounds, one JSON object a line, ratios within this run (12 minutes); options: BENCH=--help
 	@$(BIN)/python -m tests.bench $(BENCH)
 
+.PHONY: mutants
+mutants: setup ## plant faults one at a time: does a fast test turn red for each promise? (ten minutes); options: MUTANTS=--help
+	@nice $(BIN)/python -m tests.mutants $(MUTANTS)
+
 .PHONY: chaos
 chaos: setup ## the proof: 1,000,000 events, over 100 kills, outages, suspensions, on real servers (half an hour)
 	@$(BIN)/python -m tests.chaos $(CHAOS)
