@@ -25,7 +25,7 @@ from typing import Final
 OF_VISITOR: Final = "/a/"
 """Stands between tenant and anonymous_id in the key of an identity claim."""
 OF_HANDSHAKE: Final = "/h/"
-"""Stands between tenant and handshake token in the key of a claim that knows only one side."""
+"""Stands between tenant and handshake token in the key of a claim of what was seen with the token."""
 
 
 def escaped(part: str) -> str:
@@ -76,6 +76,11 @@ def of_session(tenant_id: str, session_id: str) -> bytes:
 def of_claim(tenant_id: str, anonymous_id: str) -> bytes:
     """That of an identity claim that knows both sides."""
     return f"{tenant_id}{OF_VISITOR}{anonymous_id}".encode()
+
+
+def is_of_handshake(key: bytes) -> bool:
+    """Whether it is the key of an identity claim that speaks of a handshake token."""
+    return key.partition(b"/")[2].startswith(OF_HANDSHAKE[1:].encode())
 
 
 def of_identity(tenant_id: str, anonymous_id: str, user_id: str) -> bytes:

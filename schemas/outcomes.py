@@ -56,6 +56,8 @@ class Remark(StrEnum):
     """What happened to an event or a state besides its outcome; each is counted, and some have an alert."""
 
     CLOCK_AHEAD = "clock_ahead"  # an event from beyond the broker's time took that time
+    ID_SHARED = "id_shared"  # a claim of one more user of a visitor, or id of a token, than there is room for
+    TRAITS_CUT = "traits_cut"  # a claim whose traits have no room beside the others of its visitor
     SEEN_IDS_FORGOTTEN = "seen_ids_forgotten"  # message ids within the window, of keys with too many: repeats pass
     LATE = "late"  # an event came later than the bound after a newer one of its key: a session of its own
     LATE_ROUND = "late_round"  # a key had late events in more half-hours than are kept: later ones join none before

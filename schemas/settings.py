@@ -148,7 +148,15 @@ class Settings(BaseModel):
     streams_instance_id: str | None = Field(None, description="static group membership; unique per worker")
     streams_chunk_records_max: Positive = Field(10_000, description="records of one partition handled at once")
     streams_chunk_ms_max: Positive = Field(100, description="longest wait for a chunk to fill")
-    streams_links_max: Positive = Field(1_000, description="users one visitor can be linked to; more: dead letter")
+    streams_links_max: Positive = Field(
+        50, description="users one visitor can be linked to; more: a device that many share, later ones are not linked"
+    )
+    streams_handshake_s_max: Positive = Field(
+        7 * 86400, description="how far apart two ids may be seen with one handshake token and still be tied"
+    )
+    streams_identity_s_max: Positive = Field(
+        400 * 86400, description="how long after its last claim a visitor's links are remembered; cookies live as long"
+    )
     streams_epoch_ms_max: Positive = Field(500, description="age at which an epoch is made durable")
     streams_epoch_records_max: Positive = Field(50_000, description="records at which an epoch is made durable")
     streams_dedup_window_s: Positive = Field(7 * 86400, description="how long a message_id is remembered")

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from schemas import keys
 from schemas.metrics import StreamsMetrics
 from schemas.registry import SchemaIds
 from schemas.settings import Settings
@@ -37,10 +38,13 @@ def create_worker(settings: Settings, parts: Parts) -> App:
     app = App(settings)
     silent_ms = settings.streams_dedup_window_s * 1000 + settings.streams_lateness_s_max * 1000
     ahead_ms = settings.streams_clock_ahead_s_max * 1000
-    evictor = Evictor(silent_ms, latest_ms=lambda: parts.now_ms() + ahead_ms)
+
+    def latest_ms() -> int:
+        return parts.now_ms() + ahead_ms
+
     events = EventChain(
         settings.topic(EventChain.name),
-        app.open_states(EventChain.table, SessionStateCodec(), evictor),
+        app.open_states(EventChain.table, SessionStateCodec(), Evictor(silent_ms, latest_ms=latest_ms)),
         rules(settings),
         parts.lookups,
         parts.conversions,
@@ -49,15 +53,28 @@ def create_worker(settings: Settings, parts: Parts) -> App:
     )
     claims = ClaimChain(
         settings.topic(ClaimChain.name),
-        app.open_states(ClaimChain.table, IdentityStateCodec()),
+        app.open_states(
+            ClaimChain.table, IdentityStateCodec(), Evictor(silence_of_claims(settings), latest_ms=latest_ms)
+        ),
         parts.ids,
         frozenset(filter(None, settings.streams_secret_traits.lower().split(","))),
         settings.streams_links_max,
+        settings.streams_handshake_s_max * 1000,
         settings.streams_generation,
         parts.now_ms,
     )
     app.operate((events, claims), parts.outputs, parts.changelogs, parts.metrics)
     return app
+
+
+def silence_of_claims(settings: Settings) -> Callable[[bytes], int]:
+    """After how many ms without a claim the identity state of a key leaves.
+
+    That of a handshake token once nothing can be tied by it any more, late claims included.
+    """
+    of_token_ms = (settings.streams_handshake_s_max + settings.streams_lateness_s_max) * 1000
+    of_visitor_ms = max(settings.streams_identity_s_max * 1000, of_token_ms)
+    return lambda key: of_token_ms if keys.is_of_handshake(key) else of_visitor_ms
 
 
 def rules(settings: Settings) -> Rules:

@@ -23,7 +23,8 @@ def claims(frame: pl.DataFrame) -> pl.DataFrame:
     """The identity claims among enriched rows: `CLAIM_COLUMNS`, `index`, and `key`, the claim's Kafka key.
 
     identify and login events with both ids; alias, whose previousId is taken for the visitor; and events with a
-    handshake token, keyed by the token when they know only one side. Ids and tokens that name nobody are as if absent.
+    handshake token. These say under the token's key which ids were seen with it, and when they know both sides, under
+    the visitor's key that these two belong together. Ids and tokens that name nobody are as if absent.
     """
     frame = frame.select(_READ).filter(_may_claim()).with_columns(map(_somebody, _IDS))
     frame = frame.with_columns(pl.col("anonymous_id").fill_null(""))
@@ -48,12 +49,11 @@ def claims(frame: pl.DataFrame) -> pl.DataFrame:
         traits=pl.when(pl.col("event_type") == "identify").then(pl.col("properties")).otherwise(pl.lit("{}")),
     )
     both_known = (pl.col("anonymous_id") != "") & (pl.col("user_id") != "")
-    key = (
-        pl.when(both_known)
-        .then(pl.concat_str("tenant_id", pl.lit(keys.OF_VISITOR), "anonymous_id"))
-        .otherwise(pl.concat_str("tenant_id", pl.lit(keys.OF_HANDSHAKE), "handshake_token"))
-    )
-    return found.select(*CLAIM_COLUMNS, "index", key.alias("key"))
+    by_visitor = pl.concat_str("tenant_id", pl.lit(keys.OF_VISITOR), "anonymous_id")
+    by_token = pl.concat_str("tenant_id", pl.lit(keys.OF_HANDSHAKE), "handshake_token")
+    seen = found.filter(pl.col("link_source") == "handshake").with_columns(traits=pl.lit("{}"), key=by_token)
+    linked = found.filter(both_known).with_columns(key=by_visitor)
+    return pl.concat([made.select(*CLAIM_COLUMNS, "index", "key") for made in (linked, seen)])
 
 
 def _may_claim() -> pl.Expr:

@@ -1,7 +1,7 @@
 """identity_claims, whole: claims settled into identities, over what is known of each visitor or handshake token. Pure.
 
-    every chunk:  records ─▶ decode ─▶ check ─┬▶ both sides are known ─▶ settle a link ─▶ identities
-                               │         │    └▶ one side and a token ─▶ pair ─▶ identity_claims (both sides known)
+    every chunk:  records ─▶ decode ─▶ check ─┬▶ keyed by a visitor ─▶ settle a link ─▶ identities
+                               │         │    └▶ keyed by a token ─▶ pair ─▶ identity_claims (keyed by visitors)
                                ▼         ▼
                               dead_letters
 
@@ -16,11 +16,11 @@ import pyarrow as pa
 from schemas import keys
 from schemas.codec import Codec
 from schemas.column_codec import ColumnCodec, Invalid
-from schemas.outcomes import DeadReason
+from schemas.outcomes import DeadReason, Remark
 from schemas.registry import SchemaIds
 from streams.dead_letters import DeadLetters
 from streams.identities.handshakes import pair_sides
-from streams.identities.links import settle_link, without_secrets
+from streams.identities.links import Settled, settle_link, without_secrets
 from streams.identities.state import ClaimState, IdentityState
 from streams.runtime.operator import (
     OUTPUT_BYTES_MAX,
@@ -37,7 +37,8 @@ from streams.runtime.operator import (
 class ClaimChain:
     """The operator of identity_claims, over identity states.
 
-    secrets: names of traits that are not kept, lower case; links_max: users that a visitor may be linked to.
+    secrets: names of traits that are not kept, lower case; links_max: users that a visitor may be linked to;
+    handshake_ms: how far apart two ids may be seen with one token and still be tied.
     """
 
     name = "identity_claims"
@@ -50,6 +51,7 @@ class ClaimChain:
         ids: SchemaIds,
         secrets: frozenset[str],
         links_max: int,
+        handshake_ms: int,
         generation: int,
         now_ms: Callable[[], int],
     ) -> None:
@@ -57,6 +59,7 @@ class ClaimChain:
         self._states = states
         self._secrets = secrets
         self._links_max = links_max
+        self._handshake_ms = handshake_ms
         self._claims = ColumnCodec("identity_claims", ids)
         self._identities = Codec("identities", ids)
         self._dead = DeadLetters(topic, generation, ids, now_ms)
@@ -79,34 +82,34 @@ class ClaimChain:
                 outputs.replayed += 1
                 continue
             state.applied = offset
-            state.active_ms = max(state.active_ms, claim["linked_at"])
-            take = self._settle if claim["anonymous_id"] and claim["user_id"] else self._pair
+            # Clients say when an event was, and a clock ahead would make every other state look old.
+            appended_ms = records.appended_ms[index] if records.appended_ms else claim["linked_at"]
+            state.active_ms = max(state.active_ms, min(claim["linked_at"], appended_ms))
+            take = self._pair if keys.is_of_handshake(key) else self._settle
             try:
-                refusal = take(outputs, state.claims, claim)
+                take(outputs, state.claims, claim)
             except _TooLargeError as error:
                 raise BadRecordsError([too_large(index, error.size, error.topic)]) from None
-            if refusal:
-                bad = Invalid(index, DeadReason.TOO_MANY_LINKS, refusal)
-                self._dead.add(outputs, records, bad, claim["project_id"])
-            else:
-                outputs.kept += 1
+            outputs.kept += 1
         return outputs
 
-    def _pair(self, outputs: Outputs, state: ClaimState, claim: dict[str, Any]) -> str:
-        """Claims for the pairs that a claim of one side completes; why it is refused, '' when it is not."""
-        paired = pair_sides(state, claim)
+    def _pair(self, outputs: Outputs, state: ClaimState, claim: dict[str, Any]) -> None:
+        """Claims for the pairs that the ids of a claim, seen with a token, complete."""
+        paired = pair_sides(state, claim, self._handshake_ms)
         if paired is None:
-            return "too many ids were seen with the handshake token already, or the id is too long"
-        for claim_of_pair in paired:
+            outputs.remark(Remark.ID_SHARED, 1)
+        for claim_of_pair in paired or ():
             key = keys.of_claim(claim_of_pair["tenant_id"], claim_of_pair["anonymous_id"])
             _add(outputs, "identity_claims", key, self._claims.encode(claim_of_pair))
-        return ""
 
-    def _settle(self, outputs: Outputs, state: ClaimState, claim: dict[str, Any]) -> str:
-        """The identity of a claim that knows both sides; why it is refused, '' when it is not."""
+    def _settle(self, outputs: Outputs, state: ClaimState, claim: dict[str, Any]) -> None:
+        """The identity of a claim that knows both sides."""
         claim["traits"] = without_secrets(claim["traits"], self._secrets)
-        if not settle_link(state, claim, self._links_max):
-            return f"the visitor is linked to {len(state.links)} users, and there is no room for more"
+        settled = settle_link(state, claim, self._links_max)
+        outputs.remark(Remark.ID_SHARED, settled is Settled.SHARED)
+        outputs.remark(Remark.TRAITS_CUT, settled is Settled.WITHOUT_TRAITS)
+        if settled is Settled.SHARED:
+            return
         link = state.links[claim["user_id"]]
         identity = {
             "tenant_id": claim["tenant_id"],
@@ -120,7 +123,6 @@ class ClaimChain:
         }
         key = keys.of_identity(claim["tenant_id"], claim["anonymous_id"], claim["user_id"])
         _add(outputs, "identities", key, self._identities.encode(identity))
-        return ""
 
     def end_epoch(self) -> EpochEnd:
         """Nothing is published at an epoch's end; the changed states."""
@@ -166,6 +168,8 @@ def _problem(key: bytes | None, claim: Mapping[str, Any]) -> str:
         return "the record has no key"
     if not (claim["anonymous_id"] or claim["user_id"]):
         return "neither a visitor nor a user is named"
-    if not (claim["handshake_token"] or (claim["anonymous_id"] and claim["user_id"])):
-        return "one side is missing, and there is no handshake token to find it by"
+    if keys.is_of_handshake(key):
+        return "" if claim["handshake_token"] else "the key is a handshake token's, and the claim names none"
+    if not (claim["anonymous_id"] and claim["user_id"]):
+        return "one side is missing, and the key is not that of a handshake token to find it by"
     return ""

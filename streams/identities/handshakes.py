@@ -1,38 +1,63 @@
-"""Pair the two sides of a handshake: claims that know a token and one side, into claims that know both. Pure."""
+"""Pair the ids seen with one handshake token: into claims that know both sides. Pure.
 
-from collections.abc import Mapping
+A token is meant for one person: what was seen with it, visitors and users, from the browser that showed it and from
+where it came back, belongs together. For a while: tokens are used again, and two ids that were seen with one further
+apart than its lifetime are strangers.
+"""
+
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from streams.identities.state import ClaimState, Sighting
 
-HANDSHAKE_IDS_MAX: Final = 10  # on each side; a token is meant for one visitor and one user
-
+HANDSHAKE_IDS_MAX: Final = 10  # on each side; a token that has more is no handshake, and ties none of the others
 HANDSHAKE_ID_BYTES_MAX: Final = 2**16  # as many of them as may be fit into a record of the changelog
 
 
-def pair_sides(state: ClaimState, claim: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """Note one side of a handshake: the claims that tie it to every id of the other side, to be keyed by the visitor.
+def pair_sides(state: ClaimState, claim: Mapping[str, Any], lifetime_ms: int) -> list[dict[str, Any]] | None:
+    """Note the ids seen with a token: the claims that tie them to those of the other side, to be keyed by the visitor.
 
-    None when too many ids were seen with the token already, or the id is too long. A pair is linked from when both its
-    ids had been seen to when the later of them was seen last: among the claims of all orders of arrival are those two
-    moments, and none outside them. Traits are not carried over.
+    None when an id is one more than a token may have, or too long. A pair is linked from when both its ids had been
+    seen to when the later of them was seen last: among the claims of all orders of arrival are those two moments, and
+    none outside them. Traits are not carried over.
     """
-    moment_ms: int = claim["linked_at"]
-    by_visitor = bool(claim["anonymous_id"])
-    own, others = (state.visitors, state.users) if by_visitor else (state.users, state.visitors)
-    name = claim["anonymous_id"] or claim["user_id"]
+    visitor, user, moment_ms = claim["anonymous_id"], claim["user_id"], claim["linked_at"]
+    paired = dict(claim) | {"link_source": "handshake", "traits": "{}"}
+    found: list[dict[str, Any]] = []
+    refused = False
+    if visitor:
+        refused |= not _note(state.visitors, visitor, moment_ms, lifetime_ms)
+    if user:
+        refused |= not _note(state.users, user, moment_ms, lifetime_ms)
+    if visitor in state.visitors:
+        for other, at in _ties(state.users, moment_ms, lifetime_ms):
+            found.append(paired | {"anonymous_id": visitor, "user_id": other, "linked_at": at})
+    if user in state.users:
+        for other, at in _ties(state.visitors, moment_ms, lifetime_ms):
+            found.append(paired | {"anonymous_id": other, "user_id": user, "linked_at": at})
+    return None if refused and not found else found
+
+
+def _note(own: dict[str, Sighting], name: str, moment_ms: int, lifetime_ms: int) -> bool:
+    """Note that an id was seen; False when there is no room. Those whose time has passed make it."""
     sighting = own.get(name)
-    if sighting is None:
-        if len(own) >= HANDSHAKE_IDS_MAX or len(name.encode()) > HANDSHAKE_ID_BYTES_MAX:
-            return None
-        own[name] = Sighting(moment_ms, moment_ms)
-    else:
+    if sighting is not None and moment_ms - sighting.last_ms <= lifetime_ms:
+        if sighting.first_ms - moment_ms > lifetime_ms:
+            return True  # from a use of the token before this one
         sighting.first_ms = min(sighting.first_ms, moment_ms)
         sighting.last_ms = max(sighting.last_ms, moment_ms)
-    paired = dict(claim) | {"link_source": "handshake", "traits": "{}"}
-    return [
-        paired
-        | {"anonymous_id": name if by_visitor else other, "user_id": other if by_visitor else name, "linked_at": at}
-        for other, seen in others.items()
-        for at in sorted({max(moment_ms, seen.first_ms), max(moment_ms, seen.last_ms)})
-    ]
+        return True
+    for gone in [other for other, seen in own.items() if moment_ms - seen.last_ms > lifetime_ms]:
+        del own[gone]
+    if len(own) >= HANDSHAKE_IDS_MAX or len(name.encode()) > HANDSHAKE_ID_BYTES_MAX:
+        return False
+    own[name] = Sighting(moment_ms, moment_ms)
+    return True
+
+
+def _ties(others: Mapping[str, Sighting], moment_ms: int, lifetime_ms: int) -> Iterator[tuple[str, int]]:
+    """The ids that one seen at a moment belongs to, and when that was: the later of the two moments."""
+    for other, seen in others.items():
+        if seen.first_ms - lifetime_ms <= moment_ms <= seen.last_ms + lifetime_ms:
+            ends = {end for end in (seen.first_ms, seen.last_ms) if abs(moment_ms - end) <= lifetime_ms}
+            yield from ((other, at) for at in sorted({max(moment_ms, end) for end in ends} or {moment_ms}))

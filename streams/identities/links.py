@@ -5,13 +5,15 @@ is decided when it is asked (view events_resolved). So the result is the same fo
 """
 
 from collections.abc import Iterable, Mapping
+from enum import Enum, auto
 from typing import Any, Final
 
 import msgspec
 
 from streams.identities.state import ClaimState, Link
 
-LINKS_BYTES_MAX: Final = 2**20  # of one visitor's users and traits: its state must fit into a record of the changelog
+TRAITS_BYTES_MAX: Final = 2**17  # of one visitor, all links together: each claim writes its whole state
+USERS_BYTES_MAX: Final = 2**17  # of their ids
 
 
 def without_secrets(traits: str, secrets: Iterable[str]) -> str:
@@ -30,25 +32,38 @@ def without_secrets(traits: str, secrets: Iterable[str]) -> str:
     return msgspec.json.encode(kept).decode()
 
 
-def settle_link(state: ClaimState, claim: Mapping[str, Any], links_max: int) -> bool:
-    """Fold a claim that knows both sides into the visitor's links; False when there is no room for it."""
+class Settled(Enum):
+    """What became of a claim."""
+
+    LINKED = auto()
+    WITHOUT_TRAITS = auto()  # linked; its traits have no room
+    SHARED = auto()  # not linked: the visitor has as many users as it may
+
+
+def settle_link(state: ClaimState, claim: Mapping[str, Any], links_max: int) -> Settled:
+    """Fold a claim that knows both sides into the visitor's links.
+
+    A visitor with `links_max` users is a device that many share, a till or a library's computer: whoever comes after is
+    not linked to it, since what others do there says nothing of them. Known links go on.
+    """
     moment_ms: int = claim["linked_at"]
-    others = sum(len(user.encode()) + len(link.traits.encode()) for user, link in state.links.items())
-    if others + len(claim["user_id"].encode()) + len(claim["traits"].encode()) > LINKS_BYTES_MAX:
-        return False
     link = state.links.get(claim["user_id"])
-    has_traits = claim["traits"] != "{}"
     if link is None:
-        if len(state.links) >= links_max:
-            return False
-        state.links[claim["user_id"]] = Link(
-            moment_ms, moment_ms, claim["link_source"], claim["traits"], moment_ms if has_traits else -1
-        )
-        return True
+        if len(state.links) >= links_max or _bytes_of([*state.links, claim["user_id"]]) > USERS_BYTES_MAX:
+            return Settled.SHARED
+        link = state.links[claim["user_id"]] = Link(moment_ms, moment_ms, claim["link_source"], "{}", -1)
     link.first_linked_ms = min(link.first_linked_ms, moment_ms)
     # Equal times are decided by the text, so that order of arrival decides nothing.
     if (moment_ms, claim["link_source"]) > (link.linked_ms, link.link_source):
         link.linked_ms, link.link_source = moment_ms, claim["link_source"]
-    if has_traits and (moment_ms, claim["traits"]) > (link.traits_ms, link.traits):
-        link.traits_ms, link.traits = moment_ms, claim["traits"]
-    return True
+    if claim["traits"] == "{}" or (moment_ms, claim["traits"]) <= (link.traits_ms, link.traits):
+        return Settled.LINKED
+    others = [other.traits for other in state.links.values() if other is not link]
+    if _bytes_of([*others, claim["traits"]]) > TRAITS_BYTES_MAX:
+        return Settled.WITHOUT_TRAITS
+    link.traits_ms, link.traits = moment_ms, claim["traits"]
+    return Settled.LINKED
+
+
+def _bytes_of(texts: Iterable[str]) -> int:
+    return sum(len(text.encode()) for text in texts)

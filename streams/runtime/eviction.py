@@ -13,14 +13,19 @@ _FAR: Final = 2**63
 class Evictor:
     """Looks at a bounded number of states an epoch, round and round.
 
-    A state leaves when the newest state of its partition is younger by more than `window_ms`: the time of the data
-    decides, so a replay of old records evicts nothing that it still needs. But never later than `latest_ms()`: states
-    of older workers may have a time that no event had.
+    A state leaves when the newest state of its partition is younger by more than `window_ms`, which may depend on its
+    key: the time of the data decides, so a replay of old records evicts nothing that it still needs. But never later
+    than `latest_ms()`: states of older workers may have a time that no event had.
     """
 
-    def __init__(self, window_ms: int, looked_at_max: int = 2_000, latest_ms: Callable[[], int] = lambda: _FAR) -> None:
+    def __init__(
+        self,
+        window_ms: int | Callable[[bytes], int],
+        looked_at_max: int = 2_000,
+        latest_ms: Callable[[], int] = lambda: _FAR,
+    ) -> None:
         self._latest_ms = latest_ms
-        self._window_ms = window_ms
+        self._window_ms = window_ms if callable(window_ms) else lambda _: window_ms
         self._looked_at_max = looked_at_max
         self._pending: dict[int, list[bytes]] = {}
         self._newest: dict[int, int] = {}
@@ -43,7 +48,7 @@ class Evictor:
                     continue
                 at = last_active_ms(value)
                 newest = max(newest, min(at, latest))
-                if newest - at > self._window_ms and key not in touched:
+                if newest - at > self._window_ms(key) and key not in touched:
                     found.setdefault(partition, []).append(key)
             self._newest[partition] = newest
         for keys in found.values():

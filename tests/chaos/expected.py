@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from streams.sessions.chains import SessionRules
 from tests.chaos.traffic import CONVERSION, Event, Refused
-from tests.streams.oracle import by_key, claim_of, identities_of, session_row, sessions_of
+from tests.streams.oracle import by_key, claims_of, identities_of, session_row, sessions_of
 
 Row = dict[str, Any]
 
@@ -122,7 +122,7 @@ def expect(events: Iterable[Event], sent: Sent) -> Expected:
             sessions[session.session_id] = session_row(session, conversions) | {"is_deleted": 0}
             alone = frozenset(sessions_of([row], sent.rules)[0].session_id for row in session.rows)
             session_of |= {row["client_message_id"]: (session.session_id, alone) for row in session.rows}
-    claims = [claim for row in rows if (claim := claim_of(row))]
+    claims = [claim for row in rows for claim in claims_of(row)]
     links = identities_of(claims, sent.secrets).values()
     identities = {f"{link['anonymous_id']} {link['user_id']}": link for link in links}
     return Expected(sessions, identities, session_of)

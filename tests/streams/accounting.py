@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from streams.topology import rules
 from tests.bench.traffic import Traffic
-from tests.streams.oracle import all_sessions, claim_of, identities_of
+from tests.streams.oracle import all_sessions, claims_of, identities_of
 from tests.streams.raw import RAW
 from tests.streams.readers import FIELDS, dangling, live, newest_identities
 from tests.streams.rig import StreamsRig
@@ -69,7 +69,7 @@ def sessions_differ(rig: StreamsRig, rows: list[Row]) -> list[str]:
 def identities_differ(rig: StreamsRig, rows: list[Row]) -> list[tuple[str, str, str]]:
     """The identities that are not those of the rows' claims."""
     expected = identities_of(
-        [claim for row in rows if (claim := claim_of(row))], {"pin", "password", "token", "secret"}
+        [claim for row in rows for claim in claims_of(row)], {"pin", "password", "token", "secret"}
     )
     found = newest_identities(rig.rows("identities"))
     return [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)]

@@ -268,8 +268,11 @@ def within_the_bound(rows: Iterable[Row], rules: SessionRules) -> list[Row]:
 _LOGINS: Final = ("signed in", "logged in", "login", "sign in", "user signed in", "user logged in")
 
 
-def claim_of(row: Row) -> Row | None:
-    """The identity claim that an enriched event makes, with the Kafka key it travels under."""
+def claims_of(row: Row) -> list[Row]:
+    """The identity claims that an enriched event makes, with the Kafka keys they travel under.
+
+    What it says of a visitor and a user comes first, then what it has seen with a token.
+    """
     visitor, user, token = row["anonymous_id"], row["user_id"] or "", row["handshake_token"] or ""
     name = row["event_name"].lower()
     if row["event_type"] == "alias" and row["previous_id"] and user:
@@ -281,9 +284,8 @@ def claim_of(row: Row) -> Row | None:
     elif row["event_type"] == "track" and name in _LOGINS and visitor and user:
         source = "login"
     else:
-        return None
-    found_by = f"a/{visitor}" if visitor and user else f"h/{token}"
-    return {
+        return []
+    claim = {
         "source_offset": row["source_offset"],
         "source_partition": row["source_partition"],
         "tenant_id": row["tenant_id"],
@@ -294,8 +296,10 @@ def claim_of(row: Row) -> Row | None:
         "link_source": source,
         "linked_at": row["timestamp"],
         "traits": row["properties"] if row["event_type"] == "identify" else "{}",
-        "key": f"{row['tenant_id']}/{found_by}",
+        "key": f"{row['tenant_id']}/a/{visitor}",
     }
+    of_token = claim | {"traits": "{}", "key": f"{row['tenant_id']}/h/{token}"}
+    return [claim] * bool(visitor and user) + [of_token] * (source == "handshake")
 
 
 def identities_of(claims: Iterable[Row], secrets: Iterable[str]) -> dict[tuple[str, str, str], Row]:
@@ -303,7 +307,7 @@ def identities_of(claims: Iterable[Row], secrets: Iterable[str]) -> dict[tuple[s
     claims = list(claims)
     links: dict[tuple[str, str, str], list[tuple[int, str, str]]] = {}
     for claim in claims:
-        if claim["anonymous_id"] and claim["user_id"]:
+        if "/a/" in claim["key"]:
             name = claim["tenant_id"], claim["anonymous_id"], claim["user_id"]
             traits = _without(claim["traits"], set(secrets))
             links.setdefault(name, []).append((claim["linked_at"], claim["link_source"], traits))
@@ -314,7 +318,7 @@ def identities_of(claims: Iterable[Row], secrets: Iterable[str]) -> dict[tuple[s
 
 def _handshakes(claims: Sequence[Row]) -> dict[tuple[str, str, str], set[int]]:
     """When each pair that a token ties was linked first and last."""
-    halves = [claim for claim in claims if not (claim["anonymous_id"] and claim["user_id"])]
+    halves = [claim for claim in claims if "/h/" in claim["key"]]
     found: dict[tuple[str, str, str], set[int]] = {}
     for one in halves:
         for other in halves:

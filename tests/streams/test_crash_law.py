@@ -14,7 +14,7 @@ from schemas.outcomes import DeadReason
 from streams.sessions.state import SessionStateCodec
 from tests.effort import examples
 from tests.streams.failing_worker import decode_unguarded
-from tests.streams.oracle import accounted, all_sessions, claim_of, identities_of, within_the_bound
+from tests.streams.oracle import accounted, all_sessions, claims_of, identities_of, within_the_bound
 from tests.streams.raw import RAW as RAW_CODEC
 from tests.streams.raw import key_of, raw_event, raw_events, records
 from tests.streams.readers import FIELDS, dangling, live, newest_identities, past_the_watermark
@@ -94,7 +94,7 @@ def assert_law(log: Log) -> None:
     assert_sessions(log, [row | unsaid | {"client_session_id": _sent_session(kept, row)} for row in rows])
     assert dangling([(row["tenant_id"], row["session_id"]) for row in rows], _emitted(log)) == []
     identities = newest_identities(row for _, _, row in decoded(log, "identities"))
-    assert identities == identities_of([claim for row in rows if (claim := claim_of(row))], SECRETS)
+    assert identities == identities_of([claim for row in rows for claim in claims_of(row)], SECRETS)
     assert _dead(log) == dead
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from schemas import keys
 from schemas.codec import Codec
-from schemas.outcomes import DeadReason
+from schemas.outcomes import DeadReason, Remark
 from schemas.settings import LATE_SLICES, SEEN_ID_BYTES, SLICE_BYTES_MAX, load
 from streams.events.chain import EventChain
 from streams.identities.chain import ClaimChain
@@ -34,7 +34,7 @@ def events() -> EventChain:
 
 def claims() -> ClaimChain:
     states = StateCache(FakeTable("identities"), IdentityStateCodec())
-    return ClaimChain("claims", states, IDS, frozenset(), 100, 1, lambda: 7)
+    return ClaimChain("claims", states, IDS, frozenset(), 100, 10**9, 1, lambda: 7)
 
 
 def records(*rows: Row) -> Records:
@@ -90,7 +90,7 @@ def claim(**fields: Any) -> Row:
 
 def test_a_claim_whose_identity_is_too_large_is_named() -> None:
     chain = claims()
-    row = claim(anonymous_id="a" * 800_000, user_id="u" * 400_000)
+    row = claim(anonymous_id="a" * 1_200_000)
     key = keys.of_claim(TENANT, row["anonymous_id"])
     with pytest.raises(BadRecordsError, match="identities would have"):
         chain.process(Records([0], [0], [key], [CLAIMS.encode(row)]))
@@ -105,8 +105,8 @@ def test_the_ids_seen_with_a_token_fit_into_its_state() -> None:
     ]
     rows.append(claim(anonymous_id="x" * (HANDSHAKE_ID_BYTES_MAX + 1), user_id="", handshake_token="t2"))
     values = [CLAIMS.encode(row) for row in rows]
-    outputs = chain.process(Records([0] * len(rows), range(len(rows)), [b"t"] * len(rows), values))
-    assert outputs.dead == {DeadReason.TOO_MANY_LINKS: 1}
+    outputs = chain.process(Records([0] * len(rows), range(len(rows)), [b"tenant/h/t"] * len(rows), values))
+    assert (outputs.dead, outputs.remarks) == ({}, {Remark.ID_SHARED: 1})
     assert max(sizes(outputs) + states_of(chain.end_epoch())) <= OUTPUT_BYTES_MAX
 
 

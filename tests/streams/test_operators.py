@@ -48,7 +48,7 @@ def events() -> Subject:
 
 def claims() -> Subject:
     table, rows = FakeTable("identities"), [claim(f"v{number % 2}", f"u{number}") for number in range(4)]
-    chain = ClaimChain("claims", StateCache(table, IdentityStateCodec()), IDS, frozenset(), 100, 1, lambda: 7)
+    chain = ClaimChain("claims", StateCache(table, IdentityStateCodec()), IDS, frozenset(), 100, 10**9, 1, lambda: 7)
     return Subject(chain, table, [(keys.of_claim(TENANT, row["anonymous_id"]), CLAIMS.encode(row)) for row in rows])
 
 

@@ -38,6 +38,7 @@ from tests.streams.universe import CONVERSIONS, DEDUP, PARTITIONS, RULES, partit
 RAW, CLAIMS = "raw_events", "identity_claims"
 SECRETS: Final = frozenset({"pin"})
 GENERATION: Final = 3
+HANDSHAKE_MS: Final = 10**15  # events of some histories are centuries apart
 AHEAD_MS: Final = 7_200_000
 Place_ = tuple[str, int]  # topic and partition
 
@@ -211,7 +212,7 @@ class Life:
         identities = StateCache(tables[1], IdentityStateCodec())
         operators: list[Operator] = [
             EventChain(RAW, sessions, rules(), simple_lookups(), conversions(), IDS, now),
-            ClaimChain(CLAIMS, identities, IDS, SECRETS, 100, GENERATION, now),
+            ClaimChain(CLAIMS, identities, IDS, SECRETS, 100, HANDSHAKE_MS, GENERATION, now),
         ]
         limits = EpochLimits(
             chunk_records_max=chance.randint(1, 8), chunk_ms_max=1, epoch_records_max=chance.randint(1, 12),

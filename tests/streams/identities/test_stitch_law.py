@@ -10,15 +10,19 @@ import pytest
 from hypothesis import given
 
 from schemas.codec import Codec
-from schemas.outcomes import DeadReason
+from schemas.outcomes import Remark
+from schemas.settings import Settings
 from streams.events.claims import CLAIM_COLUMNS, claims
 from streams.identities.chain import ClaimChain
 from streams.identities.handshakes import HANDSHAKE_IDS_MAX
-from streams.identities.links import LINKS_BYTES_MAX, without_secrets
+from streams.identities.links import TRAITS_BYTES_MAX, without_secrets
 from streams.identities.state import IdentityStateCodec
+from streams.runtime.envelope import last_active_ms
+from streams.runtime.eviction import Evictor
 from streams.runtime.operator import Outputs, Records
 from streams.runtime.state_cache import StateCache
-from tests.streams.oracle import claim_of, identities_of
+from streams.topology import silence_of_claims
+from tests.streams.oracle import claims_of, identities_of
 from tests.streams.raw import IDS
 from tests.streams.runtime.tables import FakeTable
 from tests.streams.universe import PROJECTS, TENANT, Row
@@ -58,16 +62,16 @@ def to_frame(rows: Sequence[Row]) -> pl.DataFrame:
 @given(st.lists(_events, min_size=1, max_size=20))
 def test_columns_claim_what_one_event_at_a_time_claims(rows: list[Row]) -> None:
     found = claims(to_frame(rows)).with_columns(pl.col("linked_at").cast(pl.Int64)).to_dicts()
-    expected = [(index, claim_of(row)) for index, row in enumerate(rows)]
-    assert found == [claim | {"index": index} for index, claim in expected if claim is not None]
+    made = [claim | {"index": index} for index, row in enumerate(rows) for claim in claims_of(row)]
+    assert found == sorted(made, key=lambda claim: "/h/" in claim["key"])
 
 
 class Stitcher:
     """The operator over a table of its own; claims that pair a handshake come back to it, as through the topic."""
 
-    def __init__(self, links_max: int = 100) -> None:
+    def __init__(self, links_max: int = 100, handshake_ms: int = 10**9) -> None:
         states = StateCache(FakeTable("identities"), IdentityStateCodec())
-        self.chain = ClaimChain("claims", states, IDS, SECRETS, links_max, 1, lambda: 5)
+        self.chain = ClaimChain("claims", states, IDS, SECRETS, links_max, handshake_ms, 1, lambda: 5)
         self.identities: dict[tuple[str, str, str], Row] = {}
         self.dead: list[Row] = []
         self._end = 0
@@ -109,7 +113,7 @@ class Stitcher:
 
 
 claim_lists = st.lists(_events, min_size=1, max_size=12).map(
-    lambda rows: [claim for row in rows if (claim := claim_of(row)) is not None]
+    lambda rows: [claim for row in rows for claim in claims_of(row)]
 )
 
 
@@ -132,15 +136,20 @@ def test_identities_are_those_of_the_set_of_claims_in_any_order_with_any_repeats
 
 def half(token: str = "t1", visitor: str = "", user: str = "", at: int = 1_795_000_000_000, **fields: Any) -> Row:
     """One side of a handshake, as an event says it."""
-    claim = claim_of(
+    return all_of(token, visitor, user, at, **fields)[-1]
+
+
+def all_of(
+    token: str = "t1", visitor: str = "", user: str = "", at: int = 1_795_000_000_000, **fields: Any
+) -> list[Row]:
+    """What an event claims."""
+    return claims_of(
         {
             "source_offset": 1, "source_partition": 0, "tenant_id": TENANT, "project_id": PROJECTS[0],
             "event_type": "track", "event_name": "Viewed", "anonymous_id": visitor, "user_id": user or None,
             "previous_id": None, "handshake_token": token, "timestamp": at, "properties": "{}", **fields,
         }
     )  # fmt: skip
-    assert claim is not None
-    return claim
 
 
 @pytest.mark.parametrize("visitor_first", [True, False])
@@ -178,36 +187,125 @@ def test_the_worlds_time_zones_do_not_move_a_link(zone: str, monkeypatch: pytest
         time.tzset()
 
 
-def test_more_ids_than_a_token_is_meant_for_are_dead_letters() -> None:
+def links(stitcher: Stitcher) -> set[tuple[str, str]]:
+    return {(visitor, user) for _, visitor, user in stitcher.identities}
+
+
+@pytest.mark.parametrize("web_first", [True, False])
+def test_a_handshake_event_with_ids_of_its_own_still_ties_who_showed_the_token(web_first: bool) -> None:
+    """The one who sends a message has an anonymousId on that side, too."""
+    sides = [[half(visitor="web")], all_of(visitor="phone", user="u1", at=1_795_000_000_500)]
     stitcher = Stitcher()
-    stitcher.feed(half(visitor=f"visitor {number}") for number in range(HANDSHAKE_IDS_MAX + 2))
-    assert [row["reason"] for row in stitcher.dead] == [DeadReason.TOO_MANY_LINKS] * 2
+    for side in sides if web_first else reversed(sides):
+        stitcher.feed(side)
+    assert links(stitcher) == {("web", "u1"), ("phone", "u1")}
+
+
+def test_a_visitor_who_is_logged_in_already_is_tied_by_a_handshake() -> None:
+    stitcher = Stitcher()
+    stitcher.feed(all_of(visitor="web", user="u0"))
+    stitcher.feed([half(user="u1")])
+    assert links(stitcher) == {("web", "u0"), ("web", "u1")}
+
+
+DAY_MS: Final = 86_400_000
+
+
+@pytest.mark.parametrize("visitor_first", [True, False])
+@pytest.mark.parametrize(("days", "tied"), [(7, True), (8, False), (300, False)])
+def test_ids_seen_with_a_token_further_apart_than_its_lifetime_are_strangers(
+    visitor_first: bool, days: int, tied: bool
+) -> None:
+    early, late = 1_795_000_000_000, 1_795_000_000_000 + days * DAY_MS
+    for sides in ([half(visitor="ann", at=early), half(user="u1", at=late)],
+                  [half(visitor="ann", at=late), half(user="u1", at=early)]):  # fmt: skip
+        stitcher = Stitcher(handshake_ms=7 * DAY_MS)
+        for claim in sides if visitor_first else reversed(sides):
+            stitcher.feed([claim])
+        assert links(stitcher) == ({("ann", "u1")} if tied else set())
+
+
+def test_a_token_that_is_used_again_ties_no_strangers() -> None:
+    stitcher = Stitcher(handshake_ms=7 * DAY_MS)
+    for number in range(30):
+        at = 1_795_000_000_000 + number * 30 * DAY_MS
+        stitcher.feed([half(visitor=f"v{number}", at=at), half(user=f"u{number}", at=at + 60_000)])
+    # As many uses as it may have ids three times over: those whose time has passed make room.
+    assert links(stitcher) == {(f"v{number}", f"u{number}") for number in range(30)}
+    # The same two again, months later.
+    stitcher.feed([half(visitor="v0", at=at + 60 * DAY_MS), half(user="u3", at=at + 61 * DAY_MS)])
+    assert ("v0", "u3") in links(stitcher)
+    assert len(stitcher.identities) == 31
+
+
+def test_ids_beyond_what_a_token_is_meant_for_are_tied_to_nobody_and_are_no_dead_letters() -> None:
+    stitcher = Stitcher()
+    outputs = stitcher.feed(half(visitor=f"visitor {number}") for number in range(HANDSHAKE_IDS_MAX + 2))
+    assert (outputs.kept, outputs.remarks) == (HANDSHAKE_IDS_MAX + 2, {Remark.ID_SHARED: 2})
     stitcher.feed([half(user="u1"), half(visitor="visitor 1")])
-    assert len(stitcher.identities) == HANDSHAKE_IDS_MAX
+    assert links(stitcher) == {(f"visitor {number}", "u1") for number in range(HANDSHAKE_IDS_MAX)}
+    assert stitcher.dead == []
 
 
 def identify(user: str, traits: str = "{}") -> Row:
     return half("", visitor="ann", user=user, event_type="identify", properties=traits)
 
 
-def test_more_users_than_allowed_are_dead_letters_and_known_ones_go_on() -> None:
+def test_a_device_that_many_share_is_linked_to_its_first_users_and_these_go_on() -> None:
     stitcher = Stitcher(links_max=2)
-    stitcher.feed(identify(user) for user in ("u1", "u2", "u3", "u1"))
-    assert {user for _, _, user in stitcher.identities} == {"u1", "u2"}
-    (dead,) = stitcher.dead
-    assert (dead["reason"], dead["tenant_id"], dead["project_id"], dead["source_offset"]) == (
-        DeadReason.TOO_MANY_LINKS, TENANT, PROJECTS[0], 2,
-    )  # fmt: skip
+    outputs = stitcher.feed(identify(user) for user in ("u1", "u2", "u3", "u1", "u4"))
+    assert links(stitcher) == {("ann", "u1"), ("ann", "u2")}
+    assert (outputs.kept, outputs.remarks, stitcher.dead) == (5, {Remark.ID_SHARED: 2}, [])
 
 
-def test_a_visitors_state_fits_into_a_changelog_record_whatever_it_claims() -> None:
-    stitcher = Stitcher(links_max=1_000)
+def test_a_repeat_of_a_known_link_is_never_refused_and_traits_without_room_are_told() -> None:
+    stitcher = Stitcher()
     traits = msgspec.json.encode({"name": "é" * 15_000}).decode()
-    stitcher.feed(identify(f"user {number}", traits) for number in range(60))
+    users = [f"user {number}" for number in range(20)]
+    first = stitcher.feed(identify(user, traits) for user in users)
+    room = TRAITS_BYTES_MAX // len(traits.encode())
+    assert (first.kept, first.remarks) == (20, {Remark.TRAITS_CUT: 20 - room})
+    again = stitcher.feed(identify(user) for user in users)
+    assert (again.kept, again.remarks) == (20, {})
+    assert {user for _, user in links(stitcher)} == set(users)
+    assert [len(row["traits"]) > 2 for row in stitcher.identities.values()] == [True] * room + [False] * (20 - room)
+    assert stitcher.dead == []
+
+
+def test_what_a_visitor_costs_is_bounded_whatever_it_claims() -> None:
+    stitcher = Stitcher(links_max=50)
+    traits = msgspec.json.encode({"name": "é" * 15_000}).decode()
+    for number in range(1_000):
+        stitcher.feed([identify(f"user {number}", traits if number % 2 else "{}")])
     changes = stitcher.chain.end_epoch().changes.by_partition
-    assert all(len(value or b"") < LINKS_BYTES_MAX + 2**16 for _, value in changes[0])
-    assert len(stitcher.identities) + len(stitcher.dead) == 60
-    assert stitcher.dead
+    assert all(len(value or b"") < TRAITS_BYTES_MAX + 50 * 100 for _, value in changes[0])
+    assert (len(stitcher.identities), stitcher.dead) == (50, [])
+
+
+def test_a_clock_ahead_does_not_make_a_state_the_newest() -> None:
+    stitcher = Stitcher()
+    claim = identify("u1")
+    value = CLAIMS.encode({name: claim[name] for name in CLAIM_COLUMNS} | {"source_generation": 1})
+    records = Records([0], [0], [claim["key"].encode()], [value], appended_ms=[claim["linked_at"] - DAY_MS])
+    stitcher.chain.process(records)
+    ((_, changed),) = stitcher.chain.end_epoch().changes.by_partition[0]
+    assert last_active_ms(changed or b"") == claim["linked_at"] - DAY_MS
+
+
+def test_a_tokens_state_leaves_when_it_can_tie_nobody_any_more_and_a_visitors_stays() -> None:
+    settings = Settings.model_validate({})
+    silence_ms = silence_of_claims(settings)
+    token, visitor = b"t/h/token", b"t/a/h/x"
+    assert silence_ms(token) == (settings.streams_handshake_s_max + settings.streams_lateness_s_max) * 1000
+    assert silence_ms(visitor) == settings.streams_identity_s_max * 1000
+    table, codec = FakeTable("identities"), IdentityStateCodec()
+    for key, at in ((token, 0), (visitor, 0), (b"t/a/new", silence_ms(token) + 1)):
+        state = codec.new()
+        state.active_ms = at
+        table.store.write(0, [(key, codec.encode(state))])
+    evictor = Evictor(silence_ms)
+    evictor.expired(table.store, ())
+    assert evictor.expired(table.store, ()) == {0: [token]}
 
 
 def test_claims_that_cannot_be_are_dead_letters_of_the_tenant_alone() -> None:
