@@ -22,7 +22,7 @@ def test_topics_are_kept_and_compacted_as_pinned() -> None:
     found = {topic.name: topic.broker_config(SETTINGS) for topic in every_topic(SETTINGS)}
     pinned = {
         "projects": FOR_EVER,
-        "raw_events": WEEK,
+        "raw_events": WEEK | {"message.timestamp.type": "LogAppendTime"},  # bounds what clients say of time
         "enriched_events": WEEK,
         "sessions": MONTH | {"cleanup.policy": "compact,delete", "min.compaction.lag.ms": "3600000"},
         "identity_claims": WEEK,
