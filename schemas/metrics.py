@@ -101,6 +101,12 @@ class StreamsMetrics:
         self.state_bytes = Gauge(
             "tally_streams_state_bytes", "bytes of keys and states held", ["table"], registry=registry
         )
+        self.largest_state_bytes = Gauge(
+            "tally_streams_largest_state_bytes",
+            "the largest state written since the start; above 1 MiB the texts of a session state are shortened",
+            ["table"],
+            registry=registry,
+        )
         self.evicted = Gauge(
             "tally_streams_evicted",
             "states that left since the start, their window having passed",
@@ -116,11 +122,22 @@ class StreamsMetrics:
             registry=registry,
         )
         self.lag_records = Gauge(
-            "tally_streams_lag_records", "records not yet committed", ["topic", "partition"], registry=registry
+            "tally_streams_lag_records",
+            "records between the group's offset, or the log's beginning where it has none, and the log's end",
+            ["topic", "partition"],
+            registry=registry,
         )
+        self.expired_records_total = Counter(
+            "tally_streams_expired_records_total",
+            "records that retention deleted before they were read",
+            ["topic"],
+            registry=registry,
+        )
+        self.expired_records_total.labels("raw_events")
         self.lag_seconds = Gauge(
             "tally_streams_lag_seconds",
-            "age of the newest record committed in the partition that is furthest behind",
+            "age of what is not committed in the partition that is furthest behind: since Kafka took the newest record "
+            "committed, or the first one read; at least since when it is known to wait",
             registry=registry,
         )
         self.oldest_chunk_seconds = Gauge(

@@ -11,7 +11,7 @@ import gc
 import signal
 import time
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Final
 
 import structlog
 import typer
@@ -42,6 +42,7 @@ from streams.topology import Parts, create_worker
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 log = structlog.get_logger("streams")
+_SAY_WAITING_S: Final = 10.0
 
 
 @app.callback()
@@ -89,15 +90,15 @@ async def _run(settings: Settings) -> None:
     loaded = asyncio.Event()
     follower = ProjectsFollower(settings, ids, conversions, loaded.set)
     following = asyncio.create_task(follower.run())
-    # Conversions depend on the projects: the first event must not meet an empty list of them.
-    await _first(loaded, stopping)
-    if stopping.is_set():
-        return
     worker = create_worker(settings, _parts(settings, SchemasApart(ids), lookups, conversions, metrics))
     observer = Observer(worker, metrics, lookups.all(), time.time)
     admin = web.AppRunner(create_admin(worker, registry, settings.streams_stuck_s_max, observer), access_log=None)
     await admin.setup()
     await web.TCPSite(admin, settings.admin_host, settings.streams_admin_port).start()
+    # Conversions depend on the projects: the first event must not meet an empty list of them.
+    await _loaded(loaded, stopping, following)
+    if stopping.is_set():
+        return
     # What exists now lives as long as the process; what a chunk makes is freed by its last reference. Collecting as
     # often as Python does by default costs a quarter of the worker's time.
     gc.freeze()
@@ -146,10 +147,16 @@ async def _start(worker: App, settings: Settings) -> None:
         raise UnreachableError(f"Kafka at {settings.kafka_bootstrap} cannot be reached: {error!r}") from None
 
 
-async def _first(*events: asyncio.Event) -> None:
-    """Return once one of the events is set."""
-    waiting = [asyncio.create_task(event.wait()) for event in events]
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+async def _loaded(loaded: asyncio.Event, stopping: asyncio.Event, following: asyncio.Task[None]) -> None:
+    """Return once the projects are loaded or a signal came; says that it waits. Ends the process if none reads them."""
+    waiting = [asyncio.create_task(event.wait()) for event in (loaded, stopping)]
+    while not (loaded.is_set() or stopping.is_set()):
+        await asyncio.wait([*waiting, following], timeout=_SAY_WAITING_S, return_when=asyncio.FIRST_COMPLETED)
+        if following.done():
+            log.critical("the projects cannot be read; ending", reason=repr(following))
+            os._exit(Exit.FAILED)
+        if not (loaded.is_set() or stopping.is_set()):
+            log.warning("waiting for the projects; not ready before they are loaded")
     for task in waiting:
         task.cancel()
 

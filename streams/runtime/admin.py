@@ -33,6 +33,8 @@ class Observer:
         self._caches = caches
         self._clock = clock
         self._misses: dict[str, int] = {}
+        self._expired: dict[str, int] = {}
+        self._waits_since: dict[tuple[str, int], float] = {}
 
     def observe(self) -> None:
         """Read everything that is not counted as it happens."""
@@ -47,17 +49,29 @@ class Observer:
             metrics.restored.labels(name).set(table.store.restored)
         for name, evictor in app.evictors.items():
             metrics.evicted.labels(name).set(evictor.evicted)
+        for name, cache in app.state_caches.items():
+            metrics.largest_state_bytes.labels(name).set(cache.largest_bytes)
+        if app.started:
+            self._observe_lag()
+        for lookup in self._caches:
+            metrics.cache_entries.labels(lookup.name).set(lookup.entries)
+            metrics.cache_misses_total.labels(lookup.name).inc(lookup.misses - self._misses.get(lookup.name, 0))
+            self._misses[lookup.name] = lookup.misses
+
+    def _observe_lag(self) -> None:
+        app, metrics, now = self._app, self._metrics, self._clock()
+        waiting = {place: records for place, records in lags(app).items() if records}
         metrics.lag_records.clear()  # of partitions that others own by now
-        oldest = now = self._clock()
         for (topic, partition), records in lags(app).items():
             metrics.lag_records.labels(topic, partition).set(records)
-            if records:
-                oldest = min(oldest, app.epochs.reached_at.get((topic, partition), now))
-        metrics.lag_seconds.set(now - oldest)
-        for cache in self._caches:
-            metrics.cache_entries.labels(cache.name).set(cache.entries)
-            metrics.cache_misses_total.labels(cache.name).inc(cache.misses - self._misses.get(cache.name, 0))
-            self._misses[cache.name] = cache.misses
+        # Nothing of a partition may have been read yet.
+        self._waits_since = {place: self._waits_since.get(place, now) for place in waiting}
+        reached = (app.epochs.reached_at.get(place, since) for place, since in self._waits_since.items())
+        metrics.lag_seconds.set(now - min(reached, default=now))
+        for topic, expired in app.consumer.expired.items():
+            name = app.epochs.topics.get(topic, topic)
+            metrics.expired_records_total.labels(name).inc(expired - self._expired.get(topic, 0))
+            self._expired[topic] = expired
 
 
 def create_admin(app: App, registry: CollectorRegistry, stuck_s_max: float, observer: Observer) -> web.Application:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import faust
-from faust.types import EventT
+from faust.types import TP, EventT
 
 from schemas.metrics import StreamsMetrics
 from schemas.settings import Settings
@@ -32,6 +32,7 @@ class App(faust.App):
         super().__init__(app_id(settings), version=settings.streams_generation, **_faust_settings(settings))
         self.chunk_records_max = settings.streams_chunk_records_max
         self.state_tables: dict[str, WriteBehindTable] = {}
+        self.state_caches: dict[str, StateCache[Any]] = {}
         self.evictors: dict[str, Evictor] = {}
         self._settings = settings
 
@@ -43,7 +44,9 @@ class App(faust.App):
         self.state_tables[name] = self._add_table(name)
         if evictor is not None:
             self.evictors[name] = evictor
-        return StateCache(self.state_tables[name], codec, self.evictors.get(name))
+        cache = StateCache(self.state_tables[name], codec, self.evictors.get(name))
+        self.state_caches[name] = cache
+        return cache
 
     def operate(
         self, operators: Sequence[Operator], outputs: Publisher, changelogs: Publisher, metrics: StreamsMetrics
@@ -55,7 +58,7 @@ class App(faust.App):
             outputs,
             changelogs,
             settings.topic,
-            Membership(lambda: self.consumer_generation_id, self.is_member, self.commit),
+            Membership(lambda: self.consumer_generation_id, self.is_member, self.commit, self.committed),
             EpochLimits(
                 chunk_records_max=settings.streams_chunk_records_max,
                 chunk_ms_max=settings.streams_chunk_ms_max,
@@ -80,6 +83,11 @@ class App(faust.App):
     async def close_epoch(self) -> None:
         """Make everything taken so far durable."""
         await self.epochs.commit()
+
+    def committed(self, topic: str, partition: int) -> int:
+        """The offset that the group has committed last."""
+        offset: int = self.consumer.committed_offset(TP(topic, partition))
+        return offset
 
     def is_member(self) -> bool:
         """Whether the group's coordinator still knows this worker by the generation its chunks came with."""

@@ -17,7 +17,7 @@ The subclass also covers what 0.15.3 does wrong with commits and seeks:
 import asyncio
 import os
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import faust
@@ -66,6 +66,10 @@ class ChunkConsumer(driver.Consumer):
         self._next: dict[TP, int] = {}  # of each source: the offset to be delivered next; none before its first seek
         # The last gap met: where it begins, where the log goes on, and how often it was met in a row.
         self._gaps: dict[TP, tuple[int, int, int]] = {}
+        self._begins: dict[TP, int] = {}  # of each source: where its log began at the last seek
+        self._expired_until: dict[TP, int] = {}
+        # By topic: records that retention deleted before they were read.
+        self.expired: dict[str, int] = defaultdict(int)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         seek_count = self._seek_count
@@ -106,7 +110,7 @@ class ChunkConsumer(driver.Consumer):
                 continue
             begins, ends, times = self._gaps.get(tp, (-1, -1, 0))
             times = times + 1 if (begins, ends) == (expected, first) else 1
-            if expected >= 0 and times > _GAP_SEEKS:
+            if expected >= 0 and (times > _GAP_SEEKS or first <= self._begins.get(tp, -1)):
                 log.warning("the log has a gap", topic=tp.topic, partition=tp.partition, after=expected, until=first)
                 continue
             log.info("reading again from the commit", topic=tp.topic, partition=tp.partition, at=first, due=expected)
@@ -130,8 +134,18 @@ class ChunkConsumer(driver.Consumer):
         )  # fmt: skip
 
     def committed_offset(self, tp: TP) -> int:
-        """The offset committed last, 0 before the first."""
-        return self._committed_offset[tp] or 0
+        """The offset committed last; before the first, where the log began."""
+        return self._committed_offset[tp] or self._begins.get(tp, 0)
+
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
+        before = {tp: self._committed_offset[tp] for tp in offsets}
+        done = await super()._commit_offsets(offsets, start_new_transaction)
+        if not done:
+            # Faust notes them as committed all the same.
+            for tp, offset in before.items():
+                if self._committed_offset[tp] == offsets[tp]:
+                    self._committed_offset[tp] = offset
+        return bool(done)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Holes between offsets do not matter: what is committed is a chunk's last offset + 1."""
@@ -161,10 +175,24 @@ class ChunkConsumer(driver.Consumer):
             fresh = [self._new_topicpartition(*tp) for tp in sources if not self._committed_offset[tp]]
             if fresh:
                 await self._thread.seek_to_beginning(*fresh)
-            self._next |= {tp: self.committed_offset(tp) for tp in sources}
+            if sources:
+                self._begins = dict(await self.earliest_offsets(*sources))
+                self._count_expired(sources)
+            self._next |= {tp: self._committed_offset[tp] or 0 for tp in sources}
         finally:
             self._seeking -= 1
             self._seek_count += 1
+
+    def _count_expired(self, sources: Sequence[TP]) -> None:
+        for tp in sources:
+            committed, begins = self._committed_offset[tp], self._begins.get(tp, 0)
+            if not committed or begins <= committed:
+                continue
+            lost = begins - max(committed, self._expired_until.get(tp, 0))
+            self._expired_until[tp] = begins
+            if lost > 0:
+                log.error("records were deleted before they were read", topic=tp.topic, partition=tp.partition, n=lost)
+                self.expired[tp.topic] += lost
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         changelogs = self._chunk_app.changelogs

@@ -12,6 +12,7 @@ import asyncio
 import os
 import time
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -52,11 +53,15 @@ class StepFailedError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """The worker's place in the consumer group, as Faust and the coordinator see it."""
+    """The worker's place in the consumer group, as Faust and the coordinator see it.
+
+    committed: the offset committed last, of a topic by its name and a partition.
+    """
 
     generation: Callable[[], int]
     is_member: Callable[[], bool]
     commit: Callable[[set[str]], Awaitable[Any]]
+    committed: Callable[[str, int], int]
 
 
 class Epochs:
@@ -91,6 +96,8 @@ class Epochs:
         self._processed: list[EventT] = []  # chunks of the open epoch
         self._processed_records = 0
         self._bad: dict[tuple[str, int, int], Invalid] = {}  # found in it, by topic, partition, offset
+        self._processing = False
+        self._published: Counter[str] = Counter()  # by topic: records that are not durable yet
         self._behind = False  # the last chunk was full: there is a backlog
         self._opened_at = 0.0  # when the oldest chunk arrived that is not durable
         self.last_commit_at = clock()
@@ -104,8 +111,11 @@ class Epochs:
 
     async def add(self, event: EventT) -> None:
         """Take a chunk; returns at once unless processing is behind, which then holds the stream back."""
-        if not self._waiting and not self._processed:
+        if not self._waiting and not self._processed and not self._processing:
             self._opened_at = self._clock()
+        if (first_ms := event.value[0].timestamp) >= 0:  # else unknown
+            place = self._operators[event.message.topic].name, event.message.partition
+            self.reached_at.setdefault(place, first_ms / 1000)  # all before it is committed
         self._waiting.append(event)
         self._waiting_records += len(event.value)
         if self._waiting_records >= self._limits.chunk_records_max:
@@ -124,7 +134,8 @@ class Epochs:
 
     def oldest_seconds(self) -> float:
         """Age of the oldest chunk that is not durable; 0 when there is none."""
-        return self._clock() - self._opened_at if self._waiting or self._processed else 0.0
+        at_work = self._waiting or self._processed or self._processing
+        return self._clock() - self._opened_at if at_work else 0.0
 
     async def _guarded(self, step: Callable[[], Awaitable[None]]) -> None:
         """Nothing unexpected may end in an acknowledgement: the process ends, without a commit, and is restarted."""
@@ -155,6 +166,13 @@ class Epochs:
             await self._close()
 
     async def _process_waiting(self) -> None:
+        self._processing = True
+        try:
+            await self._process_chunks()
+        finally:
+            self._processing = False
+
+    async def _process_chunks(self) -> None:
         self._behind = self._waiting_records >= self._limits.chunk_records_max
         waiting, self._waiting, self._waiting_records = self._waiting, [], 0
         # A chunk of an earlier generation belongs to somebody else by now, and its state may not be here.
@@ -236,7 +254,7 @@ class Epochs:
     def _publish(self, operator: Operator, outputs: Outputs) -> None:
         for topic, records in outputs.records.items():
             self._outputs.publish(self._topic_name(topic), records)
-            self._metrics.published_total.labels(topic).inc(len(records))
+            self._published[topic] += len(records)
         for outcome, reason, count in outputs.counts():
             self._metrics.records_total.labels(operator.name, outcome, reason).inc(count)
         for remark, count in outputs.remarks.items():
@@ -251,25 +269,29 @@ class Epochs:
         await self._make_durable()
         for event in self._processed:
             event.ack()
-        topics = {event.message.topic for event in self._processed}
-        reached = {(event.message.topic, event.message.partition): event.message.timestamp for event in self._processed}
+        done, self._processed = self._processed, []
         self._metrics.epoch_records.observe(self._processed_records)
-        self._processed, self._processed_records = [], 0
+        self._processed_records = 0
         self._bad.clear()
         if self._waiting:
             self._opened_at = self._clock()
-        await self._membership.commit(topics)
-        self.reached_at |= {
-            (self._operators[topic].name, partition): timestamp for (topic, partition), timestamp in reached.items()
-        }
-        self.last_commit_at = self._clock()
-        self._metrics.epoch_seconds.observe(self.last_commit_at - started)
+        await self._membership.commit({event.message.topic for event in done})
+        now = self._clock()
+        self._metrics.epoch_seconds.observe(now - started)
+        for message in (event.message for event in done):
+            # A commit may be refused: then somebody else reads these records again, and nothing has moved.
+            if self._membership.committed(message.topic, message.partition) > message.offset:
+                self.reached_at[self._operators[message.topic].name, message.partition] = message.timestamp
+                self.last_commit_at = now
 
     async def _make_durable(self) -> None:
         ends = [(operator, operator.end_epoch()) for operator in self._operators.values()]
         for operator, end in ends:
             self._publish(operator, end.outputs)
         await self._outputs.flush()
+        for topic, count in self._published.items():
+            self._metrics.published_total.labels(topic).inc(count)
+        self._published.clear()
         self._end_unless_member()
         reached = await self._write_states([end.changes for _, end in ends])
         for operator, _ in ends:

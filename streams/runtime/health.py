@@ -82,8 +82,10 @@ def health(app: WorkerStatus, stuck_s_max: float) -> Health:
     oldest = app.epochs.oldest_seconds()
     if oldest > stuck_s_max:
         return Health(alive=False, ready=False, reason=f"the oldest chunk has waited {oldest:.0f} s")
+    if not app.started:
+        return Health(alive=True, ready=False, reason="starting: the projects are read, then the group is joined")
     # Before its first rebalance a worker has no partitions, and Faust calls it neither rebalancing nor recovering.
-    if not app.started or not app.rebalancing_count or app.rebalancing or app.in_recovery:
+    if not app.rebalancing_count or app.rebalancing or app.in_recovery:
         return Health(alive=True, ready=False, reason="rebalancing or restoring tables")
     return Health(alive=True, ready=True, reason="ok")
 

@@ -30,6 +30,7 @@ class StateCache(Generic[S]):
         self._clean: dict[bytes, tuple[int, S]] = {}
         self._ending: Changes | None = None
         self._version = -1
+        self.largest_bytes = 0  # of all states encoded so far
 
     def state_of(self, partition: int, key: bytes) -> S:
         """The state of a key, to be changed in place; a key lives in one partition."""
@@ -67,7 +68,10 @@ class StateCache(Generic[S]):
         by_partition: dict[int, list[tuple[bytes, bytes | None]]] = {}
         encode = self._codec.encode
         for key, (partition, state) in self._touched.items():
-            by_partition.setdefault(partition, []).append((key, encode(state)))
+            value = encode(state)
+            if len(value) > self.largest_bytes:
+                self.largest_bytes = len(value)
+            by_partition.setdefault(partition, []).append((key, value))
         if self._evictor is not None:
             for partition, keys in self._evictor.expired(self._table.store, self._touched).items():
                 by_partition.setdefault(partition, []).extend((key, None) for key in keys)

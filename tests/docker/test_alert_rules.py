@@ -37,6 +37,8 @@ HEALTHY = UP | {
     'tally_streams_recovering{instance="streams-1"}': f"0x{STEPS}",
     'tally_streams_remarks_total{topic="raw_events",remark="clock_ahead"}': f"0x{STEPS}",
     'tally_streams_remarks_total{topic="raw_events",remark="seen_ids_forgotten"}': f"0x{STEPS}",
+    'tally_streams_expired_records_total{topic="raw_events"}': f"0x{STEPS}",
+    'tally_streams_largest_state_bytes{table="sessions"}': f"120000x{STEPS}",
     'tally_streams_dead_share{instance="streams-1",topic="raw_events"}': f"0.02x{STEPS}",
     f'tally_sinks_records_total{{{ENRICHED},outcome="keep",reason=""}}': f"0+14985x{STEPS}",
     f'tally_sinks_batches_total{{{ENRICHED},outcome="written"}}': f"0+15x{STEPS}",
@@ -77,6 +79,8 @@ TROUBLES: Mapping[str, Mapping[str, str]] = {
     "TallyStreamsRecordsDie": {
         'tally_streams_dead_share{instance="streams-1",topic="raw_events"}': f"0x80 0.2x{STEPS - 80}"
     },
+    "TallyStreamsExpired": {'tally_streams_expired_records_total{topic="raw_events"}': f"0x80 500x{STEPS - 80}"},
+    "TallyStreamsStateLarge": {'tally_streams_largest_state_bytes{table="sessions"}': f"1000000x{STEPS}"},
     "TallyStreamsClockAhead": {
         'tally_streams_remarks_total{topic="raw_events",remark="clock_ahead"}': f"0x80 5x{STEPS - 80}"
     },

@@ -219,9 +219,10 @@ class Life:
             epoch_ms_max=10**9,
         )  # fmt: skip
         outputs, changelogs = self._publishers
+        membership = Membership(lambda: 1, lambda: True, self._commit, lambda *place: log.committed[place])
         self.epochs = Epochs(
-            operators, outputs, changelogs, lambda name: name, Membership(lambda: 1, lambda: True, self._commit),
-            limits, StreamsMetrics(CollectorRegistry()), DeadLimits(1, 1, 10**9), SetAside(""), clock=lambda: 0.0,
+            operators, outputs, changelogs, lambda name: name, membership, limits, StreamsMetrics(CollectorRegistry()),
+            DeadLimits(1, 1, 10**9), SetAside(""), clock=lambda: 0.0,
         )  # fmt: skip
 
     async def run(self) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -183,6 +184,8 @@ class EpochRig:
         self.changelogs = FakePublisher("changelogs", self.journal, offsets=True)
         self.generation = 1
         self.is_member = True
+        self.commits_are_refused = False
+        self.committed: dict[tuple[str, int], int] = defaultdict(int)
         self.now_s = 100.0
         self.registry = CollectorRegistry()
         self.epochs = Epochs(
@@ -190,7 +193,9 @@ class EpochRig:
             self.outputs,
             self.changelogs,
             lambda name: f"t.{name}",
-            Membership(lambda: self.generation, lambda: self.is_member, self._commit),
+            Membership(
+                lambda: self.generation, lambda: self.is_member, self._commit, lambda *place: self.committed[place]
+            ),
             limits or EpochLimits(chunk_records_max=100, chunk_ms_max=1, epoch_records_max=1_000, epoch_ms_max=500),
             StreamsMetrics(self.registry),
             dead_limits,
@@ -201,11 +206,15 @@ class EpochRig:
 
     async def _commit(self, topics: set[str]) -> None:
         self.journal.append(f"commit {sorted(topics)}")
+        if not self.commits_are_refused:
+            self.committed |= {(topic, partition): end for topic, end in self._ends.items() for partition in range(4)}
 
     def chunk(self, *values: int, topic: str = "t.raw", partition: int = 0, generation: int = 1) -> JournalChunk:
         start = self._ends.get(topic, 0)
         self._ends[topic] = start + len(values)
-        records = [Record(start + index, b"key", b"%d" % value) for index, value in enumerate(values)]
+        records = [
+            Record(start + index, b"key", b"%d" % value, timestamp=1_000 * value) for index, value in enumerate(values)
+        ]
         return JournalChunk(self.journal, topic, partition, records, generation)
 
     async def add(self, chunk: Chunk) -> None:

@@ -48,6 +48,10 @@ class FakeThread:
 
     def __init__(self) -> None:
         self.rewound: list[TP] = []
+        self.begins: dict[TP, int] = {}
+
+    async def earliest_offsets(self, *partitions: TP) -> dict[TP, int]:
+        return {tp: self.begins.get(tp, 0) for tp in partitions}
 
     async def seek_to_beginning(self, *partitions: TopicPartition) -> None:
         self.rewound += [TP(tp.topic, tp.partition) for tp in partitions]
@@ -61,6 +65,7 @@ class QuietConsumer(ChunkConsumer):
         self.kafka_committed: dict[TP, int | None] = defaultdict(lambda: None)
         self.committed: list[dict[TP, int]] = []
         self.seeks = 0
+        self.refuses = False
         self.before_fetch_returns: Any = None
         self.thread = FakeThread()
         self._thread = self.thread
@@ -85,7 +90,7 @@ class QuietConsumer(ChunkConsumer):
 
     async def _commit(self, offsets: dict[TP, int]) -> bool:
         self.committed.append(dict(offsets))
-        return True
+        return not self.refuses
 
     async def begin(self, **offsets: int) -> None:
         """What a rebalance ends with: a seek to the commits; of tp0, tp1, tp2."""
@@ -340,10 +345,37 @@ async def test_before_a_rebalance_the_open_epoch_is_made_durable(
     assert not consumer._inflight[TP0]
 
 
-def test_the_last_committed_offset_is_told(consumer: QuietConsumer) -> None:
-    assert consumer.committed_offset(TP0) == 0
-    consumer._committed_offset[TP0] = 9
-    assert consumer.committed_offset(TP0) == 9
+async def test_the_last_committed_offset_is_told_and_before_the_first_where_the_log_begins(
+    consumer: QuietConsumer,
+) -> None:
+    consumer.thread.begins = {TP1: 500}
+    await consumer.begin(tp0=9)
+    assert [consumer.committed_offset(tp) for tp in (TP0, TP1, TP2)] == [9, 500, 0]
+
+
+async def test_a_refused_commit_is_not_taken_for_one(consumer: QuietConsumer) -> None:
+    await consumer.begin(tp0=4)
+    consumer.fetches = [{TP0: fetched(4, 5)}]
+    ((_, chunk),) = await consumer.delivered()
+    chunk.acked = True
+    consumer._acked[TP0].append(chunk.offset)
+    consumer.refuses = True
+    assert not await consumer.commit({RAW})
+    assert consumer.committed_offset(TP0) == 4
+    assert consumer.committed == [{TP0: 6}]
+
+
+async def test_records_that_retention_deleted_before_they_were_read_are_counted_once(consumer: QuietConsumer) -> None:
+    consumer.thread.begins = {TP0: 70, TP1: 500}
+    await consumer.begin(tp0=4)
+    assert dict(consumer.expired) == {RAW: 66}
+    consumer.fetches = [{TP0: fetched(70, 71)}]
+    assert len(await consumer.delivered()) == 1  # no seek helps against it
+    await consumer.perform_seek()
+    assert dict(consumer.expired) == {RAW: 66}
+    consumer.thread.begins = {TP0: 80}
+    await consumer.perform_seek()
+    assert dict(consumer.expired) == {RAW: 76}
 
 
 async def test_what_was_fetched_of_a_partition_that_is_not_active_is_not_delivered(consumer: QuietConsumer) -> None:

@@ -96,7 +96,7 @@ async def test_a_failed_commit_ends_the_process() -> None:
     async def refuse(topics: set[str]) -> None:
         raise ConnectionError("coordinator away")
 
-    rig.epochs._membership = Membership(lambda: 1, lambda: True, refuse)
+    rig.epochs._membership = Membership(lambda: 1, lambda: True, refuse, lambda *_place: 0)
     await rig.add(rig.chunk(1))
     with pytest.raises(Exited):
         await rig.epochs.commit()
@@ -330,6 +330,48 @@ async def test_the_age_of_the_oldest_chunk_is_that_of_the_one_not_durable() -> N
     await rig.epochs.commit()
     assert rig.epochs.oldest_seconds() == 0.0
     assert rig.epochs.last_commit_at == 107.0
+
+
+async def test_a_refused_commit_moves_nothing() -> None:
+    rig = EpochRig()
+    rig.commits_are_refused = True
+    rig.now_s += 50
+    await rig.add(rig.chunk(7, 8))
+    await rig.epochs.commit()
+    assert rig.journal[-1] == "commit ['t.raw']"
+    assert (rig.epochs.last_commit_at, rig.epochs.reached_at) == (100.0, {("raw_events", 0): 7.0})
+    rig.commits_are_refused = False
+    await rig.add(rig.chunk(9))
+    await rig.epochs.commit()
+    assert (rig.epochs.last_commit_at, rig.epochs.reached_at) == (150.0, {("raw_events", 0): 1.0})
+
+
+async def test_a_chunk_that_is_processed_is_not_durable_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = EpochRig()
+    ages: list[float] = []
+    process = rig.operator.process
+
+    def process_slowly(records: Records) -> Outputs:
+        rig.now_s += 30
+        ages.append(rig.epochs.oldest_seconds())
+        return process(records)
+
+    monkeypatch.setattr(rig.operator, "process", process_slowly)
+    await rig.add(rig.chunk(1))
+    await rig.epochs.commit()
+    assert ages == [30.0]
+
+
+async def test_records_are_published_when_they_are_durable() -> None:
+    def published() -> float | None:
+        return rig.registry.get_sample_value("tally_streams_published_total", {"topic": "enriched_events"})
+
+    rig = EpochRig(limits=EpochLimits(2, 1, 1_000, 10_000))
+    await rig.add(rig.chunk(1, 2))
+    assert "outputs publish t.enriched_events 2" in rig.journal
+    assert not published()
+    await rig.epochs.commit()
+    assert published() == 2
 
 
 async def test_chunks_that_come_during_a_commit_wait_for_the_next() -> None:

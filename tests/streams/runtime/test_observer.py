@@ -1,0 +1,89 @@
+"""What the gauges say of a worker: lag is never 0 for want of a commit, and what was lost is counted."""
+
+from collections import defaultdict
+
+import pytest
+from faust.types import TP
+from prometheus_client import CollectorRegistry
+
+from schemas.metrics import StreamsMetrics
+from streams.runtime.admin import Observer
+from streams.runtime.app import App
+from tests.streams.runtime.faust_app import faust_app
+
+RAW = TP("t_raw_events", 0)
+
+
+class Consumer:
+    """Owns one partition of raw events."""
+
+    def __init__(self) -> None:
+        self.end: int | None = 5_000_000
+        self.committed = 0
+        self.expired: dict[str, int] = defaultdict(int)
+
+    def assignment(self) -> set[TP]:
+        return {RAW}
+
+    def highwater(self, _tp: TP) -> int | None:
+        return self.end
+
+    def committed_offset(self, _tp: TP) -> int:
+        return self.committed
+
+
+class Watched:
+    """A worker, and its metrics as they are asked for."""
+
+    def __init__(self) -> None:
+        self.app: App = faust_app()
+        self.consumer = Consumer()
+        self.app.consumer = self.consumer
+        self.now = 1_000.0
+        self._registry = CollectorRegistry()
+        self._observer = Observer(self.app, StreamsMetrics(self._registry), [], lambda: self.now)
+
+    def value(self, name: str, **labels: str) -> float | None:
+        self._observer.observe()
+        return self._registry.get_sample_value(f"tally_streams_{name}", labels)
+
+
+@pytest.fixture
+async def watched() -> Watched:
+    found = Watched()
+    found.app._started.set()
+    return found
+
+
+async def test_a_worker_that_waits_for_its_projects_tells_what_there_is() -> None:
+    assert Watched().value("lag_seconds") == 0
+
+
+async def test_lag_grows_before_the_first_commit(watched: Watched) -> None:
+    assert watched.value("lag_records", topic="raw_events", partition="0") == 5_000_000
+    watched.now += 90
+    assert watched.value("lag_seconds") == 90
+    watched.app.epochs.reached_at["raw_events", 0] = 400.0  # the first records read are so old
+    assert watched.value("lag_seconds") == 690
+    watched.consumer.committed = 5_000_000
+    assert watched.value("lag_seconds") == 0
+
+
+async def test_lag_whose_end_is_not_known_is_not_told_as_none(watched: Watched) -> None:
+    watched.consumer.end = None
+    assert watched.value("lag_records", topic="raw_events", partition="0") is None
+
+
+async def test_what_retention_took_is_counted_once(watched: Watched) -> None:
+    assert watched.value("expired_records_total", topic="raw_events") == 0
+    watched.consumer.expired[RAW.topic] = 66
+    assert watched.value("expired_records_total", topic="raw_events") == 66
+    assert watched.value("expired_records_total", topic="raw_events") == 66
+
+
+async def test_the_largest_state_written_is_told(watched: Watched) -> None:
+    cache = watched.app.state_caches["sessions"]
+    cache.state_of(0, b"key")
+    cache.end_epoch()
+    assert cache.largest_bytes > 0
+    assert watched.value("largest_state_bytes", table="sessions") == cache.largest_bytes
