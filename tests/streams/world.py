@@ -3,6 +3,7 @@
 Everything that happens is decided by one random.Random, so a seed repeats it.
 """
 
+import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -105,6 +106,8 @@ class LogPublisher:
         self._chance = chance
         self._queued: dict[Place_, list[tuple[bytes | None, bytes | None]]] = defaultdict(list)
         self._tells_offsets = True
+        self.gate: asyncio.Event | None = None  # what a flush waits for, as in a process that is suspended
+        self.at_gate = asyncio.Event()
 
     def publish(self, topic: str, records: Sequence[Outgoing], partition: int = -1) -> None:
         self._fuse.burn()
@@ -122,6 +125,9 @@ class LogPublisher:
 
     async def flush(self) -> dict[TP, int]:
         self._fuse.burn()
+        if self.gate is not None:
+            self.at_gate.set()
+            await self.gate.wait()
         reached = self._deliver(len)
         self._fuse.burn()
         return reached
@@ -193,74 +199,131 @@ def rules() -> Rules:
     return Rules(dedup=DEDUP, sessions=RULES, generation=GENERATION, ahead_ms=AHEAD_MS)
 
 
-class Life:
-    """One life of a worker, from what is durable to its end."""
+class Seat:
+    """A worker's place in the group: what it owns, in which generation, and whether the coordinator knows it still."""
 
-    def __init__(self, log: Log, chance: random.Random, operations: int) -> None:
+    def __init__(self) -> None:
+        self.owned = set(range(PARTITIONS))
+        self.generation = 1
+        self.is_known = True
+
+
+class NotAMember(Exception):
+    """Kafka has refused a commit: the group has gone on without this worker."""
+
+
+class Life:
+    """One life of a worker, from what is durable to its end. Its clock goes on with what it reads.
+
+    evicted_after_ms: of silence, after which a state leaves.
+    """
+
+    def __init__(
+        self, log: Log, chance: random.Random, operations: int, seat: Seat | None = None, evicted_after_ms: int = 10**12
+    ) -> None:
         self.log = log
+        self.seat = seat or Seat()
         self._chance = chance
         self._fuse = Fuse(operations)
         self._publishers = [LogPublisher(log, self._fuse, chance) for _ in range(2)]
         self._delivered: list[Chunk] = []
-        self._read = {(topic, partition): log.committed[topic, partition] for topic in (RAW, CLAIMS)
-                      for partition in range(PARTITIONS)}  # fmt: skip
-        tables = [FakeTable("sessions"), FakeTable("identities")]
-        for table in tables:
-            self._restore(table.changelog_topic_name, table.store)
+        self._read: dict[Place_, int] = {}
+        self._now_s = 0.0
+        self._tables = [FakeTable("sessions"), FakeTable("identities")]
+        for partition in self.seat.owned:
+            self._begin(partition)
         now = lambda: 7  # noqa: E731
-        sessions = StateCache(tables[0], SessionStateCodec(), Evictor(10**12))
-        identities = StateCache(tables[1], IdentityStateCodec())
+        looked_at_max = chance.randint(1, 5)
+        sessions = StateCache(self._tables[0], SessionStateCodec(), Evictor(evicted_after_ms, looked_at_max))
+        identities = StateCache(self._tables[1], IdentityStateCodec())
         operators: list[Operator] = [
             EventChain(RAW, sessions, rules(), simple_lookups(), conversions(), IDS, now),
             ClaimChain(CLAIMS, identities, IDS, SECRETS, 100, HANDSHAKE_MS, GENERATION, now),
         ]
         limits = EpochLimits(
             chunk_records_max=chance.randint(1, 8), chunk_ms_max=1, epoch_records_max=chance.randint(1, 12),
-            epoch_ms_max=10**9,
+            epoch_ms_max=chance.choice((2_000, 10**9)),
         )  # fmt: skip
-        outputs, changelogs = self._publishers
-        membership = Membership(lambda: 1, lambda: True, self._commit, lambda *place: log.committed[place])
+        self.outputs, self.changelogs = self._publishers
+        membership = Membership(
+            lambda: self.seat.generation, lambda: self.seat.is_known, self._commit, lambda *place: log.committed[place]
+        )
         self.epochs = Epochs(
-            operators, outputs, changelogs, lambda name: name, membership, limits, StreamsMetrics(CollectorRegistry()),
-            DeadLimits(1, 1, 10**9), SetAside(""), clock=lambda: 0.0,
+            operators, self.outputs, self.changelogs, lambda name: name, membership,
+            limits, StreamsMetrics(CollectorRegistry()), DeadLimits(1, 1, 10**9), SetAside(""),
+            clock=lambda: self._now_s,
         )  # fmt: skip
 
     async def run(self) -> bool:
         """Read to the end of the log; False when killed on the way."""
         try:
-            while unread := [place for place, offset in self._read.items() if offset < len(self.log.records[place])]:
-                await self.epochs.add(self._fetch(self._chance.choice(unread)))
+            while unread := self.unread():
+                await self.read()
                 if self._chance.random() < 0.2 or len(unread) == 1:
                     await self.epochs.commit()
         except Killed:
-            for publisher in self._publishers:
-                publisher.spill()
+            self.spill()
             return False
         return True
+
+    def spill(self) -> None:
+        """It was killed: some of what was under way is durable."""
+        for publisher in self._publishers:
+            publisher.spill()
+
+    def unread(self) -> list[Place_]:
+        """Where records wait for it."""
+        return [place for place, offset in self._read.items() if offset < len(self.log.records[place])]
+
+    async def read(self) -> None:
+        """Take one chunk, if there is any."""
+        if unread := self.unread():
+            self._now_s += self._chance.random()
+            await self.epochs.add(self._fetch(self._chance.choice(unread)))
+
+    async def move(self, owned: set[int], generation: int) -> None:
+        """What a rebalance brings, once the open epoch is durable."""
+        assigned = {TP(table.changelog_topic_name, partition) for table in self._tables for partition in owned}
+        for table in self._tables:
+            await table.store.on_rebalance(assigned, set(), set(), generation)
+        self._delivered.clear()
+        self._read = {place: offset for place, offset in self._read.items() if place[1] in owned & self.seat.owned}
+        new = owned - self.seat.owned
+        self.seat.owned, self.seat.generation = owned, generation
+        for partition in new:
+            self._begin(partition)
 
     def _fetch(self, place: Place_) -> Chunk:
         start = self._read[place]
         records = self.log.records[place][start : start + self._chance.randint(1, 10)]
         self._read[place] = start + len(records)
-        chunk = Chunk(*place, records)
+        chunk = Chunk(*place, records, self.seat.generation)
         self._delivered.append(chunk)
         return chunk
 
     async def _commit(self, topics: set[str]) -> None:
         self._fuse.burn()
+        if not self.seat.is_known:
+            raise NotAMember
         while self._delivered and self._delivered[0].acked:
             chunk = self._delivered.pop(0)
             self.log.committed[chunk.message.topic, chunk.message.partition] = chunk.message.offset + 1
         self._fuse.burn()
 
-    def _restore(self, changelog: str, store: ShardStore) -> None:
+    def _begin(self, partition: int) -> None:
+        """Restore the states of a partition and read on from its commits."""
+        for table in self._tables:
+            self._restore(table.changelog_topic_name, partition, table.store)
+        for topic in (RAW, CLAIMS):
+            self._read[topic, partition] = self.log.committed[topic, partition]
+
+    def _restore(self, changelog: str, partition: int, store: ShardStore) -> None:
         """As Faust does: the changelog in chunks of some size."""
-        for partition in range(PARTITIONS):
-            records = list(self.log.records.get((changelog, partition), ()))
-            while records:
-                size = self._chance.randint(1, 5)
-                store.apply_changelog_batch([Chunk(changelog, partition, records[:size])], bytes, bytes)
-                records = records[size:]
+        records = list(self.log.records.get((changelog, partition), ()))
+        while records:
+            size = self._chance.randint(1, 5)
+            store.apply_changelog_batch([Chunk(changelog, partition, records[:size])], bytes, bytes)
+            records = records[size:]
 
 
 def decoded(log: Log, topic: str) -> list[tuple[int, bytes, dict[str, Any]]]:
