@@ -24,13 +24,13 @@ def unversioned(applied: int, body: object) -> bytes:
 def old_state(value: bytes, applied: int, cell: int) -> bytes:
     """A released session state, of an event at the start of a cell, that has the records up to an offset."""
     start = 17 if value[0] else 16
-    newest_at, seen, (piece,) = msgspec.msgpack.decode(value[start:])
+    newest_at, seen, (piece,), *rest = msgspec.msgpack.decode(value[start:])
     moved = cell * CELL_MS << 20
     for place, field in enumerate(piece):
         if isinstance(field, int) and field > START_MS:
             piece[place] = field - SLICE["first_at"] + moved
     piece[0] = cell
-    body = msgspec.msgpack.encode([newest_at - SLICE["first_at"] + moved, seen, [piece]])
+    body = msgspec.msgpack.encode([newest_at - SLICE["first_at"] + moved, seen, [piece], *rest])
     head = value[:1] if value[0] else b""
     return head + applied.to_bytes(8) + START_MS.to_bytes(8) + body
 
