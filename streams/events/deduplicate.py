@@ -32,8 +32,8 @@ class DedupRules:
 class Deduplicated:
     """The rows that stay, with `hash` and `state_index` added, and how many were dropped, by reason.
 
-    keys, states: the distinct keys of the chunk and their states; `state_index` is a row's place in them. forgotten:
-    ids within the window that were dropped, of keys that had too many.
+    keys, states: the distinct keys of each partition and their states; `state_index` is a row's place in them.
+    forgotten: ids within the window that were dropped, of keys that had too many.
     """
 
     frame: pl.DataFrame
@@ -52,12 +52,7 @@ def deduplicate(frame: pl.DataFrame, state_of: StateOf, rules: DedupRules) -> De
     """
     hashes = hash_uuids(frame["message_id"])
     received_ms = frame["received_at"].cast(pl.Int64)
-    groups = (
-        frame.select("key", "source_partition", "source_offset", row=pl.int_range(pl.len(), dtype=pl.Int64))
-        .with_columns(received_ms.alias("received_ms"))
-        .group_by("key", maintain_order=True)
-        .agg(pl.col("source_partition").first(), pl.col("row", "source_offset"), pl.col("received_ms").max())
-    )
+    groups = _by_key(frame, received_ms)
     keys = groups["key"].to_list()
     states = list(map(state_of, groups["source_partition"].to_list(), keys))
     counts = groups["row"].list.len().to_list()
@@ -100,6 +95,19 @@ def deduplicate(frame: pl.DataFrame, state_of: StateOf, rules: DedupRules) -> De
         keep[duplicates + replayed] = False
         frame = frame.filter(pl.Series(keep))
     return Deduplicated(frame, keys, states, len(duplicates), len(replayed), forgotten)
+
+
+def _by_key(frame: pl.DataFrame, received_ms: pl.Series) -> pl.DataFrame:
+    """One row for each key of a partition, in order of first appearance, with the places of its rows in the frame."""
+    rows = frame.select("key", "source_partition", "source_offset", row=pl.int_range(pl.len(), dtype=pl.Int64))
+    rows = rows.with_columns(received_ms.alias("received_ms"))
+    partition = pl.col("source_partition")
+    columns = pl.col("row", "source_offset"), pl.col("received_ms").max()
+    groups = rows.group_by("key", maintain_order=True).agg(partition.min(), partition.max().alias("last"), *columns)
+    if (groups["source_partition"] == groups["last"]).all():
+        return groups
+    # A producer with another partitioner. Grouping by both from the start would cost every chunk.
+    return rows.group_by("source_partition", "key", maintain_order=True).agg(*columns)
 
 
 def _several(

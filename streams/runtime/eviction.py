@@ -1,6 +1,6 @@
 """States whose window has passed leave the table, a few at a time, so that memory follows the traffic. Pure."""
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from itertools import islice
 from typing import Final
 
@@ -31,8 +31,8 @@ class Evictor:
         self._newest: dict[int, int] = {}
         self.evicted = 0
 
-    def expired(self, store: ShardStore, touched: Container[bytes]) -> dict[int, list[bytes]]:
-        """Keys to be deleted now, by partition; touched ones are in use and stay."""
+    def expired(self, store: ShardStore, touched: Mapping[int, Container[bytes]]) -> dict[int, list[bytes]]:
+        """Keys to be deleted now, by partition; touched ones, by partition too, are in use and stay."""
         found: dict[int, list[bytes]] = {}
         latest = self._latest_ms()
         for partition, shard in store.shards.items():
@@ -40,6 +40,7 @@ class Evictor:
             if not pending:
                 pending = self._pending[partition] = list(shard)
             newest = self._newest.get(partition, 0)
+            in_use = touched.get(partition, ())
             batch = pending[-self._looked_at_max :]
             del pending[-self._looked_at_max :]
             for key in batch:
@@ -48,7 +49,7 @@ class Evictor:
                     continue
                 at = last_active_ms(value)
                 newest = max(newest, min(at, latest))
-                if newest - at > self._window_ms(key) and key not in touched:
+                if newest - at > self._window_ms(key) and key not in in_use:
                     found.setdefault(partition, []).append(key)
             self._newest[partition] = newest
         for keys in found.values():

@@ -174,7 +174,7 @@ class States(Protocol[S_co]):
     """The states of an operator's table. A state is *touched* from when it was asked for to the next `confirm`."""
 
     def state_of(self, partition: int, key: bytes) -> S_co:
-        """The state of a key, to be changed in place; a key lives in one partition."""
+        """The state of a key, to be changed in place. One key in two partitions has two states."""
 
     def touched(self) -> Iterator[tuple[int, bytes, S_co]]:
         """Partition, key and state of every touched key."""

@@ -26,28 +26,34 @@ class StateCache(Generic[S]):
         self._codec = codec
         self._evictor = evictor
         self._decoded_max = decoded_max
-        self._touched: dict[bytes, tuple[int, S]] = {}
-        self._clean: dict[bytes, tuple[int, S]] = {}
+        # By partition and key: one key in two of them (a producer with another partitioner) is two states, since an
+        # offset says nothing in another partition.
+        self._touched: dict[int, dict[bytes, S]] = {}
+        self._clean: dict[int, dict[bytes, S]] = {}
         self._ending: Changes | None = None
         self._version = -1
         self.largest_bytes = 0  # of all states encoded so far
 
     def state_of(self, partition: int, key: bytes) -> S:
-        """The state of a key, to be changed in place; a key lives in one partition."""
-        found = self._touched.get(key)
+        """The state of a key of a partition, to be changed in place."""
+        touched = self._touched.get(partition)
+        if touched is None:
+            touched = self._touched[partition] = {}
+        found = touched.get(key)
         if found is not None:
-            return found[1]
+            return found
         store = self._table.store
         if store.version != self._version:
             # Restored or rebalanced meanwhile: what was decoded may not be what the store holds.
             self._clean.clear()
             self._version = store.version
-        found = self._clean.pop(key, None)
+        clean = self._clean.get(partition)
+        found = clean.pop(key, None) if clean else None
         if found is None:
             value = store.shard(partition).get(key)
-            found = partition, self._codec.new() if value is None else self._decoded(partition, key, value)
-        self._touched[key] = found
-        return found[1]
+            found = self._codec.new() if value is None else self._decoded(partition, key, value)
+        touched[key] = found
+        return found
 
     def _decoded(self, partition: int, key: bytes, value: bytes) -> S:
         try:
@@ -56,22 +62,27 @@ class StateCache(Generic[S]):
             raise UnreadableStateError(f"{error} (key {key!r}, partition {partition})") from error
 
     def __len__(self) -> int:
-        return len(self._touched)
+        return sum(map(len, self._touched.values()))
 
     def touched(self) -> Iterator[tuple[int, bytes, S]]:
         """Partition, key and state of every touched key."""
-        for key, (partition, state) in self._touched.items():
-            yield partition, key, state
+        for partition, states in self._touched.items():
+            for key, state in states.items():
+                yield partition, key, state
 
     def end_epoch(self) -> Changes:
         """The touched states, encoded, and the keys whose time has passed."""
         by_partition: dict[int, list[tuple[bytes, bytes | None]]] = {}
         encode = self._codec.encode
-        for key, (partition, state) in self._touched.items():
-            value = encode(state)
-            if len(value) > self.largest_bytes:
-                self.largest_bytes = len(value)
-            by_partition.setdefault(partition, []).append((key, value))
+        for partition, states in self._touched.items():
+            pairs: list[tuple[bytes, bytes | None]] = []
+            for key, state in states.items():
+                value = encode(state)
+                if len(value) > self.largest_bytes:
+                    self.largest_bytes = len(value)
+                pairs.append((key, value))
+            if pairs:
+                by_partition[partition] = pairs
         if self._evictor is not None:
             for partition, keys in self._evictor.expired(self._table.store, self._touched).items():
                 by_partition.setdefault(partition, []).extend((key, None) for key in keys)
@@ -85,17 +96,25 @@ class StateCache(Generic[S]):
         store = self._table.store
         for partition, pairs in self._ending.by_partition.items():
             store.write(partition, pairs)
+            clean = self._clean.setdefault(partition, {})
             for key, value in pairs:
                 if value is None:
-                    self._clean.pop(key, None)
+                    clean.pop(key, None)
         for tp, offset in reached.items():
             store.set_persisted_offset(tp, offset)
-        self._clean.update(self._touched)
+        for partition, states in self._touched.items():
+            self._clean.setdefault(partition, {}).update(states)
         self._touched, self._ending = {}, None
-        excess = len(self._clean) - self._decoded_max
+        self._forget_clean()
+
+    def _forget_clean(self) -> None:
+        """Drop what is too much of what is only kept decoded: the oldest of each partition."""
+        total = sum(map(len, self._clean.values()))
+        excess = total - self._decoded_max
         if excess > 0:
-            for key in list(islice(self._clean, excess)):
-                del self._clean[key]
+            for states in self._clean.values():
+                for key in list(islice(states, -(-excess * len(states) // total))):
+                    del states[key]
 
     def rollback(self) -> None:
         """Forget every change: the states are the store's again."""

@@ -18,5 +18,5 @@ async def test_a_visitor_is_remembered_for_eight_days_of_silence_and_then_forgot
         state = new_state()
         state.active_ms = NOW_MS - silent
         store.write(0, [(key, encode_state(state))])
-    gone = [evictor.expired(store, ()) for _ in range(2)]  # the newest may be seen last
+    gone = [evictor.expired(store, {}) for _ in range(2)]  # the newest may be seen last
     assert {key for found in gone for keys in found.values() for key in keys} == {b"more"}

@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 from hypothesis import given
 
 from streams.events.deduplicate import Deduplicated, DedupRules, deduplicate
-from streams.sessions.state import SEEN_BYTES, SessionState
+from streams.sessions.state import SEEN_BYTES, SessionState, new_state
 from tests.streams.oracle import Deduplicator, hash_uuid
 from tests.streams.universe import MESSAGE_IDS, Row, States, cuts, enriched_rows, placed, to_frame
 
@@ -123,3 +123,20 @@ def test_a_hot_key_with_thousands_of_ids_is_searched_as_a_set() -> None:
 def enriched_row() -> Row:
     key = b"t/p/v/ann"
     return {"key": key, "message_id": MESSAGE_IDS[0], "received_at": 1_795_000_000_000}
+
+
+@given(st.lists(st.tuples(enriched_rows(), st.integers(0, 2)), min_size=1, max_size=30), st.data())
+def test_one_key_in_several_partitions_is_one_in_each(drawn: list[tuple[Row, int]], data: st.DataObject) -> None:
+    """A producer with another partitioner: an offset of one partition says nothing in another, and no event is lost."""
+    rows = [row | {"source_partition": partition} for row, partition in drawn]
+    rows = [row | {"source_offset": 1_000 * (2 - row["source_partition"]) + at} for at, row in enumerate(rows)]
+    rules = DedupRules(window_s=1_000_000, seen_ids_max=1_000)
+    states: dict[tuple[int, bytes], SessionState] = {}
+    oracles = [Deduplicator(rules) for _ in range(3)]
+    for chunk in chunked(data, rows):
+        result = deduplicate(to_frame(chunk), lambda *place: states.setdefault(place, new_state()), rules)
+        expected = [row for row in chunk if oracles[row["source_partition"]].take(row) == "keep"]
+        assert kept_offsets(result) == [(row["source_partition"], row["source_offset"]) for row in expected]
+    assert {place: state.applied for place, state in states.items()} == {
+        (partition, key): seen.applied for partition, oracle in enumerate(oracles) for key, seen in oracle.keys.items()
+    }

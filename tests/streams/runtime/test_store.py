@@ -121,6 +121,26 @@ def test_changes_become_the_stores_when_confirmed_and_not_before(table: StateTab
     assert (len(cache), list(cache.touched()), cache.end_epoch().by_partition) == (0, [], {})
 
 
+def test_one_key_in_two_partitions_is_two_states(table: StateTable) -> None:
+    cache = cache_over(table)
+    for partition in (0, 1, 0):
+        cache.state_of(partition, b"a").append(partition)
+    assert cache.end_epoch().by_partition == {0: [(b"a", b"-1,0,0")], 1: [(b"a", b"-1,1")]}
+    cache.confirm({})
+    assert [cache.state_of(partition, b"a") for partition in (0, 1)] == [[-1, 0, 0], [-1, 1]]
+
+
+def test_a_state_in_use_in_one_partition_may_leave_another(table: StateTable) -> None:
+    for partition in (0, 1):
+        table.store.write(partition, [(b"old", value_of(1, 1)), (b"new", value_of(1, 10_000))])
+    cache = StateCache(table, SessionStateCodec(), Evictor(window_ms=100))
+    for _ in range(3):
+        cache.state_of(0, b"old")
+        cache.end_epoch()
+        cache.confirm({})
+    assert [sorted(table.store.shards[partition]) for partition in (0, 1)] == [[b"new", b"old"], [b"new"]]
+
+
 def test_nothing_is_confirmed_that_no_epoch_end_gave(table: StateTable) -> None:
     cache = cache_over(table)
     cache.state_of(0, b"a").append(5)
@@ -186,7 +206,7 @@ def test_no_more_states_stay_decoded_than_allowed(table: StateTable) -> None:
     for number in range(10):
         cache.state_of(0, b"%d" % number).append(number)
         confirm(cache)
-    assert len(cache._clean) == 3
+    assert sum(map(len, cache._clean.values())) == 3
     assert [cache.state_of(0, b"%d" % number) for number in range(10)] == [[-1, number] for number in range(10)]
 
 
@@ -194,7 +214,7 @@ def test_no_more_states_stay_decoded_than_allowed(table: StateTable) -> None:
 
 
 def evict(evictor: Evictor, table: StateTable, touched: set[bytes] | None = None) -> set[bytes]:
-    found = evictor.expired(table.store, touched or set())
+    found = evictor.expired(table.store, {0: touched or set()})
     for partition, keys in found.items():
         table.store.write(partition, [(key, None) for key in keys])
     return {key for keys in found.values() for key in keys}
