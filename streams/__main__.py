@@ -153,7 +153,7 @@ async def _loaded(loaded: asyncio.Event, stopping: asyncio.Event, following: asy
     while not (loaded.is_set() or stopping.is_set()):
         await asyncio.wait([*waiting, following], timeout=_SAY_WAITING_S, return_when=asyncio.FIRST_COMPLETED)
         if following.done():
-            log.critical("the projects cannot be read; ending", reason=repr(following))
+            log.critical("the projects cannot be read; ending", reason=repr(following.exception()))
             os._exit(Exit.FAILED)
         if not (loaded.is_set() or stopping.is_set()):
             log.warning("waiting for the projects; not ready before they are loaded")

@@ -83,8 +83,9 @@ class ClaimChain:
                 continue
             state.applied = offset
             # Clients say when an event was, and a clock ahead would make every other state look old.
-            appended_ms = records.appended_ms[index] if records.appended_ms else claim["linked_at"]
-            state.active_ms = max(state.active_ms, min(claim["linked_at"], appended_ms))
+            appended_ms = records.appended_ms[index] if records.appended_ms else -1
+            seen_ms = claim["linked_at"] if appended_ms < 0 else min(claim["linked_at"], appended_ms)
+            state.active_ms = max(state.active_ms, seen_ms)
             take = self._pair if keys.is_of_handshake(key) else self._settle
             try:
                 take(outputs, state.claims, claim)
