@@ -364,4 +364,38 @@ IN_STREAMS: Final[tuple[Fault, ...]] = (
         tests=("tests/streams/sessions/test_names.py::test_a_generation_that_knows_no_states_overwrites_no_session",),
         guarantee="A generation, which forgets all states, uses none of the names of the one before.",
     ),
+    Fault(
+        name="streams-border-breaker",
+        file="streams/runtime/breaker.py",
+        text="self._run > limits.run_max",
+        becomes="self._run > limits.run_max and False",
+        tests=("tests/streams/runtime/test_epochs.py::test_a_topic_whose_records_all_die_is_not_eaten",),
+        guarantee="A topic whose records all die stops the worker and is not eaten.",
+    ),
+    Fault(
+        name="streams-border-clock",
+        file="streams/events/bound_times.py",
+        text="beyond = times > latest",
+        becomes="beyond = times > latest + 10**12",
+        tests=("tests/streams/events/test_bound_times.py::test_one_event_from_a_wrong_clock_evicts_nobody",),
+        guarantee="One event from a wrong clock moves nobody's time.",
+    ),
+    Fault(
+        name="streams-border-refused-commit",
+        file="streams/runtime/chunks.py",
+        text="        if not done:\n",
+        becomes="        if done is None:\n",
+        tests=("tests/streams/runtime/test_chunk_consumer.py::test_a_refused_commit_is_not_taken_for_one",),
+        guarantee="A commit that Kafka refused moves nothing.",
+    ),
+    Fault(
+        name="streams-border-too-large",
+        file="streams/events/encode.py",
+        text="if size > OUTPUT_BYTES_MAX]",
+        becomes="if size > 2 * OUTPUT_BYTES_MAX]",
+        tests=(
+            "tests/streams/test_large_outputs.py::test_an_event_that_grows_too_large_is_named_and_the_others_go_on_without_it",
+        ),
+        guarantee="What no message could hold is a dead letter and no endless restart.",
+    ),
 )
