@@ -1,4 +1,7 @@
-"""`python -m streams run`: one worker. Scale by starting more, one a core, in the same group."""
+"""`python -m streams run`: one worker. Scale by starting more, one a core, in the same group.
+
+`state` and `explain` look at what workers have made (`streams.inspection`).
+"""
 
 import os
 
@@ -31,6 +34,7 @@ from schemas.registry_wait import registry_answers
 from schemas.settings import Settings, SettingsError, load
 from schemas.topics import TOPICS
 from streams.events.lookups import Lookups, open_lookups
+from streams.inspection.commands import explain, state
 from streams.runtime.admin import Observer, create_admin
 from streams.runtime.app import App
 from streams.runtime.exits import Exit
@@ -43,6 +47,10 @@ from streams.topology import Parts, create_worker
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 log = structlog.get_logger("streams")
 _SAY_WAITING_S: Final = 10.0
+
+
+app.command()(state)
+app.command()(explain)
 
 
 @app.callback()

@@ -1,0 +1,1 @@
+"""What people ask of states and sessions that are there: `python -m streams state` and `explain`. Changes nothing."""
