@@ -16,7 +16,7 @@ import polars as pl
 from schemas.outcomes import Remark
 from streams.sessions.chains import SessionRules, cell_of
 from streams.sessions.groups import FACTS, behind, cells_of, group_by_cell, outside, with_moments
-from streams.sessions.naming import Named, begin, name_sessions, note_vanished
+from streams.sessions.naming import begin, name_sessions, note_vanished, session_of
 from streams.sessions.slices import MOMENT_BITS, Slice, new_slice
 from streams.sessions.state import SessionState
 
@@ -59,16 +59,16 @@ def _session_ids(
 ) -> list[str]:
     """The session of each group, by the places of their states and their slices."""
     ids: list[str] = []
-    named: dict[int, Named] = {}
+    named: set[int] = set()
     for place, piece in zip(places, pieces, strict=True):
         state = states[place]
         if len(state.slices) == 1:
             ids.append(piece.session_id or begin(state, piece, keys[place], rules))
             continue
-        found = named.get(place)
-        if found is None:
-            found = named[place] = name_sessions(state, keys[place], rules)
-        ids.append(found.of(piece.cell))
+        if place not in named:
+            named.add(place)
+            name_sessions(state, keys[place], rules)
+        ids.append(piece.session_id or session_of(state.slices, piece.cell))
     return ids
 
 

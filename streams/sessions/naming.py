@@ -3,32 +3,18 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import compress
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from streams.sessions.chains import SessionRules, chains, session_id
+from streams.sessions.chains import SessionRules, cell_of, chains, session_id
 from streams.sessions.slices import Slice
 from streams.sessions.state import SessionState
 
 
-class Named(NamedTuple):
-    """The sessions of a state: the cells in which they begin, rising, and their ids."""
-
-    cells: list[int]
-    ids: list[str]
-
-    def of(self, cell: int) -> str:
-        """The session that a cell belongs to."""
-        return self.ids[bisect_right(self.cells, cell) - 1]
-
-
-def name_sessions(state: SessionState, key: bytes, rules: SessionRules) -> Named:
+def name_sessions(state: SessionState, key: bytes, rules: SessionRules) -> None:
     """Name the sessions that begin, and note those that ceased to be; walks all slices of the state."""
-    cells: list[int] = []
-    ids: list[str] = []
     for chain in chains(state.slices, rules):
         head = chain[0]
         if not head.session_id:
@@ -38,9 +24,17 @@ def name_sessions(state: SessionState, key: bytes, rules: SessionRules) -> Named
         for other in chain[1:]:
             if other.session_id:
                 _cease(state, other, other.session_id)
-        cells.append(head.cell)
-        ids.append(head.session_id)
-    return Named(cells, ids)
+
+
+def session_of(slices: Sequence[Slice], cell: int) -> str:
+    """The session of a slice, by its cell, once all are named: that of the nearest one that begins a session.
+
+    It is no further away than a session is long.
+    """
+    place = bisect_right(slices, cell, key=cell_of) - 1
+    while not slices[place].session_id:
+        place -= 1
+    return slices[place].session_id
 
 
 def begin(state: SessionState, head: Slice, key: bytes, rules: SessionRules) -> str:
