@@ -12,7 +12,7 @@ PACKAGES := schemas collector streams sinks
 SOURCES := $(PACKAGES) docker tests
 UV := uv==0.13.9
 # They wait more than they work: more of them than cores.
-WORKERS ?= 4
+WORKERS ?= 5
 # The tests on another date: their clock and that of every process they start.
 PYTEST = $(BIN)/python $(if $(CLOCK),-m tests.clock "$(CLOCK)" $(BIN)/python )-m pytest
 

@@ -10,7 +10,7 @@ from tests.sinks.forgetful import forget_table, forget_tokens, forget_watermark
 from tests.sinks.memory import MemoryView, MemoryWriter
 from tests.sinks.simulation import EXPECTED, Simulation
 
-SEEDS = seeds(60)
+SEEDS = seeds(40)
 FEW_SEEDS = range(6)
 
 

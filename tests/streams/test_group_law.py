@@ -73,7 +73,7 @@ def left() -> Iterator[list[int]]:
     assert sum(map(bool, found)) >= max(1, len(found) // 4)
 
 
-@pytest.mark.parametrize("seed", seeds(20))
+@pytest.mark.parametrize("seed", seeds(12))
 def test_visitors_whose_states_left_and_who_come_back_are_counted_as_if_they_had_not(
     seed: int, left: list[int]
 ) -> None:
@@ -190,7 +190,7 @@ def exits() -> Iterator[list[object]]:
     assert {Exit.NOT_A_MEMBER, Exit.FAILED} <= set(found)
 
 
-@pytest.mark.parametrize("seed", seeds(40))
+@pytest.mark.parametrize("seed", seeds(20))
 def test_workers_that_come_and_go_and_wake_up_too_late_lose_nothing_and_count_nothing_twice(
     seed: int, exits: list[object]
 ) -> None:

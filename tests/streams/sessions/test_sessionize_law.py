@@ -184,7 +184,7 @@ def logs_of_a_visitor(draw: st.DrawFn) -> list[Row]:
     )
 
 
-@settings(max_examples=examples(300))
+@settings(max_examples=examples(150))
 @given(logs_of_a_visitor(), st.data())
 def test_rows_of_a_killed_worker_are_corrected_by_the_next(rows: list[Row], data: st.DataObject) -> None:
     durable = data.draw(st.integers(0, len(rows) - 1), "durable")
