@@ -3,6 +3,7 @@
 import io
 import random
 import uuid
+from datetime import UTC, datetime
 from typing import Final
 
 import fastavro
@@ -70,11 +71,13 @@ def test_the_database_reads_the_lineage_of_a_dead_letter(
     sources += [(chance.getrandbits(chance.randrange(1, 63)), chance.randrange(8), 3) for _ in range(300)]
     payloads = [b"\0\0\0\0\3" + b"".join(map(varint.encode, source)) + b"\1\2" for source in sources]
     client = Client(clickhouse_server.host, clickhouse_server.tcp_port, database=clickhouse_database)
+    now = datetime.now(UTC)  # rows without a time are of 1970, and leave at the first merge
     try:
         client.execute(statement("dead_letters"))
         client.execute(
-            "INSERT INTO dead_letters (dead_letter_id, stage, payload, source_partition, source_offset) VALUES",
-            [(uuid.UUID(int=at), b"sinks", payload, 5, at) for at, payload in enumerate(payloads)],
+            "INSERT INTO dead_letters (dead_letter_id, first_seen_at, stage, payload, source_partition, source_offset) "
+            "VALUES",
+            [(uuid.UUID(int=at), now, b"sinks", payload, 5, at) for at, payload in enumerate(payloads)],
             settings={"strings_as_bytes": True},
         )
         read = client.execute("SELECT lineage, raw_offset FROM dead_letters ORDER BY source_offset")
