@@ -18,7 +18,7 @@ _PHASES: Final = tuple(phase for phase in Phase if _EFFORT != "red" or phase in 
 
 def seeds(count: int) -> range:
     """So many seeds, or a fifth of them."""
-    return range(max(1, count // _DIVISOR))
+    return range(examples(count))
 
 
 def examples(count: int) -> int:

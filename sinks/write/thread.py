@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Final, Protocol
 
 from sinks.batching.batch import Batch
-from sinks.write.delivery import AbandonedError, Receipt
+from sinks.write.delivery import Receipt
 
 _IDLE_S: Final = 1.0
 
@@ -98,8 +98,6 @@ class WriteThread:
             started = perf_counter()
             try:
                 write.receipt = self._deliver(write.batch, write.planned_at, write.abandoned)
-            except AbandonedError as error:
-                write.error = error
             except BaseException as error:  # carried to the consumer's thread, which ends the process
                 write.error = error
             write.seconds = perf_counter() - started

@@ -43,7 +43,7 @@ def described(table: str, changelog: str, found: Found) -> str:
     value = found.value or b""
     codec = SessionStateCodec() if table == "sessions" else IdentityStateCodec()
     body = _plain("", codec.decode(value))
-    for known in ("applied", "active_ms", "changed", "ceased"):
+    for known in ("applied", "active_ms", "changed", "renamed"):
         body.pop(known, None)
     lines = {
         "key": found.key.decode("utf-8", "backslashreplace"),

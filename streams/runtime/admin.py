@@ -60,12 +60,12 @@ class Observer:
 
     def _observe_lag(self) -> None:
         app, metrics, now = self._app, self._metrics, self._clock()
-        waiting = {place: records for place, records in lags(app).items() if records}
+        behind = lags(app)
         metrics.lag_records.clear()  # of partitions that others own by now
-        for (topic, partition), records in lags(app).items():
+        for (topic, partition), records in behind.items():
             metrics.lag_records.labels(topic, partition).set(records)
         # Nothing of a partition may have been read yet.
-        self._waits_since = {place: self._waits_since.get(place, now) for place in waiting}
+        self._waits_since = {place: self._waits_since.get(place, now) for place, records in behind.items() if records}
         reached = (app.epochs.reached_at.get(place, since) for place, since in self._waits_since.items())
         metrics.lag_seconds.set(now - min(reached, default=now))
         for topic, expired in app.consumer.expired.items():

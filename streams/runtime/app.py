@@ -44,7 +44,7 @@ class App(faust.App):
         self.state_tables[name] = self._add_table(name)
         if evictor is not None:
             self.evictors[name] = evictor
-        cache = StateCache(self.state_tables[name], codec, self.evictors.get(name))
+        cache = StateCache(self.state_tables[name], codec, evictor)
         self.state_caches[name] = cache
         return cache
 

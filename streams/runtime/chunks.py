@@ -203,8 +203,10 @@ class ChunkConsumer(driver.Consumer):
                 changelogs=sorted({tp.topic for tp in lacking}),
                 partitions=sorted({tp.partition for tp in lacking}),
             )
-            await self._leave_group()
-            os._exit(Exit.STATES_NOT_ASSIGNED)
+            try:
+                await self._leave_group()
+            finally:  # also when the coordinator does not answer
+                os._exit(Exit.STATES_NOT_ASSIGNED)
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def _leave_group(self) -> None:
