@@ -46,7 +46,6 @@ class DeadReason(StrEnum):
     SCHEMA_MISMATCH = "schema_mismatch"
     FIELD_INVALID = "field_invalid"
     STEP_FAILED = "step_failed"
-    TOO_MANY_LINKS = "too_many_links"
     OUTPUT_TOO_LARGE = "output_too_large"
     # sinks: the database refuses the row
     ROW_REFUSED = "row_refused"

@@ -11,8 +11,8 @@ from typing import Final
 from schemas.outcomes import DeadReason
 from streams.runtime.operator import Outputs
 
-# By named limits, from what collectors take. The other reasons are of records that no collector writes.
-_OF_CLIENTS: Final = frozenset({DeadReason.TOO_MANY_LINKS, DeadReason.OUTPUT_TOO_LARGE})
+# By a named limit, from what collectors take. The other reasons are of records that no collector writes.
+_OF_CLIENTS: Final = frozenset({DeadReason.OUTPUT_TOO_LARGE})
 
 
 class TooManyDeadError(RuntimeError):

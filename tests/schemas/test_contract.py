@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from docker.local import PROJECT_ROOT
 from schemas.apply.tables import TABLES, VIEWS, statement
+from schemas.outcomes import DeadReason
 from schemas.registry import current_schema
 from schemas.settings import Settings
 from schemas.topics import TOPICS, every_topic
@@ -150,3 +152,10 @@ def test_what_is_acknowledged_stands_twice_where_that_can_be_had(replicas: int, 
     settings = Settings.model_validate({"replication_factor": replicas})
     for topic in every_topic(settings):
         assert topic.broker_config(settings).get("min.insync.replicas") == must_acknowledge
+
+
+def test_every_reason_of_a_dead_letter_is_given_by_somebody() -> None:
+    breaker = PROJECT_ROOT / "streams" / "runtime" / "breaker.py"  # speaks of those that others give
+    stages = [path for stage in ("collector", "streams", "sinks") for path in (PROJECT_ROOT / stage).rglob("*.py")]
+    text = "\n".join(path.read_text() for path in stages if path != breaker)
+    assert [reason.name for reason in DeadReason if f"DeadReason.{reason.name}" not in text] == []
