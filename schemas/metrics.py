@@ -13,6 +13,7 @@ from schemas.outcomes import DropReason, Outcome, Remark
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _EVENTS: Final = (1, 2, 5, 10, 20, 50, 100, 250, 500, 1000, 2500)
 _RECORDS: Final = (1, 10, 100, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
+_OF_CLAIMS: Final = frozenset({Remark.ID_SHARED, Remark.TRAITS_CUT})
 _LATENCY_SECONDS: Final = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 300, 3600)
 
 
@@ -74,7 +75,7 @@ class StreamsMetrics:
             registry=registry,
         )
         for remark in Remark:
-            self.remarks_total.labels("raw_events", remark)
+            self.remarks_total.labels("identity_claims" if remark in _OF_CLAIMS else "raw_events", remark)
         self.published_total = Counter(
             "tally_streams_published_total", "records durable on a topic", ["topic"], registry=registry
         )
@@ -107,6 +108,13 @@ class StreamsMetrics:
             ["table"],
             registry=registry,
         )
+        self.hot_key_share = Gauge(
+            "tally_streams_hot_key_share",
+            "share that the hottest keys have of the worker's last records of raw_events, about a million; by rank, "
+            "at most a hundredth too low; the admin port's /keys names them",
+            ["rank"],
+            registry=registry,
+        )
         self.evicted = Gauge(
             "tally_streams_evicted",
             "states that left since the start, their window having passed",
@@ -133,7 +141,8 @@ class StreamsMetrics:
             ["topic"],
             registry=registry,
         )
-        self.expired_records_total.labels("raw_events")
+        for topic in ("raw_events", "identity_claims"):
+            self.expired_records_total.labels(topic)
         self.lag_seconds = Gauge(
             "tally_streams_lag_seconds",
             "age of what is not committed in the partition that is furthest behind: since Kafka took the newest record "

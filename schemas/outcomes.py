@@ -60,6 +60,9 @@ class Remark(StrEnum):
     SEEN_IDS_FORGOTTEN = "seen_ids_forgotten"  # message ids within the window, of keys with too many: repeats pass
     LATE = "late"  # an event came later than the bound after a newer one of its key: a session of its own
     LATE_ROUND = "late_round"  # a key had late events in more half-hours than are kept: later ones join none before
+    TOMBSTONE = "tombstone"  # a session ceased, joined with another by an event that arrived late: a row says so
+    ROW_CLIPPED = "row_clipped"  # a session whose row no message could hold: its texts are shortened
+    STATE_CLIPPED = "state_clipped"  # a state that no message could hold: the texts of its sessions are shortened
 
 
 class BotReason(StrEnum):

@@ -63,6 +63,7 @@ def create_worker(settings: Settings, parts: Parts) -> App:
         settings.streams_generation,
         parts.now_ms,
     )
+    app.hot_keys = events.hot_keys.top
     app.operate((events, claims), parts.outputs, parts.changelogs, parts.metrics)
     return app
 

@@ -24,6 +24,7 @@ from streams.events.decode import decode
 from streams.events.deduplicate import DedupRules, deduplicate
 from streams.events.encode import encode_claims, encode_enriched
 from streams.events.enrich import enrich
+from streams.events.hot_keys import HotKeys
 from streams.events.lookups import Lookups
 from streams.runtime.operator import EpochEnd, Outputs, Reached, Records, States
 from streams.sessions.chains import SessionRules, forget_emitted
@@ -72,6 +73,7 @@ class EventChain:
         self._claims = ColumnCodec("identity_claims", ids)
         self._sessions = ColumnCodec("sessions", ids)
         self._dead = DeadLetters(topic, rules.generation, ids, now_ms)
+        self.hot_keys = HotKeys()
 
     def process(self, records: Records) -> Outputs:
         """Run a chunk through the steps."""
@@ -86,6 +88,7 @@ class EventChain:
         kept = deduplicate(frame, self._states.state_of, rules.dedup)
         outputs.duplicates, outputs.replayed, outputs.kept = kept.duplicates, kept.replayed, len(kept.frame)
         outputs.remark(Remark.SEEN_IDS_FORGOTTEN, kept.forgotten)
+        self.hot_keys.note(kept.keys, kept.counts)
         if outputs.kept:
             enriched = enrich(kept.frame, self._lookups)
             conversions = self._conversions.by_project
@@ -99,10 +102,13 @@ class EventChain:
         touched = list(self._states.touched())
         version = self._rules.generation << GENERATION_SHIFT
         outputs = Outputs()
-        outputs.add("sessions", session_records(touched, self._sessions, self._rules.sessions, version))
+        rows = session_records(touched, self._sessions, self._rules.sessions, version, outputs.remark)
+        outputs.add("sessions", rows)
         for _, _, state in touched:
             forget_emitted(state, self._rules.sessions)
-        return EpochEnd(outputs, self._states.end_epoch())
+        changes = self._states.end_epoch()
+        outputs.remark(Remark.STATE_CLIPPED, changes.clipped)
+        return EpochEnd(outputs, changes)
 
     def dead_letters(self, records: Records, bad: Iterable[Invalid]) -> Outputs:
         """The dead letters of some of the records."""

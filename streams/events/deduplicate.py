@@ -32,13 +32,15 @@ class DedupRules:
 class Deduplicated:
     """The rows that stay, with `hash` and `state_index` added, and how many were dropped, by reason.
 
-    keys, states: the distinct keys of each partition and their states; `state_index` is a row's place in them.
+    keys, states: the distinct keys of each partition and their states; `state_index` is a row's place in them. counts:
+    how many rows each had before any was dropped.
     forgotten: ids within the window that were dropped, of keys that had too many.
     """
 
     frame: pl.DataFrame
     keys: list[bytes]
     states: list[SessionState]
+    counts: npt.NDArray[np.uint32]
     duplicates: int = 0
     replayed: int = 0
     forgotten: int = 0
@@ -55,7 +57,8 @@ def deduplicate(frame: pl.DataFrame, state_of: StateOf, rules: DedupRules) -> De
     groups = _by_key(frame, received_ms)
     keys = groups["key"].to_list()
     states = list(map(state_of, groups["source_partition"].to_list(), keys))
-    counts = groups["row"].list.len().to_list()
+    lengths = groups["row"].list.len()
+    counts = lengths.to_list()
     rows = groups["row"].explode(empty_as_null=False).to_list()
     offsets = groups["source_offset"].explode(empty_as_null=False).to_list()
     entries = _entries(hashes, received_ms.to_numpy())
@@ -94,7 +97,7 @@ def deduplicate(frame: pl.DataFrame, state_of: StateOf, rules: DedupRules) -> De
         keep = np.ones(len(frame), dtype=bool)
         keep[duplicates + replayed] = False
         frame = frame.filter(pl.Series(keep))
-    return Deduplicated(frame, keys, states, len(duplicates), len(replayed), forgotten)
+    return Deduplicated(frame, keys, states, lengths.to_numpy(), len(duplicates), len(replayed), forgotten)
 
 
 def _by_key(frame: pl.DataFrame, received_ms: pl.Series) -> pl.DataFrame:

@@ -61,7 +61,9 @@ _bodies: Final = Bodies(
 
 
 class IdentityStateCodec:
-    """Identity states as values of the table."""
+    """Identity states as values of the table. They are bounded by what claims may add: none is shortened."""
+
+    clipped = 0
 
     def new(self) -> IdentityState:
         return IdentityState(-1, 0, new_claims())

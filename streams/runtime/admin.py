@@ -1,7 +1,7 @@
-"""The worker's admin port: /healthz, /readyz and /metrics."""
+"""The worker's admin port: /healthz, /readyz, /metrics, and /keys."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -11,6 +11,9 @@ from schemas.metrics import StreamsMetrics
 from streams.runtime.app import App
 from streams.runtime.eviction import sizes
 from streams.runtime.health import health, lags
+
+_HOT_KEYS: Final = 5  # with a series each
+_HOT_KEYS_SHOWN: Final = 20
 
 
 class Cache(Protocol):
@@ -51,6 +54,9 @@ class Observer:
             metrics.evicted.labels(name).set(evictor.evicted)
         for name, cache in app.state_caches.items():
             metrics.largest_state_bytes.labels(name).set(cache.largest_bytes)
+        metrics.hot_key_share.clear()  # there may be fewer by now
+        for rank, (_, share) in enumerate(app.hot_keys(_HOT_KEYS), start=1):
+            metrics.hot_key_share.labels(rank).set(share)
         if app.started:
             self._observe_lag()
         for lookup in self._caches:
@@ -85,4 +91,25 @@ def create_admin(app: App, registry: CollectorRegistry, stuck_s_max: float, obse
         condition = health(app, stuck_s_max)
         return "" if condition.ready else condition.reason
 
-    return create_admin_app(registry, observer.observe, healthy=healthy, ready=ready)
+    async def keys(_request: web.Request) -> web.Response:
+        return web.Response(text=keys_page(app))
+
+    admin = create_admin_app(registry, observer.observe, healthy=healthy, ready=ready)
+    admin.router.add_get("/keys", keys)
+    return admin
+
+
+def keys_page(app: App) -> str:
+    """The keys that give a worker the most to do: which visitor that is, no metric says."""
+    hot = (f"{share:7.2%}  {_text(key)}\n" for key, share in app.hot_keys(_HOT_KEYS_SHOWN))
+    largest = (
+        f"{cache.largest_bytes:9,}  {name}  {_text(cache.largest_key)}\n" for name, cache in app.state_caches.items()
+    )
+    return "".join(
+        ["share of the last records of raw_events, by key\n", *hot, "\nlargest state written, in bytes\n", *largest]
+    )
+
+
+def _text(key: bytes) -> str:
+    """A key on one line."""
+    return repr(key.decode("utf-8", "backslashreplace"))[1:-1]

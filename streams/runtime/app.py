@@ -1,6 +1,6 @@
 """The Faust application: agents, tables and settings. What is done with records reaches it as operators."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import faust
@@ -34,6 +34,7 @@ class App(faust.App):
         self.state_tables: dict[str, WriteBehindTable] = {}
         self.state_caches: dict[str, StateCache[Any]] = {}
         self.evictors: dict[str, Evictor] = {}
+        self.hot_keys: Callable[[int], Sequence[tuple[bytes, float]]] = lambda _: ()
         self._settings = settings
 
     def _new_transport(self) -> ChunkTransport:

@@ -117,11 +117,12 @@ class Outputs:
 class Changes:
     """What a table's changelog gets: for each partition, keys and values, None for a key that leaves the table.
 
-    changelog: the broker's name of the topic.
+    changelog: the broker's name of the topic. clipped: states that were shortened, or no message could hold them.
     """
 
     changelog: str
     by_partition: Mapping[int, Sequence[tuple[bytes, bytes | None]]]
+    clipped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,12 @@ class Operator(Protocol):
 
 
 class StateCodec(Protocol[S]):
-    """How a state becomes a value in its envelope (`streams.runtime.envelope`), and what the state of a new key is."""
+    """How a state becomes a value in its envelope (`streams.runtime.envelope`), and what the state of a new key is.
+
+    clipped: states encoded so far that had to be shortened.
+    """
+
+    clipped: int
 
     def new(self) -> S: ...
     def encode(self, state: S) -> bytes: ...

@@ -32,7 +32,7 @@ class StateCache(Generic[S]):
         self._clean: dict[int, dict[bytes, S]] = {}
         self._ending: Changes | None = None
         self._version = -1
-        self.largest_bytes = 0  # of all states encoded so far
+        self.largest_bytes, self.largest_key = 0, b""  # of all states encoded so far
 
     def state_of(self, partition: int, key: bytes) -> S:
         """The state of a key of a partition, to be changed in place."""
@@ -73,20 +73,20 @@ class StateCache(Generic[S]):
     def end_epoch(self) -> Changes:
         """The touched states, encoded, and the keys whose time has passed."""
         by_partition: dict[int, list[tuple[bytes, bytes | None]]] = {}
-        encode = self._codec.encode
+        encode, clipped = self._codec.encode, self._codec.clipped
         for partition, states in self._touched.items():
             pairs: list[tuple[bytes, bytes | None]] = []
             for key, state in states.items():
                 value = encode(state)
                 if len(value) > self.largest_bytes:
-                    self.largest_bytes = len(value)
+                    self.largest_bytes, self.largest_key = len(value), key
                 pairs.append((key, value))
             if pairs:
                 by_partition[partition] = pairs
         if self._evictor is not None:
             for partition, keys in self._evictor.expired(self._table.store, self._touched).items():
                 by_partition.setdefault(partition, []).extend((key, None) for key in keys)
-        self._ending = Changes(self._table.changelog_topic_name, by_partition)
+        self._ending = Changes(self._table.changelog_topic_name, by_partition, self._codec.clipped - clipped)
         return self._ending
 
     def confirm(self, reached: Reached) -> None:

@@ -1,6 +1,6 @@
 """Sessions as records of the topic `sessions`, by columns. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -8,6 +8,7 @@ from msgspec.structs import astuple
 
 from schemas import keys
 from schemas.column_codec import ColumnCodec
+from schemas.outcomes import Remark
 from streams.runtime.operator import OUTPUT_BYTES_MAX, Outgoing
 from streams.sessions.chains import SessionRules, sessions
 from streams.sessions.slices import MOMENT_BITS, Slice, new_slice
@@ -24,6 +25,7 @@ class SessionRows:
 
     def __init__(self) -> None:
         self.sessions: list[Slice] = []
+        self.tombstones = 0
         self._tenants: list[str] = []
         self._projects: list[str] = []
         self._applied: list[int] = []
@@ -34,6 +36,7 @@ class SessionRows:
         """The sessions of one key, each after the tombstones of those that it absorbed."""
         owner, client = keys.owner_of(key), keys.client_session_of(key)
         for session, absorbed in sessions(state, rules):
+            self.tombstones += len(absorbed)
             for session_id in absorbed:
                 self._append(owner, client, state.applied, ceased(session_id, state), session.session_id)
             self._append(owner, client, state.applied, session, None)
@@ -83,20 +86,29 @@ def ceased(session_id: str, state: SessionState) -> Slice:
 
 
 def session_records(
-    states: Iterable[tuple[int, bytes, SessionState]], codec: ColumnCodec, rules: SessionRules, version: int
+    states: Iterable[tuple[int, bytes, SessionState]],
+    codec: ColumnCodec,
+    rules: SessionRules,
+    version: int,
+    remark: Callable[[Remark, int], None] = lambda remark, count: None,
 ) -> list[Outgoing]:
-    """One record for each touched session of the states, and a tombstone for each that ceased to be."""
+    """One record for each touched session of the states, and a tombstone for each that ceased to be.
+
+    `remark` is told of tombstones, and of rows that had to be shortened.
+    """
     rows = SessionRows()
     for _, key, state in states:
         rows.add(key, state, rules)
     if not rows.sessions:
         return []
+    remark(Remark.TOMBSTONE, rows.tombstones)
     columns = rows.columns(version)
     values = _encode(columns, codec)
     if max(map(len, values)) > _ROW_BYTES_MAX:
-        for session, value in zip(rows.sessions, values, strict=True):
-            if len(value) > _ROW_BYTES_MAX:
-                session.clip()
+        too_long = [place for place, value in enumerate(values) if len(value) > _ROW_BYTES_MAX]
+        remark(Remark.ROW_CLIPPED, len(too_long))
+        for place in too_long:
+            rows.sessions[place].clip()
         columns = rows.columns(version)
         values = _encode(columns, codec)
     named = map(keys.of_session, columns["tenant_id"], columns["session_id"])

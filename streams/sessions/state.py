@@ -53,12 +53,7 @@ def new_state() -> SessionState:
 
 def encode_state(state: SessionState) -> bytes:
     """The table's value. It fits into a record of the changelog: texts are clipped when it otherwise would not."""
-    value = _seal(state)
-    if len(value) > _VALUE_BYTES_MAX:
-        for piece in state.slices:
-            piece.clip()
-        value = _seal(state)
-    return value
+    return SessionStateCodec().encode(state)
 
 
 def _seal(state: SessionState) -> bytes:
@@ -78,5 +73,17 @@ class SessionStateCodec:
     """Session states as values of the table."""
 
     new = staticmethod(new_state)
-    encode = staticmethod(encode_state)
     decode = staticmethod(decode_state)
+
+    def __init__(self) -> None:
+        self.clipped = 0
+
+    def encode(self, state: SessionState) -> bytes:
+        """As `encode_state`, and counts."""
+        value = _seal(state)
+        if len(value) > _VALUE_BYTES_MAX:
+            for piece in state.slices:
+                piece.clip()
+            self.clipped += 1
+            value = _seal(state)
+        return value

@@ -37,6 +37,14 @@ HEALTHY = UP | {
     'tally_streams_recovering{instance="streams-1"}': f"0x{STEPS}",
     'tally_streams_remarks_total{topic="raw_events",remark="clock_ahead"}': f"0x{STEPS}",
     'tally_streams_remarks_total{topic="raw_events",remark="seen_ids_forgotten"}': f"0x{STEPS}",
+    'tally_streams_remarks_total{topic="raw_events",remark="state_clipped"}': f"0x{STEPS}",
+    'tally_streams_remarks_total{topic="raw_events",remark="row_clipped"}': f"0x{STEPS}",
+    'tally_streams_remarks_total{topic="raw_events",remark="late"}': f"0+10x{STEPS}",
+    'tally_streams_remarks_total{topic="raw_events",remark="tombstone"}': f"0+50x{STEPS}",
+    'tally_streams_records_total{topic="identity_claims",outcome="keep",reason=""}': f"0+600x{STEPS}",
+    'tally_streams_remarks_total{topic="identity_claims",remark="id_shared"}': f"0+1x{STEPS}",  # a kiosk
+    'tally_streams_remarks_total{topic="identity_claims",remark="traits_cut"}': f"0x{STEPS}",
+    'tally_streams_hot_key_share{instance="streams-1",rank="1"}': f"0.04x{STEPS}",
     'tally_streams_expired_records_total{topic="raw_events"}': f"0x{STEPS}",
     'tally_streams_largest_state_bytes{table="sessions"}': f"120000x{STEPS}",
     'tally_streams_dead_share{instance="streams-1",topic="raw_events"}': f"0.02x{STEPS}",
@@ -87,6 +95,17 @@ TROUBLES: Mapping[str, Mapping[str, str]] = {
     "TallyStreamsForgetsIds": {
         'tally_streams_remarks_total{topic="raw_events",remark="seen_ids_forgotten"}': f"0x80 5x{STEPS - 80}"
     },
+    "TallyStreamsTextsClipped": {
+        'tally_streams_remarks_total{topic="raw_events",remark="state_clipped"}': f"0x80 5x{STEPS - 80}"
+    },
+    "TallyStreamsTraitsCut": {
+        'tally_streams_remarks_total{topic="identity_claims",remark="traits_cut"}': f"0x80 5x{STEPS - 80}"
+    },
+    "TallyStreamsIdsShared": {
+        'tally_streams_remarks_total{topic="identity_claims",remark="id_shared"}': f"0+60x{STEPS}"
+    },
+    "TallyStreamsLateEvents": {'tally_streams_remarks_total{topic="raw_events",remark="late"}': f"0+3000x{STEPS}"},
+    "TallyStreamsHotKey": {'tally_streams_hot_key_share{instance="streams-1",rank="1"}': f"0.4x{STEPS}"},
     "TallySinksLag": {f"tally_sinks_lag_seconds{{{ENRICHED}}}": f"120x{STEPS}"},
     "TallyDatabaseDown": {f'tally_sinks_database_up{{instance="sinks-1",{ENRICHED}}}': f"1x80 0x{STEPS - 80}"},
     "TallySinksStopped": {f'tally_sinks_stopped{{{ENRICHED},cause="type_changed"}}': f"0x80 1x{STEPS - 80}"},
@@ -160,6 +179,17 @@ def test_repeats_of_killed_workers_are_no_recreated_topic(tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", sorted(TROUBLES))
 def test_alert_fires_in_its_own_trouble_and_in_no_other(name: str, tmp_path: Path) -> None:
     check(tmp_path, {**HEALTHY, **TROUBLES[name]}, [(FIRING, f'{{alertname="{name}"}}', 1)])
+
+
+def test_one_visitor_alone_on_a_quiet_site_is_no_hot_key(tmp_path: Path) -> None:
+    alone = {'tally_streams_hot_key_share{instance="streams-1",rank="1"}': f"1x{STEPS}"}
+    slow = {'tally_streams_records_total{topic="raw_events",outcome="keep",reason=""}': f"0+15x{STEPS}"}
+    check(tmp_path, {**IDLE, **alone, **slow}, [NOTHING])
+
+
+def test_a_row_that_was_clipped_is_told_like_a_state(tmp_path: Path) -> None:
+    clipped = {'tally_streams_remarks_total{topic="raw_events",remark="row_clipped"}': f"0x80 5x{STEPS - 80}"}
+    check(tmp_path, {**HEALTHY, **clipped}, [(FIRING, '{alertname="TallyStreamsTextsClipped"}', 1)])
 
 
 def test_healthy_pipeline_under_load_fires_nothing(tmp_path: Path) -> None:

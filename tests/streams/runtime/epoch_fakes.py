@@ -29,6 +29,8 @@ NO_LIMITS: Final = DeadLimits(share_max=1, share_records=1, run_max=10**9)
 class Counts:
     """A state that is the list of values folded in, behind the offset applied."""
 
+    clipped = 0
+
     def new(self) -> list[int]:
         return [-1]
 

@@ -7,7 +7,7 @@ from faust.types import TP
 from prometheus_client import CollectorRegistry
 
 from schemas.metrics import StreamsMetrics
-from streams.runtime.admin import Observer
+from streams.runtime.admin import Observer, keys_page
 from streams.runtime.app import App
 from tests.streams.runtime.faust_app import faust_app
 
@@ -87,3 +87,41 @@ async def test_the_largest_state_written_is_told(watched: Watched) -> None:
     cache.end_epoch()
     assert cache.largest_bytes > 0
     assert watched.value("largest_state_bytes", table="sessions") == cache.largest_bytes
+
+
+async def test_hot_keys_are_told_by_rank_and_named_on_their_page_alone(watched: Watched) -> None:
+    hot = [(b"t/p/v/a\nb", 0.5), ("t/p/v/\N{WOMAN}".encode(), 0.25)]
+    watched.app.hot_keys = lambda count: hot[:count]
+    assert watched.value("hot_key_share", rank="1") == 0.5
+    assert watched.value("hot_key_share", rank="2") == 0.25
+    page = keys_page(watched.app)
+    assert " 50.00%  t/p/v/a\\nb\n 25.00%  t/p/v/\N{WOMAN}\n" in page
+    del hot[1]
+    assert watched.value("hot_key_share", rank="2") is None
+
+
+async def test_the_largest_state_is_named(watched: Watched) -> None:
+    states = watched.app.state_caches["sessions"]
+    for key, applied in ((b"t/p/v/small", 1), (b"t/p/v/large", 2)):
+        states.state_of(0, key).seen = bytes(12 * applied)
+        states.end_epoch()
+        states.confirm({})
+    states.state_of(0, b"t/p/v/small")
+    states.end_epoch()
+    assert "  sessions  t/p/v/large\n" in keys_page(watched.app)
+
+
+@pytest.mark.parametrize(
+    ("topic", "remark"),
+    [
+        ("raw_events", "late"),
+        ("raw_events", "tombstone"),
+        ("raw_events", "state_clipped"),
+        ("raw_events", "row_clipped"),
+        ("identity_claims", "id_shared"),
+        ("identity_claims", "traits_cut"),
+    ],
+)
+async def test_a_remark_has_its_series_before_the_first_one(watched: Watched, topic: str, remark: str) -> None:
+    # A series that begins with its first value hides that value from increase().
+    assert watched.value("remarks_total", topic=topic, remark=remark) == 0

@@ -1,16 +1,21 @@
 """Rows of sessions as the topic has them: which of two is the newer, and how long they live."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from typing import Final
 
 import pytest
 
 from schemas.codec import Codec
+from schemas.column_codec import ColumnCodec
+from schemas.outcomes import Remark
 from streams.events.chain import EventChain
 from streams.runtime.operator import Records
 from streams.runtime.state_cache import StateCache
-from streams.sessions.state import SessionStateCodec
+from streams.sessions.rows import session_records
+from streams.sessions.slices import new_slice
+from streams.sessions.state import SessionStateCodec, new_state
 from tests.streams.raw import IDS, RAW, key_of, raw_event
 from tests.streams.readers import in_ms
 from tests.streams.runtime.tables import FakeTable
@@ -28,15 +33,17 @@ class Worker:
     def __init__(self, generation: int) -> None:
         states = StateCache(FakeTable("sessions"), SessionStateCodec())
         of_generation = replace(rules(), generation=generation)
+        self.remarks: Counter[Remark] = Counter()
         self._chain = EventChain("raw", states, of_generation, simple_lookups(), conversions(), IDS, lambda: NOW_MS)
 
     def take(self, offset: int, timestamp: int = NOW_MS, **fields: str) -> list[Row]:
         """The session rows that an event at this offset leaves."""
         event = raw_event(offset, timestamp=timestamp, received_at=NOW_MS + offset % 1_000, **fields)
         self._chain.process(Records([0], [offset], [key_of(event)], [RAW.encode(event)]))
-        outgoing = self._chain.end_epoch().outputs.records.get("sessions", [])
+        outputs = self._chain.end_epoch().outputs
         self._chain.confirm({})
-        return [SESSIONS.decode(record["value"]) for record in outgoing]
+        self.remarks.update(outputs.remarks)
+        return [SESSIONS.decode(record["value"]) for record in outputs.records.get("sessions", [])]
 
 
 @pytest.mark.parametrize("generation", [1, 6])
@@ -62,3 +69,40 @@ def test_a_session_ends_with_its_last_page_whichever_arrived_last() -> None:
         context = json.dumps({"page": {"path": path}})
         (row,) = worker.take(offset, NOW_MS + at, event_type="page", event_name="", context=context)
     assert (row["entry_page"], row["exit_page"], row["page_count"]) == ("/first", "/last", 3)
+
+
+def test_tombstones_are_counted() -> None:
+    worker = Worker(1)
+    worker.take(0, NOW_MS - 4 * GAP_MS)
+    worker.take(1, NOW_MS - 2 * GAP_MS)
+    assert not worker.remarks
+    written = sum(row["is_deleted"] for row in worker.take(2, NOW_MS - 3 * GAP_MS))
+    assert written > 0
+    assert worker.remarks == {Remark.TOMBSTONE: written}
+
+
+@pytest.mark.parametrize(
+    ("path_bytes", "remarks"),
+    [(300_000, {}), (700_000, {Remark.STATE_CLIPPED: 1})],
+    ids=["whole", "cut"],
+)
+def test_a_state_whose_texts_are_cut_is_counted(path_bytes: int, remarks: dict[Remark, int]) -> None:
+    worker = Worker(1)
+    context = json.dumps({"page": {"path": "/" + path_bytes * "x"}})  # stands in a session twice: entry and exit
+    worker.take(0, event_type="page", event_name="", context=context)
+    assert worker.remarks == remarks
+
+
+def test_a_row_whose_texts_are_cut_is_counted() -> None:
+    remarks: Counter[Remark] = Counter()
+
+    def remark(remark: Remark, count: int) -> None:
+        remarks[remark] += count
+
+    state, piece = new_state(), new_slice(0)
+    piece.first_at, piece.session_id = 0, "51a530be-0833-51bf-8372-7bfb6caeb098"
+    piece.entry_page = piece.exit_page = piece.referrer = 700_000 * "x"
+    state.slices = [piece]
+    (record,) = session_records([(0, b"t/p/v/a", state)], ColumnCodec("sessions", IDS), rules().sessions, 0, remark)
+    assert len(record["value"]) < 1_000
+    assert +remarks == {Remark.ROW_CLIPPED: 1}
