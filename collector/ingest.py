@@ -166,12 +166,12 @@ class Ingest:
         if admission.admitted:
             encode = self._encoders.raw_events.encode
             key_of = keys.of_raw_event
-            scope = project.scope
+            scope, nobody = project.scope, project.placeholders
             records: list[Record] = [
                 {
                     "key": key_of(
                         scope,
-                        visitor_of(event.anonymous_id, event.user_id, event.ip_address, event.user_agent),
+                        visitor_of(event.anonymous_id, event.user_id, event.ip_address, event.user_agent, nobody),
                         event.client_session_id,
                     ),
                     "value": encode(event),

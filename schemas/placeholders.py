@@ -1,6 +1,7 @@
 """Ids that name nobody: what programs send when they know no id, so that strangers share them.
 
-Events with such ids are kept as sent; nobody is linked by them, and strangers are not one visitor because of them.
+Events with such ids are kept as sent; nobody is linked by them, and strangers are not one visitor because of them. A
+project may have further ones of its own: `placeholder_ids` of its settings.
 Segment blocks `^[0-]*$`, `-1`, `null` and `anonymous` by default; the other words are what languages write for nothing.
 """
 
@@ -24,6 +25,13 @@ _WORDS: Final = frozenset(WORDS)
 _CHARS_MAX: Final = max(map(len, WORDS)) + 8
 
 
-def is_placeholder(text: str) -> bool:
-    """Whether an id names nobody; so does an empty one."""
-    return not text.strip(_ZEROS) or (len(text) <= _CHARS_MAX and text.strip(AROUND).lower() in _WORDS)
+def word_of(text: str) -> str:
+    """What of an id is compared with words."""
+    return text.strip(AROUND).lower()
+
+
+def is_placeholder(text: str, own: frozenset[str] = frozenset()) -> bool:
+    """Whether an id names nobody; so does an empty one. own: further words, of its project (`word_of`)."""
+    if not text.strip(_ZEROS) or (len(text) <= _CHARS_MAX and word_of(text) in _WORDS):
+        return True
+    return bool(own) and word_of(text) in own

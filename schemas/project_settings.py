@@ -1,25 +1,39 @@
 """A project's own settings: the field `settings` of the topic `projects`, a JSON object; every reader's one way in.
 
-    {"conversion_events": ["Order Completed"]}     a session with one of these events is converted
+    {"conversion_events": ["Order Completed"],     a session with one of these events is converted
+     "placeholder_ids": ["no-user"]}               ids that name nobody, besides those of schemas.placeholders
 
 Readers pass over what they do not know, so that a newer release's settings stop nothing; the command that writes them
 refuses it, since it is misspelt. Allowed origins and `is_disabled` are fields of the record, no settings. Pure.
 """
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 
+from schemas import placeholders
+
 # Together half of what a Kafka record may have.
 _EVENTS_MAX: Final = 1_000
 _EVENT_NAME_CHARS_MAX: Final = 500
+_PLACEHOLDERS_MAX: Final = 1_000
+_PLACEHOLDER_CHARS_MAX: Final = 200
 
 
 class ProjectSettings(msgspec.Struct, frozen=True):
-    """The settings, each with its default. conversion_events: names of track events."""
+    """The settings, each with its default.
+
+    conversion_events: names of track events. placeholder_ids: ids and handshake tokens, whatever their case.
+    """
 
     conversion_events: frozenset[str] = frozenset()
+    placeholder_ids: frozenset[str] = frozenset()
+
+    def placeholder_words(self) -> frozenset[str]:
+        """The placeholder ids, as ids are compared with them."""
+        return frozenset(map(placeholders.word_of, self.placeholder_ids))
 
 
 FIELDS: Final = frozenset(ProjectSettings.__struct_fields__)
@@ -37,12 +51,38 @@ def check_project_settings(text: str) -> ProjectSettings:
         names = ", ".join(map(repr, unknown))
         raise ValueError(f"no such setting: {names}; there is {', '.join(sorted(FIELDS))}")
     settings = _converted(members)
-    if len(settings.conversion_events) > _EVENTS_MAX:
-        raise ValueError(f"conversion_events: at most {_EVENTS_MAX}")
-    for name in settings.conversion_events:
-        if not 0 < len(name) <= _EVENT_NAME_CHARS_MAX:
-            raise ValueError(f"conversion_events: a name has 1 to {_EVENT_NAME_CHARS_MAX} characters")
+    _check_texts("conversion_events", settings.conversion_events, _EVENTS_MAX, _EVENT_NAME_CHARS_MAX)
+    _check_texts("placeholder_ids", settings.placeholder_ids, _PLACEHOLDERS_MAX, _PLACEHOLDER_CHARS_MAX)
     return settings
+
+
+class ByProject:
+    """One setting of every project that has anything of it; several write keys of a project add up."""
+
+    def __init__(self, of: Callable[[ProjectSettings], frozenset[str]]) -> None:
+        self.by_project: Mapping[str, frozenset[str]] = {}
+        self._of = of
+        self._by_write_key: dict[str, tuple[str, frozenset[str]]] = {}
+
+    def apply(self, write_key: str, record: Mapping[str, Any] | None) -> None:
+        """Take a record of the topic `projects`. Raises ValueError when its settings cannot be read."""
+        if record is None:
+            self._by_write_key.pop(write_key, None)
+        else:
+            self._by_write_key[write_key] = record["project_id"], self._of(read_project_settings(record["settings"]))
+        merged: dict[str, frozenset[str]] = {}
+        for project_id, texts in self._by_write_key.values():
+            if texts:
+                merged[project_id] = texts | merged.get(project_id, frozenset())
+        self.by_project = merged
+
+
+def _check_texts(setting: str, texts: frozenset[str], count_max: int, chars_max: int) -> None:
+    if len(texts) > count_max:
+        raise ValueError(f"{setting}: at most {count_max}")
+    for text in texts:
+        if not 0 < len(text) <= chars_max:
+            raise ValueError(f"{setting}: each has 1 to {chars_max} characters")
 
 
 def _object(text: str) -> dict[str, Any]:

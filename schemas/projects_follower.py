@@ -26,6 +26,24 @@ class Directory(Protocol):
         """Add, change or (None) remove the project of a write key. Raises ValueError for a record it can't use."""
 
 
+class Together:
+    """Several directories as one. A record that one of them can't use is none of the others' concern."""
+
+    def __init__(self, *directories: Directory) -> None:
+        self._directories = directories
+
+    def apply(self, write_key: str, record: Mapping[str, Any] | None) -> None:
+        """Raises ValueError, once all have been told."""
+        problems = []
+        for directory in self._directories:
+            try:
+                directory.apply(write_key, record)
+            except ValueError as error:
+                problems.append(str(error))
+        if problems:
+            raise ValueError("; ".join(dict.fromkeys(problems)))
+
+
 class ProjectsFollower:
     """Keeps a directory up to date, from the event loop: nothing blocks, a thread is used only for the registry.
 

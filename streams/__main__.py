@@ -14,6 +14,7 @@ import gc
 import signal
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Annotated, Final
 
 import structlog
@@ -28,11 +29,12 @@ from schemas.apply.findings import ApplyError, UnreachableError
 from schemas.apply.topics import check_topics
 from schemas.kafka import producer_config
 from schemas.metrics import StreamsMetrics
-from schemas.projects_follower import ProjectsFollower
+from schemas.projects_follower import ProjectsFollower, Together
 from schemas.registry import SchemaIds, open_ids
 from schemas.registry_wait import registry_answers
 from schemas.settings import Settings, SettingsError, load
 from schemas.topics import TOPICS
+from streams.events.claims import PlaceholderIds
 from streams.events.lookups import Lookups, open_lookups
 from streams.inspection.commands import explain, state
 from streams.runtime.admin import Observer, create_admin
@@ -94,16 +96,17 @@ async def _run(settings: Settings) -> None:
         ids, topics, stopping, lambda why: log.warning("waiting for the registry", error=why)
     ):
         return
-    conversions = ConversionEvents()
+    conversions, placeholders = ConversionEvents(), PlaceholderIds()
     loaded = asyncio.Event()
-    follower = ProjectsFollower(settings, ids, conversions, loaded.set)
+    follower = ProjectsFollower(settings, ids, Together(conversions, placeholders), loaded.set)
     following = asyncio.create_task(follower.run())
-    worker = create_worker(settings, _parts(settings, SchemasApart(ids), lookups, conversions, metrics))
+    parts = _parts(settings, SchemasApart(ids), lookups, conversions, metrics)
+    worker = create_worker(settings, replace(parts, placeholders=placeholders))
     observer = Observer(worker, metrics, lookups.all(), time.time)
     admin = web.AppRunner(create_admin(worker, registry, settings.streams_stuck_s_max, observer), access_log=None)
     await admin.setup()
     await web.TCPSite(admin, settings.admin_host, settings.streams_admin_port).start()
-    # Conversions depend on the projects: the first event must not meet an empty list of them.
+    # Conversions and claims depend on the projects: the first event must not meet an empty list of them.
     await _loaded(loaded, stopping, following)
     if stopping.is_set():
         return

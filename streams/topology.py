@@ -1,13 +1,14 @@
 """What a worker is made of: which operator reads which topic, over which table. The one place that knows both sides."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from schemas import keys
 from schemas.metrics import StreamsMetrics
 from schemas.registry import SchemaIds
 from schemas.settings import Settings
 from streams.events.chain import EventChain, Rules
+from streams.events.claims import PlaceholderIds
 from streams.events.deduplicate import DedupRules
 from streams.events.lookups import Lookups
 from streams.identities.chain import ClaimChain
@@ -31,6 +32,7 @@ class Parts:
     changelogs: Publisher
     metrics: StreamsMetrics
     now_ms: Callable[[], int]
+    placeholders: PlaceholderIds = field(default_factory=PlaceholderIds)
 
 
 def create_worker(settings: Settings, parts: Parts) -> App:
@@ -50,6 +52,7 @@ def create_worker(settings: Settings, parts: Parts) -> App:
         parts.conversions,
         parts.ids,
         parts.now_ms,
+        parts.placeholders,
     )
     claims = ClaimChain(
         settings.topic(ClaimChain.name),

@@ -25,11 +25,17 @@ def client_session_id(sent: str | int | None) -> str | None:
     return canonical_uuid(text) or text
 
 
-def visitor_of(anonymous_id: str, user_id: str | None, ip_address: str, user_agent: str) -> str:
-    """Who an event is from, as far as its order is concerned."""
-    if anonymous_id and not is_placeholder(anonymous_id):
+def visitor_of(
+    anonymous_id: str,
+    user_id: str | None,
+    ip_address: str,
+    user_agent: str,
+    own_placeholders: frozenset[str] = frozenset(),
+) -> str:
+    """Who an event is from, as far as its order is concerned. own_placeholders: those of its project."""
+    if anonymous_id and not is_placeholder(anonymous_id, own_placeholders):
         return anonymous_id
-    if user_id and not is_placeholder(user_id):
+    if user_id and not is_placeholder(user_id, own_placeholders):
         return user_id
     sender = hashlib.sha256(f"{ip_address}\0{user_agent}".encode()).hexdigest()[:16]
     return f"{anonymous_id or user_id}/{sender}"

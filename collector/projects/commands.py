@@ -40,7 +40,9 @@ def add(
     name: Annotated[str, typer.Option(help="for people")],
     tenant: Annotated[str | None, typer.Option(help="UUID of the tenant; a new one when absent")] = None,
     origin: Annotated[list[str] | None, typer.Option(help="allowed origin, repeatable; none: every origin")] = None,
-    settings_json: Annotated[str | None, typer.Option("--settings", help="JSON object: conversion_events, …")] = None,
+    settings_json: Annotated[
+        str | None, typer.Option("--settings", help="JSON object: schemas/project_settings.py")
+    ] = None,
     write_key: Annotated[str | None, typer.Option(help="the key; made up when absent. A known key is updated")] = None,
 ) -> None:
     """Add a project, or change the one with this write key, and print its write key."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from schemas import keys
 from schemas.message_ids import MessageIds
+from schemas.project_settings import read_project_settings
 
 ANY_ORIGIN: Final = "*"
 
@@ -14,7 +15,8 @@ ANY_ORIGIN: Final = "*"
 class Project:
     """A project as the collector needs it.
 
-    `scope` begins the Kafka keys of its raw events, `dead_letter_key` is that of its dead letters.
+    `scope` begins the Kafka keys of its raw events, `dead_letter_key` is that of its dead letters; `placeholders` are
+    the ids that name nobody in it.
     """
 
     def __init__(self, record: Mapping[str, Any]) -> None:
@@ -30,6 +32,7 @@ class Project:
         self.scope = keys.scope(self.tenant_id, self.project_id)
         self.dead_letter_key = keys.of_dead_letter(self.tenant_id, self.project_id)
         self.message_ids = MessageIds(self.project_id)
+        self.placeholders = _placeholders(self.settings)
 
     def allows(self, origin: str) -> bool:
         """Whether pages of this origin may send events; an empty list allows every origin."""
@@ -69,6 +72,14 @@ class ProjectDirectory:
     def all(self) -> list[Project]:
         """Every project, in the order of their names."""
         return sorted(self._by_key.values(), key=lambda project: (project.name, project.write_key))
+
+
+def _placeholders(settings: str) -> frozenset[str]:
+    """None in settings that cannot be read, which only a foreign command writes: the project's events go on."""
+    try:
+        return read_project_settings(settings).placeholder_words()
+    except ValueError:
+        return frozenset()
 
 
 def _ms(moment: datetime) -> int:

@@ -19,7 +19,7 @@ from schemas.outcomes import Remark
 from schemas.registry import SchemaIds
 from streams.dead_letters import DeadLetters
 from streams.events.bound_times import bound_times
-from streams.events.claims import claims
+from streams.events.claims import PlaceholderIds, claims
 from streams.events.decode import decode
 from streams.events.deduplicate import DedupRules, deduplicate
 from streams.events.encode import encode_claims, encode_enriched
@@ -61,12 +61,14 @@ class EventChain:
         conversions: ConversionEvents,
         ids: SchemaIds,
         now_ms: Callable[[], int],
+        placeholders: PlaceholderIds | None = None,
     ) -> None:
         self.topic = topic
         self._states = states
         self._rules = rules
         self._lookups = lookups
         self._conversions = conversions
+        self._placeholders = placeholders or PlaceholderIds()
         self._now_ms = now_ms
         self._raw = ColumnCodec("raw_events", ids)
         self._enriched = ColumnCodec("enriched_events", ids)
@@ -94,7 +96,8 @@ class EventChain:
             conversions = self._conversions.by_project
             enriched = sessionize(enriched, kept.keys, kept.states, conversions, rules.sessions, outputs.remark)
             outputs.add("enriched_events", encode_enriched(enriched, self._enriched, rules.generation, now_ms))
-            outputs.add("identity_claims", encode_claims(claims(enriched), self._claims, rules.generation))
+            found = claims(enriched, self._placeholders.by_project)
+            outputs.add("identity_claims", encode_claims(found, self._claims, rules.generation))
         return outputs
 
     def end_epoch(self) -> EpochEnd:

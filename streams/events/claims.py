@@ -1,10 +1,12 @@
 """Find the events that tie a visitor to a user: the claims of identity_claims. Pure."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import polars as pl
 
 from schemas import keys, placeholders
+from schemas.project_settings import ByProject, ProjectSettings
 
 # Names of the logins in Segment's and RudderStack's event specifications, lower case.
 _LOGIN_NAMES: Final = ("signed in", "logged in", "login", "sign in", "user signed in", "user logged in")
@@ -19,14 +21,24 @@ _READ: Final = (
 )  # fmt: skip
 
 
-def claims(frame: pl.DataFrame) -> pl.DataFrame:
+class PlaceholderIds(ByProject):
+    """Which ids name nobody in a project, besides those that do in every one."""
+
+    def __init__(self) -> None:
+        super().__init__(ProjectSettings.placeholder_words)
+
+
+def claims(frame: pl.DataFrame, own_placeholders: Mapping[str, frozenset[str]]) -> pl.DataFrame:
     """The identity claims among enriched rows: `CLAIM_COLUMNS`, `index`, and `key`, the claim's Kafka key.
 
     identify and login events with both ids; alias, whose previousId is taken for the visitor; and events with a
     handshake token. These say under the token's key which ids were seen with it, and when they know both sides, under
-    the visitor's key that these two belong together. Ids and tokens that name nobody are as if absent.
+    the visitor's key that these two belong together. Ids and tokens that name nobody are as if absent; those of
+    `own_placeholders`, by project id, too.
     """
-    frame = frame.select(_READ).filter(_may_claim()).with_columns(map(_somebody, _IDS))
+    frame = frame.select(_READ).filter(_may_claim())
+    own = _own_words(frame, own_placeholders)
+    frame = frame.with_columns(_somebody(column, own) for column in _IDS)
     frame = frame.with_columns(pl.col("anonymous_id").fill_null(""))
     has_user = pl.col("user_id").is_not_null()
     both = (pl.col("anonymous_id") != "") & has_user
@@ -62,8 +74,19 @@ def _may_claim() -> pl.Expr:
     return pl.col("event_type").is_in(["identify", "alias"]) | may_be_login | pl.col("handshake_token").is_not_null()
 
 
-def _somebody(column: str) -> pl.Expr:
+def _own_words(frame: pl.DataFrame, own_placeholders: Mapping[str, frozenset[str]]) -> list[str]:
+    """The placeholders of the projects in the frame, each behind its project: one list, however many projects."""
+    if not own_placeholders:
+        return []
+    project_ids = frame["project_id"].unique().to_list()
+    return [f"{one}/{word}" for one in project_ids for word in own_placeholders.get(one, ())]
+
+
+def _somebody(column: str, own: list[str]) -> pl.Expr:
     """The ids of a column, null where they name nobody."""
     ids = pl.col(column)
-    word = ids.str.strip_chars(placeholders.AROUND).str.to_lowercase().is_in(placeholders.WORDS)
+    text = ids.str.strip_chars(placeholders.AROUND).str.to_lowercase()
+    word = text.is_in(placeholders.WORDS)
+    if own:
+        word |= pl.concat_str("project_id", pl.lit("/"), text).is_in(own)
     return pl.when(~(ids.str.contains(placeholders.PATTERN) | word)).then(ids).alias(column)

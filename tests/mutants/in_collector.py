@@ -158,7 +158,7 @@ IN_COLLECTOR: Final[tuple[Fault, ...]] = (
     Fault(
         name="collector-strangers-are-one",
         file="collector/events/session_key.py",
-        text="if anonymous_id and not is_placeholder(anonymous_id):",
+        text="if anonymous_id and not is_placeholder(anonymous_id, own_placeholders):",
         becomes="if anonymous_id:",
         tests=("tests/collector/http/test_request_facts.py::test_strangers_with_a_placeholder_do_not_share_a_key",),
         guarantee="Strangers whose id names nobody are not one visitor.",

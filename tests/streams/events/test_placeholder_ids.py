@@ -1,6 +1,8 @@
 """Ids that name nobody tie nobody."""
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import polars as pl
 import pytest
@@ -10,7 +12,15 @@ from hypothesis import strategies as st
 from collector.events.session_key import visitor_of
 from schemas import keys
 from schemas.placeholders import PATTERN, WORDS, is_placeholder
-from streams.events.claims import claims
+from schemas.project_settings import ProjectSettings
+from streams.events.chain import EventChain
+from streams.events.claims import PlaceholderIds, claims
+from streams.runtime.operator import Records
+from streams.runtime.state_cache import StateCache
+from streams.sessions.state import SessionStateCodec
+from tests.streams.raw import IDS, RAW, key_of, raw_event
+from tests.streams.runtime.tables import FakeTable
+from tests.streams.world import conversions, rules, simple_lookups
 
 NOBODY = (
     *("", " ", "0", "000", "-", "-1", "null", "NULL", "Null ", "undefined", "None", "nil", "NaN", "[object Object]"),
@@ -23,11 +33,12 @@ NOBODY = (
         "\t0\n",
     ),
 )
+NONE: Mapping[str, frozenset[str]] = MappingProxyType({})
 SOMEBODY = ("1", "10", "-2", "u-0", "nullable", "anna", "guest-7", "00000000-0000-0000-0000-000000000001", "é", "no")
 
 
-def claimed(**members: object) -> list[tuple[str, str, str]]:
-    """(link source, visitor, user) of the claims that one event makes."""
+def claimed(own: Mapping[str, frozenset[str]] = NONE, **members: object) -> list[tuple[str, str, str]]:
+    """(link source, visitor, user) of the claims that one event makes. own: placeholders by project."""
     row = {
         "index": 0, "source_offset": 1, "source_partition": 0, "tenant_id": "t", "project_id": "p",
         "event_type": "identify", "event_name": "", "anonymous_id": "ann",
@@ -36,7 +47,7 @@ def claimed(**members: object) -> list[tuple[str, str, str]]:
     } | members  # fmt: skip
     texts = ("anonymous_id", "user_id", "previous_id", "handshake_token")
     frame = pl.DataFrame([row], schema_overrides=dict.fromkeys(texts, pl.String))
-    return claims(frame).select("link_source", "anonymous_id", "user_id").rows()
+    return claims(frame, own).select("link_source", "anonymous_id", "user_id").rows()
 
 
 @pytest.mark.parametrize("nobody", NOBODY)
@@ -72,6 +83,29 @@ def test_collector_and_streams_agree_on_who_is_nobody(text: str) -> None:
     assert bool(re.search(PATTERN, text)) <= is_placeholder(text) or "\n" in text
 
 
+@pytest.mark.parametrize("nobody", ["no-user", "NO-USER", ' "no-user" ', "İstanbul", "-1-"])
+def test_a_project_has_placeholders_of_its_own(nobody: str) -> None:
+    words = ProjectSettings(placeholder_ids=frozenset({"No-User", "İSTANBUL", "-1-"})).placeholder_words()
+    own = {"p": words, "other": frozenset({"ann", "u"})}
+    assert claimed(user_id=nobody) != []
+    assert claimed(own, user_id=nobody) == []
+    assert claimed(own, anonymous_id=nobody) == []
+    assert claimed(own, event_type="alias", previous_id=nobody) == []
+    assert claimed(own, event_type="track", handshake_token=nobody) == []
+    assert claimed(own, project_id="stranger", user_id=nobody) == [("identify", "ann", nobody)]
+    assert claimed(own) == [("identify", "ann", "u")]
+    assert is_placeholder(nobody, words)
+    assert visitor_of(nobody, None, "192.0.2.1", "A") == nobody
+    assert visitor_of(nobody, None, "192.0.2.1", "A", words) != visitor_of(nobody, None, "192.0.2.2", "A", words)
+
+
+@given(st.text(min_size=1), st.text())
+def test_collector_and_streams_agree_on_who_is_nobody_in_a_project(own: str, text: str) -> None:
+    words = ProjectSettings(placeholder_ids=frozenset({own})).placeholder_words()
+    assert (claimed({"p": words}, user_id=text) == []) == is_placeholder(text, words)
+    assert (claimed({"p": words}, user_id=own.upper()) == []) == is_placeholder(own.upper(), words)
+
+
 def test_strangers_with_a_placeholder_are_visitors_of_their_own_and_their_retries_are_known() -> None:
     nil = "00000000-0000-0000-0000-000000000000"
     one, other = visitor_of(nil, None, "192.0.2.1", "A"), visitor_of(nil, None, "192.0.2.2", "A")
@@ -85,3 +119,21 @@ def test_whoever_has_a_name_is_found_by_it() -> None:
     assert visitor_of("ann", "undefined", "192.0.2.1", "A") == "ann"
     assert visitor_of("undefined", "u-7", "192.0.2.1", "A") == "u-7"
     assert visitor_of("", "u-7", "192.0.2.1", "A") == "u-7"
+
+
+def test_a_worker_takes_new_placeholders_from_its_next_chunk_on() -> None:
+    own = PlaceholderIds()
+    states = StateCache(FakeTable("sessions"), SessionStateCodec())
+    chain = EventChain("raw", states, rules(), simple_lookups(), conversions(), IDS, lambda: 7, own)
+
+    def claims_of(offset: int) -> int:
+        event = raw_event(offset, event_type="identify", event_name="", anonymous_id="ann", user_id="No-User")
+        outputs = chain.process(Records([0], [offset], [key_of(event)], [RAW.encode(event)]))
+        return len(outputs.records["identity_claims"])
+
+    project = {"project_id": raw_event(0)["project_id"], "settings": '{"placeholder_ids": ["no-user"]}'}
+    assert claims_of(0) == 1
+    own.apply("key", project)
+    assert claims_of(1) == 0
+    own.apply("key", None)
+    assert claims_of(2) == 1

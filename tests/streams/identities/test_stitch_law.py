@@ -61,7 +61,7 @@ def to_frame(rows: Sequence[Row]) -> pl.DataFrame:
 
 @given(st.lists(_events, min_size=1, max_size=20))
 def test_columns_claim_what_one_event_at_a_time_claims(rows: list[Row]) -> None:
-    found = claims(to_frame(rows)).with_columns(pl.col("linked_at").cast(pl.Int64)).to_dicts()
+    found = claims(to_frame(rows), {}).with_columns(pl.col("linked_at").cast(pl.Int64)).to_dicts()
     made = [claim | {"index": index} for index, row in enumerate(rows) for claim in claims_of(row)]
     assert found == sorted(made, key=lambda claim: "/h/" in claim["key"])
 
