@@ -1,6 +1,6 @@
 """States whose window has passed leave the table, a few at a time, so that memory follows the traffic. Pure."""
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 from typing import Final
 
@@ -8,10 +8,14 @@ from streams.runtime.envelope import last_active_ms
 from streams.runtime.store import ShardStore
 
 _FAR: Final = 2**63
+# Of each partition and epoch: as many as without traffic, and so many more for each state touched, so that what comes
+# leaves as fast. Two thousand of each partition in every epoch was a sixth of a worker's time at 2,000 events a second.
+_LOOKED_AT_MIN: Final = 100
+_LOOKED_AT_PER_TOUCHED: Final = 2
 
 
 class Evictor:
-    """Looks at a bounded number of states an epoch, round and round.
+    """Looks at a bounded number of states an epoch, round and round; at more where more are touched.
 
     A state leaves when the newest state of its partition is younger by more than `window_ms`, which may depend on its
     key: the time of the data decides, so a replay of old records evicts nothing that it still needs. But never later
@@ -31,7 +35,7 @@ class Evictor:
         self._newest: dict[int, int] = {}
         self.evicted = 0
 
-    def expired(self, store: ShardStore, touched: Mapping[int, Container[bytes]]) -> dict[int, list[bytes]]:
+    def expired(self, store: ShardStore, touched: Mapping[int, Collection[bytes]]) -> dict[int, list[bytes]]:
         """Keys to be deleted now, by partition; touched ones, by partition too, are in use and stay."""
         found: dict[int, list[bytes]] = {}
         latest = self._latest_ms()
@@ -41,8 +45,9 @@ class Evictor:
                 pending = self._pending[partition] = list(shard)
             newest = self._newest.get(partition, 0)
             in_use = touched.get(partition, ())
-            batch = pending[-self._looked_at_max :]
-            del pending[-self._looked_at_max :]
+            count = min(self._looked_at_max, _LOOKED_AT_MIN + _LOOKED_AT_PER_TOUCHED * len(in_use))
+            batch = pending[-count:]
+            del pending[-count:]
             for key in batch:
                 value = shard.get(key)
                 if value is None:

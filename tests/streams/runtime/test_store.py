@@ -253,6 +253,17 @@ def test_a_call_looks_at_a_bounded_number_and_comes_round_to_all(table: StateTab
     assert list(table.store) == [b"new"]
 
 
+def test_more_are_looked_at_where_more_are_in_use(table: StateTable) -> None:
+    table.store.write(
+        0, [*((b"%d" % number, value_of(1, 1)) for number in range(5_000)), (b"new", value_of(1, 10_000))]
+    )
+    evictor = Evictor(window_ms=100)
+    evict(evictor, table)  # meets the newest
+    idle = len(evict(evictor, table))
+    busy = len(evict(evictor, table, {b"in use %d" % number for number in range(200)}))
+    assert 2 * 200 <= busy - idle < 1_000
+
+
 async def test_a_partition_that_comes_back_is_judged_anew(table: StateTable) -> None:
     table.store.write(0, [(b"new", value_of(1, 10_000))])
     evictor = Evictor(window_ms=100)
