@@ -211,7 +211,12 @@ class Settings(BaseModel):
     sinks_session_ms_max: Annotated[int, Field(ge=6_000)] = Field(
         10_000, description="a sink not heard of for so long loses its partitions to the others"
     )
-    sinks_flush_age_ms_max: Positive = Field(1_000, description="age at which a batch is written")
+    sinks_flush_age_ms_max: Positive = Field(1_000, description="age at which a batch is written at the latest")
+    sinks_flush_age_ms_min: Positive = Field(
+        250,
+        description="age at which a batch of events or dead letters is written while the database has time to spare; "
+        "less is more INSERTs",
+    )
     sinks_flush_rows_max: Positive = Field(
         100_000, description="rows at which a batch is written; below ClickHouse's max_insert_block_size"
     )

@@ -34,6 +34,7 @@ from sinks.commands.replay import replay
 from sinks.commands.trace import trace
 from sinks.consume.assignment import Assignment
 from sinks.consume.dispatch import Dispatcher
+from sinks.consume.flush_age import FlushAge
 from sinks.consume.loop import ConsumerLoop, Pace
 from sinks.consume.report import Report
 from sinks.database import open_reader, open_writer
@@ -154,9 +155,10 @@ def _part(
     )
     write_thread = WriteThread(route.topic, delivery.deliver, delivery.idle, delivery.close)
     consumer = Consumer(_consumer_config(settings, route))
-    limits = Limits(
-        settings.sinks_flush_rows_max, settings.sinks_flush_bytes_max, settings.sinks_flush_age_ms_max / 1000
-    )
+    limits = Limits(settings.sinks_flush_rows_max, settings.sinks_flush_bytes_max)
+    age_s_max = settings.sinks_flush_age_ms_max / 1000
+    # Rows that replace one another wait the whole time: the later ones of a batch spare the earlier.
+    age = FlushAge(age_s_max if route.version else settings.sinks_flush_age_ms_min / 1000, age_s_max)
     assignment = Assignment(
         consumer,
         topic_name,
@@ -167,7 +169,7 @@ def _part(
     )
     log_end = partial(_log_end, consumer, topic_name)
     report = Report(route.topic, metrics, time_reader(codec, route.since), log_end, time.time, stops)
-    pace = Pace(limits.rows_max, settings.sinks_buffer_bytes_max, limits.age_s_max)
+    pace = Pace(limits.rows_max, settings.sinks_buffer_bytes_max, age_s_max, age)
     dispatcher = Dispatcher(topic_name, assignment.states, consumer.seek, route.exactly_once, report.expired)
     loop = ConsumerLoop(
         consumer, topic_name, assignment, dispatcher, write_thread, pace, report, time.monotonic, failpoint

@@ -15,11 +15,10 @@ from sinks.batching.watermark import Sources
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a batch is full. Bytes are looked at after each fetch, rows and age exactly."""
+    """When a batch is full. Bytes are looked at after each fetch, rows exactly."""
 
     rows_max: int
     bytes_max: int
-    age_s_max: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +140,8 @@ class Batcher:
             self._seal(self._position, now)
         self._start = self._position = offset
 
-    def due(self, now: float) -> bool:
-        """Whether a batch is to be written now. A planned one never is before its end is reached."""
+    def due(self, now: float, age_s_max: float) -> bool:
+        """Whether a batch is to be written now: full, or so old. A planned one never is before its end is reached."""
         if self._full:
             return True
         if self._planned_end is not None:
@@ -150,7 +149,7 @@ class Batcher:
         oldest = self.oldest_at
         if oldest is None:
             return self._replayed + self._empty > 0
-        return now - oldest >= self._limits.age_s_max
+        return now - oldest >= age_s_max
 
     def take(self, now: float) -> Batch:
         """The next batch: a full one, else all that is held, ending at the position."""

@@ -20,6 +20,7 @@ from sinks.batching.commit_metadata import CommitMetadata
 from sinks.consume.assignment import Assignment
 from sinks.consume.consumer import Consumer
 from sinks.consume.dispatch import Dispatcher
+from sinks.consume.flush_age import FlushAge
 from sinks.consume.partition import PartitionState
 from sinks.consume.report import Report
 from sinks.failpoints import Failpoint, nothing
@@ -44,6 +45,7 @@ class Pace:
     rows_max: int
     buffer_bytes_max: int
     quiet_s: float
+    age: FlushAge
 
 
 class ConsumerLoop:
@@ -107,6 +109,7 @@ class ConsumerLoop:
                 return
             raise write.error
         self._report.written(write)
+        self._pace.age.wrote(write.seconds)
         state = self._states.get(write.batch.partition)
         if state is not None and state.in_flight is write:
             state.written(write.batch, self._clock())
@@ -117,9 +120,10 @@ class ConsumerLoop:
             return
         chosen: list[PartitionState] = []
         rows = 0
+        age_s_max = self._pace.age.seconds(len(self._states))
         for state in sorted(self._states.values(), key=lambda state: state.waiting_since or now):
             # Batches that are not chosen stay open and grow.
-            if rows < self._pace.rows_max and (batch := state.prepare(now, self._report.void)) is not None:
+            if rows < self._pace.rows_max and (batch := state.prepare(now, age_s_max, self._report.void)) is not None:
                 rows += len(batch.rows)
                 chosen.append(state)
         if not chosen:

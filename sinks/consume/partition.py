@@ -46,9 +46,9 @@ class PartitionState:
                 return batch.timestamp
         return self.batcher.oldest_timestamp or (self.stopped_by.timestamp if self.stopped_by else 0)
 
-    def prepare(self, now: float, on_void: Callable[[Batch], None]) -> Batch | None:
+    def prepare(self, now: float, age_s_max: float, on_void: Callable[[Batch], None]) -> Batch | None:
         """The batch to be planned now, if one is due and none is under way. Void ones are done with on the way."""
-        while self.in_flight is None and self.ready is None and self.batcher.due(now):
+        while self.in_flight is None and self.ready is None and self.batcher.due(now, age_s_max):
             batch = self.batcher.take(now)
             if batch.is_void:
                 self.written(batch, now)

@@ -18,6 +18,7 @@ from sinks.batching.filter import RecordFilter
 from sinks.consume.assignment import Assignment
 from sinks.consume.consumer import PartitionsMoved
 from sinks.consume.dispatch import Dispatcher
+from sinks.consume.flush_age import FlushAge
 from sinks.consume.loop import ConsumerLoop, Pace
 from sinks.consume.report import Report
 from sinks.routes import ROUTES
@@ -244,7 +245,7 @@ class SimSink:
             route, writer, self.dead_letters, healing, lambda _: [], 0.0001, trust_s, clock, self.report
         )
         self.write_thread = SimWriteThread(broker.dice, self.delivery.deliver)
-        limits = Limits(rows_max, 1 << 20, 1.0)
+        limits = Limits(rows_max, 1 << 20)
 
         def open_batcher(partition: int, resumption: Resumption) -> Batcher:
             return Batcher(TOPIC, partition, RecordFilter(partition, True, lambda _id: None), limits, resumption)
@@ -252,6 +253,6 @@ class SimSink:
         assignment = Assignment(self.consumer, TOPIC, open_batcher, self.write_thread, clock, 0.5)
         report = Report(TOPIC, SinksMetrics(CollectorRegistry()), lambda _: None, lambda _: None, clock)
         dispatcher = Dispatcher(TOPIC, assignment.states, self.consumer.seek, gapless=True)
-        pace = Pace(rows_max, 4_000, 1.0)
+        pace = Pace(rows_max, 4_000, 1.0, FlushAge(0.5, 1.0))
         self.loop = ConsumerLoop(self.consumer, TOPIC, assignment, dispatcher, self.write_thread, pace, report, clock)
         assignment.subscribe()

@@ -19,7 +19,8 @@ from tests.sinks.records import codec, framed
 ID = codec("enriched_events").schema_id
 OTHER_ID = 1003
 UNKNOWN_ID = 9999
-LIMITS = Limits(rows_max=5, bytes_max=1 << 20, age_s_max=10.0)
+LIMITS = Limits(rows_max=5, bytes_max=1 << 20)
+AGE_S = 10.0
 PARTITION = 0
 
 
@@ -77,7 +78,7 @@ def feed(target: Batcher, log: Sequence[Record], cuts: Sequence[int], now: float
 
 def taken(target: Batcher, now: float) -> list[Batch]:
     batches = []
-    while target.due(now):
+    while target.due(now, AGE_S):
         batches.append(target.take(now))
     return batches
 
@@ -144,7 +145,7 @@ def test_a_planned_batch_read_again_is_the_same_batch(
         if batch.is_void:
             continue
         plan = CommitMetadata(batch.end, batch.watermark)
-        again = batcher(batch.start, plan, Limits(rows_max, 1, 0.0))
+        again = batcher(batch.start, plan, Limits(rows_max, 1))
         rest = [record for record in log if record.offset >= batch.start]
         feed(again, rest, other_cuts)
         again.reached(log[-1].offset + 1, 0.0)
@@ -177,10 +178,10 @@ def rising(count: int, start: int = 0) -> list[Record]:
 def test_a_batch_is_due_by_age_not_before() -> None:
     target = batcher()
     feed(target, rising(2), [], now=100.0)
-    assert not target.due(100.0 + LIMITS.age_s_max - 0.01)
-    assert target.due(100.0 + LIMITS.age_s_max)
+    assert not target.due(100.0 + AGE_S - 0.01, AGE_S)
+    assert target.due(100.0 + AGE_S, AGE_S)
     assert target.take(111.0).end == 2
-    assert not target.due(1e9)
+    assert not target.due(1e9, AGE_S)
 
 
 def test_a_full_batch_is_due_at_once() -> None:
@@ -208,15 +209,15 @@ def test_the_same_offsets_of_a_topic_made_anew_have_another_token() -> None:
 
 
 def test_a_batch_is_full_by_bytes() -> None:
-    target = batcher(limits=Limits(1000, 900, 10.0))
+    target = batcher(limits=Limits(1000, 900))
     feed(target, rising(6), [2, 2, 2])
     assert [len(batch.rows) for batch in taken(target, 0.0)] == [2, 2, 2]
 
 
 def test_a_planned_batch_is_not_due_before_its_end_however_old_or_large() -> None:
-    target = batcher(0, CommitMetadata(50), Limits(5, 10, 0.0))
+    target = batcher(0, CommitMetadata(50), Limits(5, 10))
     feed(target, rising(49), [10, 10], now=0.0)
-    assert not target.due(1e9)
+    assert not target.due(1e9, AGE_S)
     assert target.is_redoing
     feed(target, rising(51)[49:], [])
     assert target.take(0.0).end == 50
@@ -233,7 +234,7 @@ def test_a_planned_end_at_the_end_of_the_log_is_reached_without_a_record() -> No
     target = batcher(0, CommitMetadata(10))
     feed(target, rising(3), [])
     target.reached(9, 0.0)
-    assert not target.due(1e9)
+    assert not target.due(1e9, AGE_S)
     target.reached(10, 0.0)
     assert target.take(0.0).end == 10
 

@@ -26,7 +26,7 @@ def of_schema(schema_id: int, offset: int) -> bytes:
 
 
 def batcher(verdict: Any, plan: CommitMetadata | None = None) -> Batcher:
-    limits = Limits(100_000, 64 * 2**20, 1.0)
+    limits = Limits(100_000, 64 * 2**20)
     record_filter = RecordFilter(0, True, verdict)
     return Batcher("enriched_events", 0, record_filter, limits, Resumption(0, plan or CommitMetadata(None)))
 
@@ -71,7 +71,7 @@ def test_a_planned_batch_that_ends_behind_a_later_record_waits_whole() -> None:
     taking = batcher(SchemaTexts("enriched_events", EmbeddedIds()).verdict, CommitMetadata(6))
     with pytest.raises(PendingError):
         feed(taking, [framed(0), framed(1), of_schema(NEWEST + 1, 2), *map(framed, range(3, 8))])
-    assert not taking.due(100.0)
+    assert not taking.due(100.0, 1.0)
     assert taking.is_redoing
 
 
@@ -112,9 +112,9 @@ def test_bad_records_count_as_bytes_held_until_their_batch_is_written() -> None:
 
 def test_bad_records_fill_a_batch() -> None:
     record_filter = RecordFilter(0, True, lambda _id: (DeadReason.SCHEMA_MISMATCH, ""))
-    taking = Batcher("enriched_events", 0, record_filter, Limits(100, 10_000, 1.0), Resumption(0, CommitMetadata(None)))
+    taking = Batcher("enriched_events", 0, record_filter, Limits(100, 10_000), Resumption(0, CommitMetadata(None)))
     feed(taking, [b"\0\0\0\0\x63" + b"y" * 995] * 10)
-    assert taking.due(0.0)
+    assert taking.due(0.0, 1.0)
 
 
 def test_old_sinks_under_new_streams_wait_loudly_and_the_upgraded_one_loses_nothing(

@@ -25,7 +25,7 @@ class Reading:
 
     def __init__(self, gapless: bool = True, verdict: SchemaVerdict = lambda _id: None) -> None:
         batcher = Batcher(
-            TOPIC, 0, RecordFilter(0, True, verdict), Limits(1_000, 1 << 20, 1.0), Resumption(0, CommitMetadata(None))
+            TOPIC, 0, RecordFilter(0, True, verdict), Limits(1_000, 1 << 20), Resumption(0, CommitMetadata(None))
         )
         self.state = PartitionState(0, batcher, Resumption(0, CommitMetadata(None)), 0.0)
         self.seeks: list[int] = []
@@ -73,7 +73,7 @@ def test_nothing_that_waits_is_no_lag() -> None:
 def test_the_oldest_record_counts_also_when_its_batch_is_full_or_ready() -> None:
     reading = Reading()
     reading.take(0, 1, timestamp_ms=1_000_000)
-    batch = reading.state.prepare(10.0, lambda _batch: None)
+    batch = reading.state.prepare(10.0, 1.0, lambda _batch: None)
     assert batch is not None
     reading.take(2, 3, timestamp_ms=2_000_000)
     assert lag(reading, 1_000 + HOUR_S) == HOUR_S

@@ -45,7 +45,7 @@ def take_over(consumer: SimConsumer) -> list[Resumption]:
 
     def open_batcher(_partition: int, resumption: Resumption) -> Batcher:
         found.append(resumption)
-        return Batcher(TOPIC, 0, RecordFilter(0, True, lambda _id: None), Limits(10, 1_000, 1.0), resumption)
+        return Batcher(TOPIC, 0, RecordFilter(0, True, lambda _id: None), Limits(10, 1_000), resumption)
 
     write_thread = SimWriteThread(random.Random(1), lambda *_: pytest.fail("nothing is written"))
     Assignment(consumer, TOPIC, open_batcher, write_thread, lambda: now, 0.5, pause).subscribe()
