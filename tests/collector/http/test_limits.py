@@ -12,7 +12,7 @@ from collector.events.salvage import STRANGERS_TOKENS_MAX, salvage
 from collector.http.body import decompress
 from collector.http.connection import _source_of
 from collector.projects.directory import ProjectDirectory
-from tests.collector.conftest import Serve
+from tests.collector.conftest import Serve, Served
 from tests.collector.made import WRITE_KEY, directory_of, project_fields, track
 from tests.collector.posting import BASIC, post
 from tests.collector.wire import EVENT, Wire, request
@@ -37,7 +37,7 @@ async def test_bodies_that_are_announced_and_do_not_come_take_no_room(serve: Ser
 
 
 async def test_room_for_bodies_is_given_back_however_they_end(serve: Serve) -> None:
-    served = await serve(collector_body_read_ms_max=600)
+    served = await serve(collector_body_read_ms_max=1_500)
     slow, gone, large = [await Wire.to(served) for _ in range(3)]
     slow.writer.write(request()[:-1])
     gone.writer.write(request()[:-1])
@@ -132,11 +132,11 @@ async def test_a_broken_body_of_brackets_costs_a_stranger_no_more_than_a_refusal
     assert (await post(client, served, "/v1/batch", body, {}))[0] == 400
 
 
-async def opened(served_port: int, count: int) -> list[Wire]:
+async def opened(served: Served, count: int) -> list[Wire]:
     """So many connections, each with an answered request."""
     wires = []
     for _ in range(count):
-        wire = Wire(*await asyncio.open_connection("127.0.0.1", served_port))
+        wire = await Wire.to(served)
         wire.writer.write(request())
         assert (await wire.answer())[0] == 200
         wires.append(wire)
@@ -146,7 +146,7 @@ async def opened(served_port: int, count: int) -> list[Wire]:
 @pytest.mark.parametrize("name", ["collector_connections_max", "collector_connections_per_address_max"])
 async def test_connections_are_bounded_and_the_next_is_told_to_come_again(serve: Serve, name: str) -> None:
     served = await serve(**{name: 5})
-    wires = await opened(served.port, 5)
+    wires = await opened(served, 5)
     assert served.server.open_connections == 5
     beyond = await Wire.to(served)
     async with asyncio.timeout(10):
@@ -161,12 +161,12 @@ async def test_connections_are_bounded_and_the_next_is_told_to_come_again(serve:
     wires[0].writer.close()
     async with asyncio.timeout(10):
         await until(lambda: served.server.open_connections < 5)
-    await opened(served.port, 1)
+    await opened(served, 1)
 
 
 async def test_trusted_proxies_may_have_more_connections(serve: Serve) -> None:
     served = await serve(collector_connections_per_address_max=2, collector_trusted_proxies="127.0.0.0/8")
-    await opened(served.port, 6)
+    await opened(served, 6)
 
 
 def test_an_ipv6_network_counts_as_one_address() -> None:
