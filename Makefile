@@ -13,6 +13,8 @@ SOURCES := $(PACKAGES) docker tests
 UV := uv==0.13.9
 # They wait more than they work: more of them than cores.
 WORKERS ?= 5
+# Container images set this: here each of a thousand processes would compile anew whatever it imports.
+unexport PYTHONDONTWRITEBYTECODE
 # The tests on another date: their clock and that of every process they start.
 PYTEST = $(BIN)/python $(if $(CLOCK),-m tests.clock "$(CLOCK)" $(BIN)/python )-m pytest
 
@@ -41,7 +43,8 @@ ifdef ONLY
 test: packages ## everything CI runs: lint, types, contracts, all tests on real servers; ONLY="PATH [-k …]": those tests; CLOCK=2028-03-01: on that day
 	@$(PYTEST) -q $(ONLY)
 else
-test: lint packages
+test: setup
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target lint packages collected
 	@failed=0; \
 	echo "→ tests on real servers: $(WORKERS) workers with servers of their own"; \
 	$(PYTEST) -q -n $(WORKERS) --dist loadfile -m "integration and not alone" || failed=$$?; \
@@ -50,6 +53,12 @@ test: lint packages
 	$(PYTEST) -q -m alone || failed=$$?; \
 	wait $$others || failed=$$?; cat $$shown; rm -f $$shown; exit $$failed
 endif
+
+# What fails here would fail in each worker, which finds the tests compiled.
+.PHONY: collected
+collected: setup
+	@echo "→ the tests, collected"
+	@found=$$($(BIN)/python -m pytest -q --collect-only 2>&1) || { echo "$$found" | grep -v ::; exit 1; }
 
 .PHONY: packages
 packages: setup

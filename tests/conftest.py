@@ -19,13 +19,14 @@ pytest.register_assert_rewrite(
     *(f"tests.{path.stem}" for path in Path(__file__).parent.iterdir() if path.stem[0] != "_")
 )
 
-from tests import effort  # noqa: E402
+from tests import effort, schedule  # noqa: E402
 from tests.fast import (  # noqa: E402, F401
     pytest_make_collect_report,
     pytest_runtest_call,
     pytest_runtest_protocol,
     pytest_runtest_teardown,
 )
+from tests.schedule import pytest_xdist_make_scheduler  # noqa: E402, F401
 
 effort.register()
 
@@ -99,9 +100,14 @@ def topic_prefix(unique_name: str) -> str:
 @pytest.fixture
 def clickhouse_database(clickhouse_server: ClickHouseServer, unique_name: str) -> Iterator[str]:
     """The name of an empty database, dropped after the test."""
+    clickhouse_server.start()  # again, if it has crashed: that has failed one test, and is to fail no other
     clickhouse_server.query(f"CREATE DATABASE {unique_name}")
     yield unique_name
-    clickhouse_server.query(f"DROP DATABASE {unique_name} SYNC")
+    try:
+        clickhouse_server.query(f"DROP DATABASE {unique_name} SYNC")
+    except OSError:
+        print(clickhouse_server.log_tail(200))
+        raise
 
 
 @pytest.fixture
@@ -136,31 +142,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.integration)
-    items.sort(key=_turn)
-
-
-# A parallel run hands out whole files; one that takes a minute and comes last would run alone.
-_LONGEST_FIRST = (
-    "tests/bench/test_every_line.py",
-    "tests/streams/test_killed_workers.py",
-    "tests/streams/test_rolling_restarts.py",
-    "tests/streams/test_offset_guard.py",
-    "tests/streams/test_bad_records.py",
-    "tests/chaos/",
-    "tests/collector/test_outages.py",
-    "tests/end_to_end/",
-    "tests/sinks/test_rebalance.py",
-    "tests/sinks/",
-    "tests/dashboards/test_panels.py",
-    "tests/collector/events/test_hostile_json.py",
-    "tests/collector/server/test_lifecycle.py",
-    "tests/local/",
-)
-
-
-def _turn(item: pytest.Item) -> int:
-    """Where a test's file stands in the order; those that are not listed keep theirs, after the others."""
-    for turn, path in enumerate(_LONGEST_FIRST):
-        if item.nodeid.startswith(path):
-            return turn
-    return len(_LONGEST_FIRST)
+    items.sort(key=lambda item: schedule.turn(item.nodeid))

@@ -23,6 +23,7 @@ _CONFIG = """<clickhouse>
   <http_port>{http_port}</http_port>
   <path>{data}/</path>
   <timezone>UTC</timezone>
+  <logger><level>fatal</level><errorlog>{log}</errorlog></logger>
   <max_server_memory_usage>{memory_bytes}</max_server_memory_usage>
   <mark_cache_size>67108864</mark_cache_size>
   <uncompressed_cache_size>16777216</uncompressed_cache_size>
@@ -67,6 +68,7 @@ class ClickHouseServer(ServerProcess):
             tcp_port=self.tcp_port,
             http_port=self.http_port,
             data=self.home / "data",
+            log=self.log_path,  # a crash says where it was
             memory_bytes=self._memory_bytes,
         )
         self._config_path.write_text(config)

@@ -103,6 +103,9 @@ class KafkaServer(ServerProcess):
             # After a crash the controller holds the broker's old session until this has passed; 9 s by default.
             "broker.session.timeout.ms": "3000",
             "broker.heartbeat.interval.ms": "500",
+            # How often a controller without anything to say writes that; half a second by default, a third of an idle
+            # broker's work.
+            "metadata.max.idle.interval.ms": "10000",
             "num.network.threads": "2",
             "num.io.threads": "4",
         }
