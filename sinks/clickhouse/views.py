@@ -15,7 +15,7 @@ from sinks.write.writer import JUST_NOW, Position, Standing
 _CLOCKS_APART_S: Final = 60.0  # Kafka's and ClickHouse's
 _DEPTH_MAX: Final = 20
 _TABLES: Final = (
-    "SELECT database, name, engine, engine_full, arrayZip(dependencies_database, dependencies_table) AS views, "
+    "SELECT database, name, uuid, engine, engine_full, arrayZip(dependencies_database, dependencies_table) AS views, "
     "target_database, target_table, as_select FROM system.tables "
     "WHERE (database, name) IN {names:Array(Tuple(String, String))} FORMAT JSONCompactEachRow"
 )
@@ -40,6 +40,7 @@ class _Table:
     """A row of system.tables."""
 
     name: _Name
+    uuid: str
     engine: str
     full: str
     views: Sequence[_Name]
@@ -54,8 +55,8 @@ def standing(connection: Connection, table: str, partition: int, rows: Rows, pos
         tables = {found.name: found for found in _walk(connection, base)}
         views = [found for found in tables.values() if found.engine == "MaterializedView"]
         direct = tables[base].views if base in tables else ()
-        names = [".".join(name) for name in direct]
-        if not names:
+        names = {".".join(name): "" for name in direct} | {".".join(view.name): view.uuid for view in views}
+        if not names and position is None:
             return Standing()
         statements = [_fill_statement(tables[name], base, partition, rows) for name in direct if name in tables]
         if position is None and _were_refused(connection, partition, rows):
@@ -75,9 +76,9 @@ def _walk(connection: Connection, base: _Name) -> Iterator[_Table]:
         names = "[" + ",".join(f"({_quoted(database)},{_quoted(name)})" for database, name in waiting) + "]"
         waiting = []
         for line in connection.ask(_TABLES, {"names": names}).splitlines():
-            database, name, engine, full, views, target_database, target, select = json.loads(line)
+            database, name, uuid, engine, full, views, target_database, target, select = json.loads(line)
             table = _Table(
-                (database, name), engine, full, [(v[0], v[1]) for v in views], (target_database, target), select
+                (database, name), uuid, engine, full, [(v[0], v[1]) for v in views], (target_database, target), select
             )
             yield table
             follows = [*table.views, table.target] if table.engine == "MaterializedView" else table.views

@@ -1,11 +1,13 @@
 """Views that lack rows of their table: the same rows are sent again under the same token, while that is safe.
 
-The table knows the token and takes nothing; a view whose target has a deduplication window takes what it lacks.
+The table knows the token and takes nothing; a view whose target has a deduplication window takes what it lacks. A view
+is mended by dropping it and making it anew: while it is not there its rows wait, and so they do when it was not there
+all the time that they were sent.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import structlog
@@ -34,11 +36,16 @@ class ViewReport(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Lacking:
-    """Rows that were inserted under `token` when the tables were at `position`."""
+    """Rows that were inserted under `token` when the tables were at `position`.
+
+    known: the views that were there; views: those of them that may lack the rows.
+    """
 
     partition: int
     rows: Rows
     token: str
+    known: Set[str]
+    views: Set[str]
     position: Position
     statements: Sequence[str]
 
@@ -77,7 +84,7 @@ class Healing:
             error=error,
         )
         self._report.view_failed(view)
-        self._take(partition, rows, token, JUST_NOW)
+        self._take(partition, rows, token, JUST_NOW, view)
         self._not_before = self._clock() + self._pause_s
 
     def found(self, partition: int, rows: Rows, token: str) -> None:
@@ -98,11 +105,14 @@ class Healing:
         while self._lacking:
             self._give_up(self._lacking.popleft(), "the sink ends")
 
-    def _take(self, partition: int, rows: Rows, token: str, position: Position | None) -> bool:
+    def _take(self, partition: int, rows: Rows, token: str, position: Position | None, failed: str = "") -> bool:
         standing = self._writer.standing(partition, rows, position)
-        lacking = _Lacking(partition, rows, token, standing.position, standing.statements)
-        if not standing.views:
+        views = set(standing.views)
+        if failed and failed not in standing.position:  # where a target is missing, the error may name that
+            views.add(failed)  # although it may be gone by now
+        if not views:
             return False
+        lacking = _Lacking(partition, rows, token, views, views, standing.position, standing.statements)
         if standing.obstacle is not None:
             self._give_up(lacking, standing.obstacle)
             return False
@@ -115,20 +125,41 @@ class Healing:
     def _attempt(self, lacking: _Lacking) -> None:
         self._lacking.remove(lacking)
         try:
-            standing = self._writer.standing(lacking.partition, lacking.rows, lacking.position)
-            if standing.obstacle is not None:
-                self._give_up(lacking, standing.obstacle)
-            elif standing.views:
-                self._writer.insert(lacking.rows, lacking.token)
-                log.info("rows sent again for the views", token=lacking.token, rows=len(lacking.rows))
-            self._pause_s = _FIRST_PAUSE_S
+            if left := self._send(lacking):
+                self._wait(replace(lacking, views=left), f"not there: {', '.join(sorted(left))}")
+            else:
+                self._pause_s = _FIRST_PAUSE_S
         except (WriteFailedError, RowsRefusedError) as error:
-            # To the end: the view may fail on some rows only.
-            self._lacking.append(lacking)
-            self._not_before = self._clock() + self._pause_s
-            log.warning("a view still lacks rows", token=lacking.token, pause_s=self._pause_s, error=str(error))
-            self._pause_s = min(self._pause_s * 2, self._pause_s_max)
+            self._wait(lacking, str(error))
         self._tell()
+
+    def _send(self, lacking: _Lacking) -> Set[str]:
+        """The views that were not there to take the rows; none when nothing more is to be done for them."""
+        standing = self._writer.standing(lacking.partition, lacking.rows, lacking.position)
+        there = lacking.views & standing.views.keys()
+        obstacle = standing.obstacle
+        if strange := standing.views.keys() - lacking.known:
+            # The server tells rows sent again by token and view: a renamed view takes them twice.
+            obstacle = f"{', '.join(sorted(strange))} may have them, and was not there when they were inserted"
+        if obstacle is not None:
+            if there or strange:
+                self._give_up(lacking, obstacle)
+            else:
+                log.info("the views that lack rows are gone", token=lacking.token, views=sorted(lacking.views))
+            return set()
+        if not there:
+            return lacking.views
+        self._writer.insert(lacking.rows, lacking.token)
+        log.info("rows sent again for the views", token=lacking.token, rows=len(lacking.rows))
+        after = self._writer.standing(lacking.partition, lacking.rows, lacking.position).views
+        return lacking.views - {view for view in there if after.get(view) == standing.views[view]}
+
+    def _wait(self, lacking: _Lacking, why: str) -> None:
+        """To the end: a view may fail on some rows only."""
+        self._lacking.append(lacking)
+        self._not_before = self._clock() + self._pause_s
+        log.warning("a view still lacks rows", token=lacking.token, pause_s=self._pause_s, error=why)
+        self._pause_s = min(self._pause_s * 2, self._pause_s_max)
 
     def _give_up(self, lacking: _Lacking, reason: str) -> None:
         log.error(

@@ -15,12 +15,12 @@ JUST_NOW: Final[Position] = {}  # the rows were inserted a moment ago
 class Standing:
     """What is known of rows that stand in a table from which views fill.
 
-    views: their names; none means that nothing is to be healed. obstacle: why the rows must not be sent again under
-    their token; None when that fills what views lack and doubles nothing. position: how many INSERTs the tables had
-    taken, to be given back when it is asked again. statements: what fills a view by hand, a statement each.
+    views: their names, each with what becomes another when the view is made anew. obstacle: why the rows must not be
+    sent again under their token; None when that fills what views lack and doubles nothing. position: how many INSERTs
+    the tables had taken, to be given back when it is asked again. statements: what fills a view by hand, one each.
     """
 
-    views: Sequence[str] = ()
+    views: Mapping[str, str] = field(default_factory=dict)
     obstacle: str | None = None
     position: Position = field(default_factory=dict)
     statements: Sequence[str] = ()

@@ -131,7 +131,7 @@ class MemoryWriter:
 
     def standing(self, partition: int, rows: Rows, position: Position | None = None) -> Standing:
         del partition, rows
-        names = [view.name for view in self.table.views]
+        names = {view.name: str(id(view)) for view in self.table.views}
         deaf = [view.name for view in self.table.views if not view.window]
         obstacle = f"{deaf[0]} has no deduplication window" if deaf else None
         # Tokens are forgotten all at once here; what was inserted before that is not to be sent again.

@@ -22,7 +22,15 @@ class BrokenView:
 
     def mend(self) -> None:
         """It takes every row from now on."""
+        self.drop()
+        self.create()
+
+    def drop(self) -> None:
+        """The first half of mending it."""
         self._rig.query(f"DROP TABLE {{db}}.{self._name} SYNC")
+
+    def create(self) -> None:
+        """The second half."""
         self._create("toUInt32OrZero(page_title)")
 
     @property

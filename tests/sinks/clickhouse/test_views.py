@@ -73,6 +73,42 @@ def test_a_mended_view_gets_what_it_lacks_and_nothing_twice(rig: SinkRig, seen: 
     assert (sender.report.lacking, sender.report.given_up) == (0, 0)
 
 
+def test_rows_wait_for_a_view_that_is_not_there_between_drop_and_create(rig: SinkRig, seen: Seen) -> None:
+    view, sender = BrokenView(rig), Sender(rig)
+    sender.send(batch(rows()))
+    view.drop()
+    sender.heal()
+    assert sender.report.lacking == ROWS
+    view.create()
+    for _ in range(2):
+        sender.heal()
+    assert view.rows == ROWS
+    assert seen() == (ROWS, ROWS)
+    assert (sender.report.lacking, sender.report.given_up) == (0, 0)
+
+
+def test_a_view_that_was_renamed_is_not_doubled(rig: SinkRig, seen: Seen) -> None:
+    view, other, sender = BrokenView(rig), BrokenView(rig, name="other"), Sender(rig)
+    other.mend()
+    sender.send(batch(rows()))
+    view.mend()
+    sender.writer.insert(rows(), batch(rows()).token)  # whichever of them the server had filled
+    assert (view.rows, other.rows) == (ROWS, ROWS)
+    rig.query("RENAME TABLE {db}.other TO {db}.another")
+    sender.heal()
+    assert (view.rows, other.rows, sender.report.given_up) == (ROWS, ROWS, ROWS)
+    assert seen() == (ROWS, ROWS)
+
+
+def test_a_view_made_anew_between_two_looks_is_another(rig: SinkRig) -> None:
+    view, sender = BrokenView(rig), Sender(rig)
+    before = sender.writer.standing(0, rows()).views
+    assert sender.writer.standing(0, rows()).views == before
+    view.mend()
+    assert sender.writer.standing(0, rows()).views != before
+    assert before.keys() == {view.qualified}
+
+
 def test_a_view_whose_target_has_no_window_is_not_doubled(rig: SinkRig, seen: Seen) -> None:
     view, sender = BrokenView(rig, window=False), Sender(rig)
     whole = BrokenView(rig, window=False, name="whole")

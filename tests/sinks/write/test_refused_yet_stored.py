@@ -140,6 +140,85 @@ def test_forgotten_tokens_are_not_used_again_for_a_view() -> None:
     assert (sink.report.given_up, view.rows) == (ROWS, [])
 
 
+def test_rows_wait_for_a_view_that_is_dropped_and_made_anew() -> None:
+    sink = Sink(MemoryWriter(MemoryTable(views=[MemoryView(fails=lambda _value: True)])))
+    sink.send(batch())
+    sink.writer.table.views.clear()
+    sink.heal()
+    assert (sink.report.lacking, len(sink.writer.inserts)) == (ROWS, 1)
+    anew = MemoryView()
+    sink.writer.table.views.append(anew)
+    sink.heal()
+    sink.heal()
+    assert anew.rows == values(range(ROWS))
+    assert (sink.report.lacking, sink.report.given_up, len(sink.writer.inserts)) == (0, 0, 2)
+
+
+def test_rows_are_sent_again_when_their_view_was_made_anew_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = Sink(MemoryWriter(MemoryTable(views=[MemoryView(fails=lambda _value: True)])))
+    sink.send(batch())
+    anew, insert = MemoryView(), sink.writer.insert
+
+    def insert_between_drop_and_create(rows: Rows, token: str, despite_views: bool = False) -> None:
+        monkeypatch.undo()
+        sink.writer.table.views.clear()
+        insert(rows, token, despite_views)
+        sink.writer.table.views.append(anew)
+
+    monkeypatch.setattr(sink.writer, "insert", insert_between_drop_and_create)
+    sink.heal()
+    assert (sink.report.lacking, anew.rows) == (ROWS, [])
+    sink.heal()
+    assert (sink.report.lacking, anew.rows) == (0, values(range(ROWS)))
+
+
+def test_a_view_that_is_gone_already_when_its_failure_is_looked_at_gets_its_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sink = Sink(MemoryWriter(MemoryTable(views=[MemoryView(fails=lambda _value: True)])))
+    insert = sink.writer.insert
+
+    def insert_and_drop_the_view(rows: Rows, token: str, despite_views: bool = False) -> None:
+        monkeypatch.undo()
+        try:
+            insert(rows, token, despite_views)
+        finally:
+            sink.writer.table.views.clear()
+
+    monkeypatch.setattr(sink.writer, "insert", insert_and_drop_the_view)
+    sink.send(batch())
+    anew = MemoryView()
+    sink.writer.table.views.append(anew)
+    sink.heal()
+    assert anew.rows == values(range(ROWS))
+
+
+def test_a_view_that_is_gone_for_good_lacks_nothing_in_the_end() -> None:
+    sink = Sink(MemoryWriter(MemoryTable(views=[MemoryView(fails=lambda _value: True), MemoryView("other")])))
+    sink.send(batch())
+    (gone, other) = sink.writer.table.views
+    sink.writer.table.views.remove(gone)
+    for _ in range(5):
+        sink.heal()
+    assert (sink.report.lacking, len(sink.writer.inserts)) == (ROWS, 2)  # the one that is there may have lacked them
+    assert other.rows == values(range(ROWS))
+    sink.writer.table.forget_tokens()
+    sink.heal()
+    assert (sink.report.lacking, sink.report.given_up) == (0, 0)
+
+
+def test_rows_are_not_sent_again_to_a_view_that_was_not_there_when_they_were_inserted() -> None:
+    view = MemoryView(fails=lambda _value: True)
+    sink = Sink(MemoryWriter(MemoryTable(views=[view])))
+    sink.send(batch())
+    view.fails = lambda _value: False
+    strange = MemoryView("filled from the table when it was made", rows=values(range(ROWS)))
+    sink.writer.table.views.append(strange)
+    sink.heal()
+    assert strange.rows == values(range(ROWS))
+    assert (sink.report.lacking, sink.report.given_up) == (0, ROWS)
+
+
 def test_a_bad_record_is_a_dead_letter_once_however_often_its_batch_is_tried() -> None:
     sink = Sink(MemoryWriter(MemoryTable(), refuses=lambda value: value == b"value-7"))
     sink.writer.troubles = [(WriteFailedError("away"), False)] * 50
