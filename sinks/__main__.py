@@ -25,7 +25,7 @@ from schemas.registry_wait import wait_for_registry
 from schemas.settings import Settings
 from sinks.admin import AdminServer
 from sinks.batching.batcher import Batcher, Limits, Resumption
-from sinks.batching.decode import time_reader, version_reader
+from sinks.batching.decode import time_reader
 from sinks.batching.filter import RecordFilter
 from sinks.batching.schema_texts import SchemaTexts
 from sinks.commands import dead_letters
@@ -37,7 +37,7 @@ from sinks.consume.dispatch import Dispatcher
 from sinks.consume.flush_age import FlushAge
 from sinks.consume.loop import ConsumerLoop, Pace
 from sinks.consume.report import Report
-from sinks.database import open_reader, open_writer
+from sinks.database import open_delivery, open_reader, open_writer
 from sinks.errors import TableUnfitError
 from sinks.failpoints import Failpoint, from_environ
 from sinks.ledger.kafka import KafkaTopics
@@ -46,8 +46,6 @@ from sinks.ledger.pages import Pages
 from sinks.routes import DEAD_LETTERS, ROUTES, Route
 from sinks.service import Part, Service, Start
 from sinks.write.dead_letters import DeadLetterEncoder, KafkaDeadLetters
-from sinks.write.delivery import Delivery
-from sinks.write.healing import Healing
 from sinks.write.report import Stops, WritingReport
 from sinks.write.thread import WriteThread
 
@@ -139,20 +137,9 @@ def _part(
     writer = open_writer(settings, route, schemas, failpoint)
     stops = Stops(route.topic, metrics)
     writing = WritingReport(route.topic, metrics, stops)
-    pause_s_max = settings.sinks_retry_ms_max / 1000
     encoder = DeadLetterEncoder(topic_name, codec, Codec(DEAD_LETTERS, ids), settings.streams_generation, time.time)
-    delivery = Delivery(
-        route,
-        writer,
-        KafkaDeadLetters(producer, settings.topic(DEAD_LETTERS), encoder),
-        Healing(writer, writing, settings.sinks_heal_bytes_max, pause_s_max, time.monotonic),
-        version_reader(codec, route.version),
-        pause_s_max,
-        settings.sinks_session_ms_max / 1000,
-        time.monotonic,
-        writing,
-        failpoint,
-    )
+    publisher = KafkaDeadLetters(producer, settings.topic(DEAD_LETTERS), encoder)
+    delivery = open_delivery(settings, route, writer, codec, publisher, writing, failpoint)
     write_thread = WriteThread(route.topic, delivery.deliver, delivery.idle, delivery.close)
     consumer = Consumer(_consumer_config(settings, route))
     limits = Limits(settings.sinks_flush_rows_max, settings.sinks_flush_bytes_max)

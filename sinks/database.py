@@ -3,10 +3,13 @@
 Another one is a folder beside `clickhouse/`, with a writer and three readers of these protocols, and a choice here.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from schemas.column_codec import ColumnCodec
 from schemas.settings import Settings
+from sinks.batching.decode import version_reader
 from sinks.batching.schema_texts import SchemaTexts
 from sinks.clickhouse.client import Client
 from sinks.clickhouse.dead_letters import ClickHouseDeadLetters
@@ -19,6 +22,8 @@ from sinks.ledger.evidence import AuditedTables
 from sinks.ledger.trace import SearchedTables
 from sinks.replay.query import DeadLetterTable
 from sinks.routes import Route
+from sinks.write.delivery import DeadLetterPublisher, Delivery, DeliveryReport
+from sinks.write.healing import Healing
 from sinks.write.writer import Writer
 
 
@@ -36,6 +41,31 @@ def open_writer(settings: Settings, route: Route, schemas: SchemaTexts, failpoin
     """Writes the route's table; connects when it is first used."""
     connection = Connection(clickhouse_server(settings))
     return ClickHouseWriter(connection, route, schemas, failpoint, settings.clickhouse_insert_quorum)
+
+
+def open_delivery(
+    settings: Settings,
+    route: Route,
+    writer: Writer,
+    codec: ColumnCodec,
+    dead_letters: DeadLetterPublisher,
+    report: DeliveryReport,
+    failpoint: Failpoint = nothing,
+) -> Delivery:
+    """The way of the route's batches to the writer. codec: of the route's topic."""
+    pause_s_max = settings.sinks_retry_ms_max / 1000
+    return Delivery(
+        route,
+        writer,
+        dead_letters,
+        Healing(writer, report, settings.sinks_heal_bytes_max, pause_s_max, time.monotonic),
+        version_reader(codec, route.version),
+        pause_s_max,
+        settings.sinks_session_ms_max / 1000,
+        time.monotonic,
+        report,
+        failpoint,
+    )
 
 
 def open_reader(settings: Settings, timeout_s: float | None = None, threads_max: int | None = None) -> Reader:

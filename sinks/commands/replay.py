@@ -15,17 +15,14 @@ from schemas.kafka import producer_config
 from schemas.registry import SchemaIds, open_ids
 from schemas.settings import Settings
 from schemas.topics import TOPICS
-from sinks.batching.decode import version_reader
 from sinks.batching.schema_texts import SchemaTexts
 from sinks.commands.console import console, database, plain
 from sinks.commands.selection import AlsoReplayed, Project, Reason, Since, Stage, selection
-from sinks.database import open_writer
+from sinks.database import open_delivery, open_writer
 from sinks.replay.query import DeadLetterTable, Selection, until
 from sinks.replay.reinsert import Patience, Refusals, Reinsertion, Target
 from sinks.replay.replay import CollectorAdmin, Replayed, Replayer
 from sinks.routes import ROUTES
-from sinks.write.delivery import Delivery
-from sinks.write.healing import Healing
 
 EXIT_INCOMPLETE = 1
 
@@ -93,16 +90,5 @@ def _target(settings: Settings, ids: SchemaIds, topic_name: str) -> Target | Non
     schemas = SchemaTexts(route.topic, ids)
     refusals, patience = Refusals(), Patience()
     writer = open_writer(settings, route, schemas)
-    pause_s_max = settings.sinks_retry_ms_max / 1000
-    delivery = Delivery(
-        route,
-        writer,
-        refusals,
-        Healing(writer, patience, settings.sinks_heal_bytes_max, pause_s_max, monotonic),
-        version_reader(ColumnCodec(route.topic, ids), route.version),
-        pause_s_max,
-        settings.sinks_session_ms_max / 1000,
-        monotonic,
-        patience,
-    )
+    delivery = open_delivery(settings, route, writer, ColumnCodec(route.topic, ids), refusals, patience)
     return Target(route, schemas.verdict, delivery, refusals, patience)

@@ -164,13 +164,9 @@ class Replayer:
             for dead_letter in dead_letters:
                 result.fail(dead_letter, f"is not sent: {error}")
             return
-        judged = list(zip(dead_letters, outcomes, strict=True))
-        taken = [dead_letter for dead_letter, why in judged if not why]
-        self._table.mark(taken, SENT)
-        result.sent += len(taken)
-        for dead_letter, why in judged:
-            if why:
-                result.fail(dead_letter, f"is refused again: {why}")
+        judged = zip(dead_letters, outcomes, strict=True)
+        refused = {_id(dead_letter): f"is refused again: {why}" for dead_letter, why in judged if why}
+        self._settle(dead_letters, refused, SENT, result)
 
     def _produce(self, dead_letters: Sequence[DeadLetter], result: Replayed) -> None:
         fit = []
@@ -193,12 +189,7 @@ class Replayer:
         if self._producer.flush(_FLUSH_S):
             self._producer.purge()
             self._producer.flush(_FLUSH_S)  # calls back for each that was not delivered
-        for dead_letter in left:
-            if _id(dead_letter) in failures:
-                result.fail(dead_letter, failures[_id(dead_letter)])
-        delivered = [dead_letter for dead_letter in left if _id(dead_letter) not in failures]
-        self._table.mark(delivered, SENT)
-        result.sent += len(delivered)
+        self._settle(left, failures, SENT, result)
 
     def _produce_one(self, dead_letter: DeadLetter, failures: dict[str, str]) -> None:
         dead_letter_id = _id(dead_letter)
@@ -232,13 +223,18 @@ class Replayer:
                 added.append(dead_letter)
             except NoRowError as error:
                 result.fail(dead_letter, str(error))
-        problems = self._reinsertion.finish()
-        for dead_letter in added:
-            if _id(dead_letter) in problems:
-                result.fail(dead_letter, problems[_id(dead_letter)])
-        done = [dead_letter for dead_letter in added if _id(dead_letter) not in problems]
-        self._table.mark(done, STORED)
-        result.sent += len(done)
+        self._settle(added, self._reinsertion.finish(), STORED, result)
+
+    def _settle(
+        self, dead_letters: Sequence[DeadLetter], failures: Mapping[str, str], mark: str, result: Replayed
+    ) -> None:
+        """Mark and count those that went through; `failures`: by id, why the others did not."""
+        for dead_letter in dead_letters:
+            if _id(dead_letter) in failures:
+                result.fail(dead_letter, failures[_id(dead_letter)])
+        through = [dead_letter for dead_letter in dead_letters if _id(dead_letter) not in failures]
+        self._table.mark(through, mark)
+        result.sent += len(through)
 
 
 def _by_size(dead_letters: Sequence[DeadLetter]) -> Iterator[list[DeadLetter]]:

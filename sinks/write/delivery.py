@@ -19,7 +19,7 @@ from sinks.errors import RowsRefusedError, SinkError, TopicStoppedError, ViewFai
 from sinks.failpoints import Failpoint, nothing
 from sinks.routes import DEAD_LETTERS, Route
 from sinks.write.bisect import refused_rows
-from sinks.write.healing import Healing
+from sinks.write.healing import Healing, ViewReport
 from sinks.write.writer import Writer
 
 log = structlog.get_logger()
@@ -58,6 +58,10 @@ class DatabaseReport(Protocol):
 
     def stopped(self, error: TopicStoppedError | None) -> None:
         """Why nothing more is written until somebody acts; None when nothing is in the way."""
+
+
+class DeliveryReport(DatabaseReport, ViewReport, Protocol):
+    """What a Delivery and its Healing tell."""
 
 
 class Delivery:

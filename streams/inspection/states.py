@@ -11,7 +11,7 @@ from msgspec.structs import asdict
 from schemas import keys
 from streams.identities.state import IdentityStateCodec
 from streams.inspection.topics import Found
-from streams.runtime.envelope import applied_offset, last_active_ms, version_of
+from streams.runtime.envelope import applied_offset, last_active_ms, outdates, version_of
 from streams.sessions.slices import MOMENT_BITS
 from streams.sessions.state import SEEN_BYTES, SessionStateCodec
 
@@ -25,15 +25,14 @@ def is_of_visitor(key: bytes, anonymous_id: str, project_id: str) -> bool:
 
 
 def newest(records: Iterable[Found]) -> list[Found]:
-    """The last state of each partition and key, as a restore would have it: the larger applied offset wins."""
+    """The last state of each partition and key, as a restore would have it."""
     states: dict[tuple[int, bytes], Found] = {}
     for record in records:
         name = record.partition, record.key
+        present = states.get(name)
         if record.value is None:
             states.pop(name, None)
-            continue
-        present = states.get(name)
-        if present is None or applied_offset(record.value) >= applied_offset(present.value or b""):
+        elif outdates(record.value, present and present.value):
             states[name] = record
     return list(states.values())
 

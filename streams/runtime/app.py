@@ -8,6 +8,7 @@ from faust.types import TP, EventT
 
 from schemas.metrics import StreamsMetrics
 from schemas.settings import Settings
+from schemas.topics import streams_group
 from streams.runtime.breaker import DeadLimits
 from streams.runtime.chunks import ChunkSchema, ChunkTransport
 from streams.runtime.epochs import EpochLimits, Epochs, Membership
@@ -29,7 +30,8 @@ class App(faust.App):
     changelogs: Mapping[str, str]
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(app_id(settings), version=settings.streams_generation, **_faust_settings(settings))
+        # The whole name of the group: Faust would put a version behind an id in a way of its own.
+        super().__init__(settings.topic(streams_group(settings)), **_faust_settings(settings))
         self.chunk_records_max = settings.streams_chunk_records_max
         self.state_tables: dict[str, WriteBehindTable] = {}
         self.state_caches: dict[str, StateCache[Any]] = {}
@@ -107,11 +109,6 @@ class App(faust.App):
         )
         added: WriteBehindTable = self.tables.add(table)
         return added
-
-
-def app_id(settings: Settings) -> str:
-    """The Faust app's id, from which the group and the changelogs are named; Faust appends the generation."""
-    return f"{settings.topic_prefix}{settings.streams_app_id}"
 
 
 def _deliver_to(app: App) -> Any:

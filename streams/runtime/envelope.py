@@ -41,6 +41,14 @@ def applied_offset(value: bytes) -> int:
     return applied
 
 
+def outdates(value: bytes, present: bytes | None) -> bool:
+    """Whether an encoded state takes the place of the one that is there, in the order of the changelog.
+
+    The larger applied offset wins: a worker that was paused may have written late.
+    """
+    return present is None or applied_offset(value) >= applied_offset(present)
+
+
 def last_active_ms(value: bytes) -> int:
     """When the key was active last (ms), of an encoded state."""
     at: int = _LONG.unpack_from(value, 9 if 0 < value[0] < VERSIONS_END else 8)[0]

@@ -6,7 +6,7 @@ from typing import Any
 from faust.stores.base import Store
 from faust.types import TP
 
-from streams.runtime.envelope import applied_offset
+from streams.runtime.envelope import outdates
 
 
 class ShardStore(Store):
@@ -44,16 +44,14 @@ class ShardStore(Store):
     def apply_changelog_batch(
         self, batch: Iterable[Any], to_key: Callable[[Any], Any], to_value: Callable[[Any], Any]
     ) -> None:
-        """Apply chunks of changelog records. The larger applied offset wins: a paused worker may have written late."""
+        """Apply chunks of changelog records."""
         for event in batch:
             shard = self.shard(event.message.partition)
             for record in event.message.value:
                 key, value = record.key, record.value
                 if value is None:
                     shard.pop(key, None)
-                    continue
-                present = shard.get(key)
-                if present is None or applied_offset(value) >= applied_offset(present):
+                elif outdates(value, shard.get(key)):
                     shard[key] = value
             self.restored += len(event.message.value)
             self.version += 1

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.settings import Settings
+from schemas.topics import streams_group
 from tests.bench.broker import Broker, Record, wait_until
 from tests.bench.loads import Load
 from tests.bench.machine import Cost, Meter, rss_mb
@@ -41,7 +42,7 @@ class Worker:
         self.broker = Broker(self.settings)
         self.offsets: dict[int, int] = {}
         self.service = PinnedService(bench, "streams", name, self.settings, self.settings.streams_admin_port)
-        self._group = self.settings.topic(self.settings.streams_app_id)  # as Faust names it in generation 1
+        self._group = self.settings.topic(streams_group(self.settings))
 
     @property
     def pid(self) -> int:

@@ -5,7 +5,7 @@ from typing import Final
 from confluent_kafka import Consumer, TopicPartition
 
 from schemas.settings import Settings
-from streams.runtime.app import app_id
+from schemas.topics import streams_group
 
 _SINK_TOPICS: Final = ("enriched_events", "sessions", "identities", "dead_letters", "projects")
 _TIMEOUT_S: Final = 5.0
@@ -22,7 +22,7 @@ class Groups:
         """Records that are not acknowledged yet, of all groups."""
         settings = self._settings
         prefix = f"{settings.topic_prefix}{settings.sinks_group}"
-        of_streams = [(app_id(settings), topic) for topic in ("raw_events", "identity_claims")]
+        of_streams = [(settings.topic(streams_group(settings)), topic) for topic in ("raw_events", "identity_claims")]
         of_sinks = [(f"{prefix}-{topic}", topic) for topic in _SINK_TOPICS]
         return sum(self._lag_of(group, topic) for group, topic in [*of_streams, *of_sinks])
 

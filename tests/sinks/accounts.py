@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from schemas.registry import open_ids
+from schemas.topics import streams_group
 from sinks.database import Reader, open_reader
 from sinks.ledger.audit import Auditor, Ledger
 from sinks.ledger.kafka import KafkaTopics
@@ -53,7 +54,7 @@ class Accounts:
     def commit(self, end: int, partition: int = 0) -> None:
         """Streams has been through [0, end)."""
         settings = self.rig.settings
-        group = f"{settings.topic_prefix}{settings.streams_app_id}"
+        group = settings.topic(streams_group(settings))
         self.rig.kafka.commit_places(group, [("raw_events", partition, end)])
 
     @contextmanager

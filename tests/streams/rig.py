@@ -12,7 +12,7 @@ from schemas.apply.topics import apply_topics
 from schemas.column_codec import ColumnCodec
 from schemas.outcomes import DeadReason
 from schemas.settings import Settings
-from streams.runtime.app import app_id
+from schemas.topics import streams_group
 from streams.topology import rules
 from tests.kafka import ANY_PARTITION, Kafka, Record
 from tests.streams.oracle import accounted
@@ -108,10 +108,11 @@ class StreamsRig:
 
     def committed(self) -> dict[tuple[str, int], int]:
         """What the group has committed of both sources."""
+        group = self.settings.topic(streams_group(self.settings))
         return {
             (topic, answer.partition): max(0, answer.offset)
             for topic in _SOURCES
-            for answer in self.kafka.committed(app_id(self.settings), topic, PARTITIONS)
+            for answer in self.kafka.committed(group, topic, PARTITIONS)
         }
 
     def ends(self) -> dict[tuple[str, int], int]:
