@@ -27,12 +27,14 @@ class App(faust.App):
 
     epochs: Epochs
     chunk_records_max: int
+    chunk_ms_max: int
     changelogs: Mapping[str, str]
 
     def __init__(self, settings: Settings) -> None:
         # The whole name of the group: Faust would put a version behind an id in a way of its own.
         super().__init__(settings.topic(streams_group(settings)), **_faust_settings(settings))
         self.chunk_records_max = settings.streams_chunk_records_max
+        self.chunk_ms_max = settings.streams_chunk_ms_max
         self.state_tables: dict[str, WriteBehindTable] = {}
         self.state_caches: dict[str, StateCache[Any]] = {}
         self.evictors: dict[str, Evictor] = {}

@@ -33,6 +33,9 @@ from streams.runtime.schemas_apart import SchemaAbsentError
 from streams.runtime.set_aside import SetAside
 
 _BACKLOG_FACTOR: Final = 6
+# A chunk has waited at the broker for as long as it may (`streams.runtime.chunks`). Such a share of that is enough for
+# what one fetch brought of all partitions to arrive, and be processed together.
+_WAIT_SHARE: Final = 0.2
 _REGISTRY_PAUSE_S: Final = 2.0
 log = structlog.get_logger("streams.epochs")
 
@@ -124,7 +127,7 @@ class Epochs:
     async def run(self) -> None:
         """Process and commit what has waited long enough; until cancelled."""
         while True:
-            await asyncio.sleep(self._limits.chunk_ms_max / 1000)
+            await asyncio.sleep(self._limits.chunk_ms_max / 1000 * _WAIT_SHARE)
             if self._waiting or self._processed:
                 await self._guarded(self._advance)
 

@@ -1,5 +1,6 @@
 """ChunkConsumer without Kafka: what is delivered, and which offsets are committed."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -406,3 +407,9 @@ async def test_a_source_without_the_changelog_of_its_states_is_not_taken(
     with pytest.raises(Exited) as ended:
         await consumer.on_partitions_assigned({TP0, TP1, TP(states, 1)}, 5)
     assert (left, ended.value.args) == (["the group"], (Exit.STATES_NOT_ASSIGNED,))
+
+
+async def test_a_fetch_waits_as_long_as_a_chunk_may_take_to_fill(consumer: QuietConsumer) -> None:
+    asked = consumer._new_consumer_thread()._create_consumer(loop=asyncio.get_running_loop())
+    assert asked._fetch_max_wait_ms == consumer.app.chunk_ms_max
+    assert asked._fetch_min_bytes > 100_000
