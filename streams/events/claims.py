@@ -1,24 +1,43 @@
-"""Find the events that tie a visitor to a user: the claims of identity_claims. Pure."""
+"""Find the events that tie a visitor to a user: the claims of identity_claims. Pure.
 
-from collections.abc import Mapping
-from typing import Final
+Few events may be one: they are picked out of the columns, and then taken one by one.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 import polars as pl
 
-from schemas import keys, placeholders
+from schemas import keys
+from schemas.placeholders import is_placeholder
 from schemas.project_settings import ByProject, ProjectSettings
 
 # Names of the logins in Segment's and RudderStack's event specifications, lower case.
-_LOGIN_NAMES: Final = ("signed in", "logged in", "login", "sign in", "user signed in", "user logged in")
+_LOGIN_NAMES: Final = frozenset(("signed in", "logged in", "login", "sign in", "user signed in", "user logged in"))
+_LOGIN_CHARS_MAX: Final = max(map(len, _LOGIN_NAMES))
 CLAIM_COLUMNS: Final = (
     "source_offset", "source_partition", "tenant_id", "project_id", "anonymous_id", "user_id", "handshake_token",
     "link_source", "linked_at", "traits",
 )  # fmt: skip
-_IDS: Final = ("anonymous_id", "user_id", "previous_id", "handshake_token")
-_READ: Final = (
-    "index", "source_offset", "source_partition", "tenant_id", "project_id", "event_type", "event_name", "timestamp",
-    "properties", *_IDS,
+_OF_EVENT: Final = ("source_offset", "source_partition", "tenant_id", "project_id", "index")
+_LOOKED_AT: Final = (
+    "tenant_id", "project_id", "event_type", "event_name", "properties",
+    "anonymous_id", "user_id", "previous_id", "handshake_token",
 )  # fmt: skip
+_NO_TRAITS: Final = "{}"
+_NO_WORDS: Final[frozenset[str]] = frozenset()
+
+
+class _Found(NamedTuple):
+    """What a claim says; `row` is the place of its event."""
+
+    row: int
+    anonymous_id: str
+    user_id: str
+    handshake_token: str
+    link_source: str
+    traits: str
+    key: str
 
 
 class PlaceholderIds(ByProject):
@@ -36,57 +55,61 @@ def claims(frame: pl.DataFrame, own_placeholders: Mapping[str, frozenset[str]]) 
     the visitor's key that these two belong together. Ids and tokens that name nobody are as if absent; those of
     `own_placeholders`, by project id, too.
     """
-    frame = frame.select(_READ).filter(_may_claim())
-    own = _own_words(frame, own_placeholders)
-    frame = frame.with_columns(_somebody(column, own) for column in _IDS)
-    frame = frame.with_columns(pl.col("anonymous_id").fill_null(""))
-    has_user = pl.col("user_id").is_not_null()
-    both = (pl.col("anonymous_id") != "") & has_user
-    login = (pl.col("event_type") == "track") & pl.col("event_name").str.to_lowercase().is_in(_LOGIN_NAMES)
-    alias = (pl.col("event_type") == "alias") & pl.col("previous_id").is_not_null()
-    handshake = pl.col("handshake_token").is_not_null()
-    source = (
-        pl.when(alias & has_user).then(pl.lit("alias"))
-        .when(handshake & ((pl.col("anonymous_id") != "") | has_user)).then(pl.lit("handshake"))
-        .when((pl.col("event_type") == "identify") & both).then(pl.lit("identify"))
-        .when(login & both).then(pl.lit("login"))
-    )  # fmt: skip
-    found = frame.with_columns(link_source=source).filter(pl.col("link_source").is_not_null())
-    visitor = pl.when(pl.col("link_source") == "alias").then(pl.col("previous_id")).otherwise(pl.col("anonymous_id"))
-    found = found.with_columns(
-        anonymous_id=visitor,
-        user_id=pl.col("user_id").fill_null(""),
-        handshake_token=pl.col("handshake_token").fill_null(""),
-        linked_at=pl.col("timestamp"),
-        traits=pl.when(pl.col("event_type") == "identify").then(pl.col("properties")).otherwise(pl.lit("{}")),
-    )
-    both_known = (pl.col("anonymous_id") != "") & (pl.col("user_id") != "")
-    by_visitor = pl.concat_str("tenant_id", pl.lit(keys.OF_VISITOR), "anonymous_id")
-    by_token = pl.concat_str("tenant_id", pl.lit(keys.OF_HANDSHAKE), "handshake_token")
-    seen = found.filter(pl.col("link_source") == "handshake").with_columns(traits=pl.lit("{}"), key=by_token)
-    linked = found.filter(both_known).with_columns(key=by_visitor)
-    return pl.concat([made.select(*CLAIM_COLUMNS, "index", "key") for made in (linked, seen)])
+    linked: list[_Found] = []
+    seen: list[_Found] = []
+    rows = _may_claim(frame)
+    columns = (frame[name][rows].to_list() for name in _LOOKED_AT)
+    for row, tenant_id, project_id, event_type, event_name, properties, *ids in zip(rows, *columns, strict=True):
+        own = own_placeholders.get(project_id, _NO_WORDS)
+        anonymous_id, user_id, previous_id, token = (_somebody(text, own) for text in ids)
+        source = _link_source(event_type, event_name, anonymous_id, user_id, previous_id, token)
+        visitor = previous_id if source == "alias" else anonymous_id
+        if source and visitor and user_id:
+            traits = properties if event_type == "identify" else _NO_TRAITS
+            key = f"{tenant_id}{keys.OF_VISITOR}{visitor}"
+            linked.append(_Found(row, visitor, user_id, token, source, traits, key))
+        if source == "handshake":
+            key = f"{tenant_id}{keys.OF_HANDSHAKE}{token}"
+            seen.append(_Found(row, visitor, user_id, token, source, _NO_TRAITS, key))
+    return _to_frame(frame, linked + seen)
 
 
-def _may_claim() -> pl.Expr:
-    """Few events do: what is asked of the ids need not be asked of all."""
-    may_be_login = (pl.col("event_type") == "track") & pl.col("user_id").is_not_null()
-    return pl.col("event_type").is_in(["identify", "alias"]) | may_be_login | pl.col("handshake_token").is_not_null()
+def _may_claim(frame: pl.DataFrame) -> list[int]:
+    """The places of the rows that are looked at."""
+    columns = (frame[name].to_list() for name in ("event_type", "user_id", "handshake_token"))
+    return [
+        row
+        for row, (event_type, user_id, token) in enumerate(zip(*columns, strict=True))
+        if token is not None or (user_id is not None if event_type == "track" else event_type in ("identify", "alias"))
+    ]
 
 
-def _own_words(frame: pl.DataFrame, own_placeholders: Mapping[str, frozenset[str]]) -> list[str]:
-    """The placeholders of the projects in the frame, each behind its project: one list, however many projects."""
-    if not own_placeholders:
-        return []
-    project_ids = frame["project_id"].unique().to_list()
-    return [f"{one}/{word}" for one in project_ids for word in own_placeholders.get(one, ())]
+def _link_source(
+    event_type: str, event_name: str, anonymous_id: str, user_id: str, previous_id: str, token: str
+) -> str:
+    """By what an event ties its ids; '' when it does not."""
+    if event_type == "alias" and previous_id and user_id:
+        return "alias"
+    if token and (anonymous_id or user_id):
+        return "handshake"
+    if anonymous_id and user_id:
+        if event_type == "identify":
+            return "identify"
+        if event_type == "track" and len(event_name) <= _LOGIN_CHARS_MAX and event_name.lower() in _LOGIN_NAMES:
+            return "login"
+    return ""
 
 
-def _somebody(column: str, own: list[str]) -> pl.Expr:
-    """The ids of a column, null where they name nobody."""
-    ids = pl.col(column)
-    text = ids.str.strip_chars(placeholders.AROUND).str.to_lowercase()
-    word = text.is_in(placeholders.WORDS)
-    if own:
-        word |= pl.concat_str("project_id", pl.lit("/"), text).is_in(own)
-    return pl.when(~(ids.str.contains(placeholders.PATTERN) | word)).then(ids).alias(column)
+def _somebody(text: str | None, own: frozenset[str]) -> str:
+    """The id, '' where it names nobody."""
+    return "" if text is None or is_placeholder(text, own) else text
+
+
+def _to_frame(frame: pl.DataFrame, found: Sequence[_Found]) -> pl.DataFrame:
+    places, *columns = zip(*found, strict=True) if found else [()] * len(_Found._fields)
+    rows = list(places)
+    of_event = [frame[name][rows] for name in _OF_EVENT]
+    own = [pl.Series(name, texts, dtype=pl.String) for name, texts in zip(_Found._fields[1:], columns, strict=True)]
+    return pl.DataFrame([*of_event, frame["timestamp"][rows].alias("linked_at"), *own])[
+        [*CLAIM_COLUMNS, "index", "key"]
+    ]
