@@ -21,14 +21,18 @@ _FACTORS: Final = np.array(
     dtype=np.uint64,
 )
 
+# Of each byte: 1 for a lower-case hexadecimal digit, 2 for a dash, 0 for all else; and what stands where in a UUID.
+_CLASS_OF: Final = np.array([1 if char in b"0123456789abcdef" else 2 * (char == ord("-")) for char in range(256)], "u1")
+_CLASSES: Final = _CLASS_OF[np.frombuffer(str(uuid.UUID(int=0)).encode(), dtype=np.uint8)]
+
 
 def hash_uuids(texts: pl.Series) -> npt.NDArray[np.uint64]:
     """Hash a column of 36-character texts: (n,) str → (n,) uint64. Raises ValueError for other lengths or nulls."""
-    joined = "".join(texts.to_list()).encode()
-    if len(joined) != _UUID_BYTES * len(texts):
+    chars = _chars(texts)
+    if chars is None:
         raise ValueError("every text must be a UUID of 36 characters")
     padded = np.zeros((len(texts), _WORDS * 8), dtype=np.uint8)
-    padded[:, :_UUID_BYTES] = np.frombuffer(joined, dtype=np.uint8).reshape(-1, _UUID_BYTES)
+    padded[:, :_UUID_BYTES] = chars
     words = padded.view("<u8")
     mixed = words * _FACTORS
     mixed ^= mixed >> np.uint64(29)
@@ -37,6 +41,24 @@ def hash_uuids(texts: pl.Series) -> npt.NDArray[np.uint64]:
         hashes = (hashes ^ mixed[:, column]) * _FACTORS[column]
         hashes ^= hashes >> np.uint64(32)
     return hashes
+
+
+def are_uuids(texts: pl.Series) -> bool:
+    """Whether all are canonical UUIDs (`schemas.message_ids.CANONICAL_UUID`)."""
+    chars = _chars(texts)
+    return chars is not None and bool((_CLASS_OF.take(chars) == _CLASSES).all())
+
+
+def _chars(texts: pl.Series) -> npt.NDArray[np.uint8] | None:
+    """The bytes of texts: (n,) str → (n, 36); None when one has not 36 of them."""
+    if not len(texts):
+        return np.empty((0, _UUID_BYTES), dtype=np.uint8)
+    arrow = texts.to_arrow(compat_level=pl.CompatLevel.oldest())
+    _, offsets, data = arrow.buffers()
+    ends = np.frombuffer(offsets, dtype=np.int64)[arrow.offset : arrow.offset + len(texts) + 1]
+    if arrow.null_count or data is None or (np.diff(ends) != _UUID_BYTES).any():
+        return None
+    return np.frombuffer(data, dtype=np.uint8)[ends[0] : ends[-1]].reshape(-1, _UUID_BYTES)
 
 
 def named_uuid(name: str) -> str:

@@ -42,7 +42,8 @@ class Source:
     """Records as fetches bring them: by partition, in order of their offsets."""
 
     def __init__(self) -> None:
-        self._traffic = Traffic(start_ms=time.time_ns() // 1_000_000 - 86_400_000)
+        # Yesterday, from the beginning of a half-hour on: sessions that begin in the next one would cost more.
+        self._traffic = Traffic(start_ms=(int(time.time()) // 1_800 - 48) * 1_800_000, ms_per_event=0.1)
         self._reached = [0] * _PARTITIONS
 
     def take(self, count: int) -> Records:

@@ -113,6 +113,13 @@ def test_a_key_that_is_not_the_owners_is_a_dead_letter(key: bytes | None) -> Non
     assert reasons == {0: DeadReason.FIELD_INVALID}
 
 
+def test_each_record_of_several_owners_has_its_own_owners_key() -> None:
+    ours, theirs = raw_event(1), raw_event(2, tenant_id=made_uuid("another tenant"))
+    pairs: Pairs = [(key_of(event), RAW.encode(event)) for event in (ours, theirs)]
+    assert rows_of(pairs)[1] == {}
+    assert rows_of([*pairs, (key_of(ours), RAW.encode(theirs))])[1] == {2: DeadReason.FIELD_INVALID}
+
+
 def test_a_record_is_named_by_its_first_problem() -> None:
     bad = raw_event(event_id="zzz", tenant_id="")
     _, invalid = decode(as_records([(None, RAW.encode(bad))]), RAW)
