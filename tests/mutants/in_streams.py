@@ -168,7 +168,7 @@ IN_STREAMS: Final[tuple[Fault, ...]] = (
     ),
     Fault(
         name="streams-restore-takes-last",
-        file="streams/runtime/store.py",
+        file="streams/runtime/envelope.py",
         text="present is None or applied_offset(value) >= applied_offset(present)",
         becomes="present is None or True",
         tests=("tests/streams/runtime/test_store.py::test_a_restore_keeps_the_larger_offset_whatever_the_order",),
@@ -254,8 +254,8 @@ IN_STREAMS: Final[tuple[Fault, ...]] = (
     Fault(
         name="streams-claim-of-a-placeholder",
         file="streams/events/claims.py",
-        text='return "" if text is None or is_placeholder(text, own) else text',
-        becomes='return text or ""',
+        text="pl.when(~(ids.str.contains(placeholders.PATTERN) | word))",
+        becomes="pl.when(~ids.str.contains(placeholders.PATTERN))",
         tests=("tests/streams/events/test_placeholder_ids.py::test_an_id_that_names_nobody_makes_no_link",),
         guarantee="Ids that name nobody make no link.",
     ),
