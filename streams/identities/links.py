@@ -13,6 +13,7 @@ import msgspec
 from streams.identities.state import ClaimState, Link
 
 TRAITS_BYTES_MAX: Final = 2**17  # of one visitor, all links together: each claim writes its whole state
+ALIAS: Final = "alias"
 USERS_BYTES_MAX: Final = 2**17  # of their ids
 
 
@@ -53,9 +54,13 @@ def settle_link(state: ClaimState, claim: Mapping[str, Any], links_max: int) -> 
             return Settled.SHARED
         link = state.links[claim["user_id"]] = Link(moment_ms, moment_ms, claim["link_source"], "{}", -1)
     link.first_linked_ms = min(link.first_linked_ms, moment_ms)
-    # Equal times are decided by the text, so that order of arrival decides nothing.
+    # Equal times are decided by the text, so that order of arrival decides nothing. What was once said to be an alias
+    # stays one: that one user is another holds of their events too, not of a visitor's alone.
+    is_alias = ALIAS in (claim["link_source"], link.link_source)
     if (moment_ms, claim["link_source"]) > (link.linked_ms, link.link_source):
         link.linked_ms, link.link_source = moment_ms, claim["link_source"]
+    if is_alias:
+        link.link_source = ALIAS
     if claim["traits"] == "{}" or (moment_ms, claim["traits"]) <= (link.traits_ms, link.traits):
         return Settled.LINKED
     others = [other.traits for other in state.links.values() if other is not link]

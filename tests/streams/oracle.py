@@ -336,7 +336,7 @@ def _identity(name: tuple[str, str, str], link: Sequence[tuple[int, str, str]]) 
         "anonymous_id": name[1],
         "user_id": name[2],
         "linked_at": max(link)[0],
-        "link_source": max((at, source) for at, source, _ in link)[1],
+        "link_source": "alias" if any(source == "alias" for _, source, _ in link) else max(link)[1],
         "traits": max(told)[1] if told else "{}",
         "is_deleted": False,
         "first_linked_at": min(link)[0],

@@ -1,0 +1,123 @@
+"""Which person an event belongs to, as the views answer it: a user that was aliased is who it was aliased to."""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
+from typing import Final
+
+import pytest
+from clickhouse_driver import Client
+
+from docker.local.clickhouse import ClickHouseServer
+from schemas.apply.tables import apply_tables, clickhouse
+from schemas.settings import Settings
+
+NOW: Final = datetime.now(UTC).replace(microsecond=0)
+CHAIN_MAX: Final = 16
+CHAIN: Final = (("alias", "ann", "bea"), ("alias", "bea", "cleo"), ("identify", "visitor", "ann"))
+
+
+class Tables:
+    """One tenant's events and identities."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.tenant = str(uuid.uuid4())
+        self._at = NOW - timedelta(hours=1)
+
+    def link(self, source: str, known_as: str, user: str, *, deleted: bool = False, s: int = 0) -> None:
+        """A row of identities, an INSERT of its own. s: of how many seconds later."""
+        at = self._at + timedelta(seconds=s)
+        row = (self.tenant, known_as, user, at, source, "{}", int(deleted), at)
+        self._client.execute(
+            "INSERT INTO identities (tenant_id, anonymous_id, user_id, linked_at, link_source, traits, is_deleted, "
+            "first_linked_at) VALUES",
+            [row],
+        )
+
+    def resolved(self, *people: tuple[str, str | None]) -> list[str | None]:
+        """Whose events of these visitors and users are."""
+        rows = [
+            (uuid.uuid4(), uuid.uuid4(), self.tenant, "track", NOW, NOW, visitor, user, number)
+            for number, (visitor, user) in enumerate(people)
+        ]
+        self._client.execute(
+            "INSERT INTO events (event_id, message_id, tenant_id, event_type, timestamp, received_at, anonymous_id, "
+            "user_id, source_offset) VALUES",
+            rows,
+        )
+        asked = "SELECT resolved_user_id FROM events_resolved WHERE tenant_id = %(tenant)s ORDER BY source_offset"
+        return [person for (person,) in self._client.execute(asked, {"tenant": self.tenant})]
+
+
+@pytest.fixture(scope="module")
+def client(clickhouse_server: ClickHouseServer) -> Iterator[Client]:
+    settings = Settings.model_validate(
+        {
+            "clickhouse_host": clickhouse_server.host,
+            "clickhouse_tcp_port": clickhouse_server.tcp_port,
+            "clickhouse_http_port": clickhouse_server.http_port,
+            "clickhouse_database": f"t{uuid.uuid4().hex[:10]}",
+        }
+    )
+    apply_tables(settings)
+    with clickhouse(settings) as connected:
+        yield connected
+        connected.execute(f"DROP DATABASE {settings.clickhouse_database} SYNC")
+
+
+@pytest.fixture
+def tables(client: Client) -> Tables:
+    return Tables(client)
+
+
+def test_without_aliases_an_event_is_its_user_s_or_its_visitor_s(tables: Tables) -> None:
+    tables.link("identify", "visitor", "ann")
+    assert tables.resolved(("visitor", None), ("visitor", "bea"), ("stranger", None)) == ["ann", "bea", None]
+
+
+@pytest.mark.parametrize("order", list(permutations(CHAIN)), ids=lambda order: "-".join(link[1] for link in order))
+def test_a_chain_of_aliases_is_one_person_in_any_order(tables: Tables, order: Sequence[tuple[str, str, str]]) -> None:
+    for second, (source, known_as, user) in enumerate(order):
+        tables.link(source, known_as, user, s=second)
+    told = tables.resolved(("", "ann"), ("x", "bea"), ("", "cleo"), ("visitor", None), ("visitor", "ann"))
+    assert told == ["cleo"] * 5
+
+
+def test_an_alias_of_another_tenant_is_nobody_here(tables: Tables, client: Client) -> None:
+    Tables(client).link("alias", "ann", "bea")
+    tables.link("alias", "cleo", "dora")
+    assert tables.resolved(("", "ann")) == ["ann"]
+
+
+def test_links_that_are_no_aliases_join_no_users(tables: Tables) -> None:
+    tables.link("identify", "ann", "bea")
+    tables.link("alias", "cleo", "dora")
+    assert tables.resolved(("", "ann"), ("ann", None)) == ["ann", "bea"]
+
+
+def test_a_ring_of_aliases_is_one_person(tables: Tables) -> None:
+    for known_as, user in (("cleo", "ann"), ("ann", "bea"), ("bea", "cleo"), ("visitor", "bea"), ("self", "self")):
+        tables.link("alias", known_as, user)
+    people = (("", "ann"), ("", "bea"), ("", "cleo"), ("", "visitor"), ("visitor", None), ("", "self"))
+    assert tables.resolved(*people) == ["ann"] * 5 + ["self"]
+
+
+def test_an_id_aliased_to_several_goes_to_the_first(tables: Tables) -> None:
+    tables.link("alias", "ann", "late", s=9)
+    tables.link("alias", "ann", "early", s=1)
+    assert tables.resolved(("", "ann"), ("", "late")) == ["early", "late"]
+
+
+def test_an_alias_that_was_taken_back_is_none(tables: Tables) -> None:
+    tables.link("alias", "ann", "bea")
+    tables.link("alias", "ann", "bea", deleted=True, s=1)
+    assert tables.resolved(("", "ann")) == ["ann"]
+
+
+def test_chains_are_followed_as_far_as_is_said(tables: Tables) -> None:
+    for number in range(CHAIN_MAX + 2):
+        tables.link("alias", f"u{number}", f"u{number + 1}")
+    longest, too_long = ("", "u2"), ("", "u1")
+    assert tables.resolved(longest, too_long) == [f"u{CHAIN_MAX + 2}", f"u{CHAIN_MAX + 1}"]
