@@ -20,13 +20,11 @@ def convert(frame: pl.DataFrame, conversions: Mapping[str, frozenset[str]]) -> p
     Costs the same however many projects have some: only those in the frame are asked for, and only rows with an event
     that is one for any of these are looked at one by one.
     """
-    found = pl.repeat(False, len(frame), dtype=pl.Boolean, eager=True)
     if not conversions:
-        return found
+        return pl.Series([False], dtype=pl.Boolean).new_from_index(0, len(frame))
     none: frozenset[str] = frozenset()
-    names = none.union(*(conversions.get(project_id, none) for project_id in frame["project_id"].unique().to_list()))
-    if not names:
-        return found
-    rows = frame["event_name"].is_in(list(names)).arg_true()
-    pairs = zip(frame["project_id"].gather(rows).to_list(), frame["event_name"].gather(rows).to_list(), strict=True)
-    return found.scatter(rows, [name in conversions.get(project_id, none) for project_id, name in pairs])
+    project_ids = frame["project_id"].to_list()
+    names = none.union(*(conversions.get(project_id, none) for project_id in set(project_ids)))
+    rows = zip(project_ids, frame["event_name"].to_list(), strict=True)
+    found = [name in names and name in conversions.get(project_id, none) for project_id, name in rows]
+    return pl.Series(found, dtype=pl.Boolean)

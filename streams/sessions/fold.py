@@ -8,14 +8,13 @@ Whatever walks the slices of a state does so once a state and chunk, never once 
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter
 
 import numpy as np
 import polars as pl
 
 from schemas.outcomes import Remark
 from streams.sessions.chains import SessionRules, cell_of
-from streams.sessions.groups import FACTS, behind, cells_of, group_by_cell, outside, with_moments
+from streams.sessions.groups import FACTS, Groups, behind, cells_of, group_by_cell, moments_of, outside
 from streams.sessions.naming import begin, name_sessions, note_vanished, session_of
 from streams.sessions.slices import MOMENT_BITS, Slice, new_slice
 from streams.sessions.state import SessionState
@@ -35,19 +34,15 @@ def sessionize(
     `remark` is told of late events. An event is in the session of its cell once the whole chunk is folded in.
     """
     behind_ms = behind(frame, states)
-    moments = with_moments(frame, cells_of(frame, behind_ms, states, rules, remark), conversions)
-    groups = group_by_cell(moments)
-    places = groups["state_index"].to_list()
-    pieces = _fold([states[place] for place in places], groups, moments, rules.gap_ms)
-    ids = _session_ids(places, pieces, states, keys, rules)
-    disordered = frame["state_index"].filter(pl.Series(behind_ms > 0)).to_numpy()
+    moments = moments_of(frame)
+    groups = group_by_cell(frame, moments, cells_of(frame, behind_ms, states, rules, remark), conversions)
+    pieces = _fold([states[place] for place in groups.places], groups, frame, moments.tolist(), rules.gap_ms)
+    ids = _session_ids(groups.places, pieces, states, keys, rules)
+    disordered = frame["state_index"].to_numpy()[behind_ms > 0]
     if len(disordered):
         note_vanished(disordered, groups, pieces, states, keys, rules)
-    group_of_row = np.empty(len(frame), dtype=np.uint32)
-    counts = groups["row"].list.len().to_numpy()
-    rows = groups["row"].explode(empty_as_null=False).to_numpy()
-    group_of_row[rows] = np.repeat(np.arange(len(groups), dtype=np.uint32), counts)
-    return frame.with_columns(pl.Series("session_id", ids, dtype=pl.String).gather(pl.Series(group_of_row)))
+    texts = pl.Series("session_id", ids, dtype=pl.String)
+    return frame.hstack([texts[pl.Series(groups.of_row.astype(np.uint32))]])
 
 
 def _session_ids(
@@ -72,20 +67,20 @@ def _session_ids(
     return ids
 
 
-def _fold(states: Sequence[SessionState], groups: pl.DataFrame, moments: pl.DataFrame, gap_ms: int) -> list[Slice]:
+def _fold(
+    states: Sequence[SessionState], groups: Groups, frame: pl.DataFrame, moment_at: Sequence[int], gap_ms: int
+) -> list[Slice]:
     """Fold the groups into the slices, one of each state for each group; returns them.
 
     This loop is the hot path. Nearly every group comes after all that its slice has, and has no fact that the slice
     lacks: none of the facts is looked at then, since their moments are integers that lie anywhere in memory. Those of
-    one chunk are taken from one list, so that members with the same moment share it.
+    one chunk are taken from one list, by the row, so that members with the same moment share it.
     """
-    moment_at = moments["moment"].to_list()
     pieces: list[Slice] = []
     learning: list[int] = []
-    columns = (
-        groups[name].to_list() for name in ("cell", "first_at", "last", "events", "pages", "bots", "had", "exit")
-    )
-    exit_pages = moments["page_path"].gather(groups["exit"]).to_list()
+    firsts = groups.facts["first_at"]
+    exit_pages = _texts_at(frame["page_path"], groups.exit)
+    columns = groups.cells, firsts, groups.last, groups.events, groups.pages, groups.bots, groups.had, groups.exit
     rows = zip(states, *columns, exit_pages, strict=True)
     for index, (state, cell, first, last, events, pages, bots, had, page, exit_page) in enumerate(rows):
         slices = state.slices
@@ -104,46 +99,54 @@ def _fold(states: Sequence[SessionState], groups: pl.DataFrame, moments: pl.Data
             piece.last_at = last_at
             if last_at > state.newest_at:
                 state.newest_at = last_at
-        if page is not None and moment_at[page] > piece.exit_at:
+        if page >= 0 and moment_at[page] > piece.exit_at:
             piece.exit_at, piece.exit_page = moment_at[page], exit_page
     if learning:
-        ats = groups.select(pl.col(fact.at for fact in FACTS).gather(learning))
-        _fold_facts([pieces[index] for index in learning], ats, moments, moment_at)
-    _fold_users(pieces, groups["user"], moments, moment_at)
+        _fold_facts(learning, pieces, groups, frame, moment_at)
+    _fold_users(pieces, groups.user, frame, moment_at)
     return pieces
 
 
-def _fold_facts(pieces: Sequence[Slice], ats: pl.DataFrame, moments: pl.DataFrame, moment_at: Sequence[int]) -> None:
-    """Fold the facts of the first event that has them: `ats` are their positions, null where a group has none."""
+def _texts_at(column: pl.Series, rows: Sequence[int]) -> list[str]:
+    """The texts of such rows; of none, where a row is -1, any."""
+    texts: list[str] = column[pl.Series([max(row, 0) for row in rows], dtype=pl.UInt32)].to_list()
+    return texts
+
+
+def _fold_facts(
+    learning: Sequence[int],
+    pieces: Sequence[Slice],
+    groups: Groups,
+    frame: pl.DataFrame,
+    moment_at: Sequence[int],
+) -> None:
+    """Fold the facts of the first event that has them into the pieces of the groups `learning`."""
     for fact in FACTS:
-        places = zip(map(attrgetter(fact.at), pieces), ats[fact.at].to_list(), strict=True)
-        new = [
-            index
-            for index, (known, place) in enumerate(places)
-            if place is not None and (not known or moment_at[place] < known)
-        ]
+        at, firsts = fact.at, groups.facts[fact.at]
+        new = []
+        for index in learning:
+            row = firsts[index]
+            if row >= 0 and (not (known := getattr(pieces[index], at)) or moment_at[row] < known):
+                setattr(pieces[index], at, moment_at[row])
+                new.append(index)
         if not new:
             continue
-        taken = ats[fact.at].gather(new)
-        changing = [pieces[index] for index in new]
-        for piece, place in zip(changing, taken.to_list(), strict=True):
-            setattr(piece, fact.at, moment_at[place])
+        rows = pl.Series([firsts[index] for index in new], dtype=pl.UInt32)
         for member, column in fact.columns.items():
-            texts = moments[column].gather(taken)
-            if fact.site:
-                texts = outside(texts, moments[fact.site].gather(taken))
-            for piece, text in zip(changing, texts.to_list(), strict=True):
-                setattr(piece, member, text)
+            texts = frame[column][rows]
+            known_texts = outside(texts, frame[fact.site][rows]) if fact.site else texts.to_list()
+            for index, text in zip(new, known_texts, strict=True):
+                setattr(pieces[index], member, text)
 
 
-def _fold_users(pieces: Sequence[Slice], positions: pl.Series, moments: pl.DataFrame, moment_at: Sequence[int]) -> None:
+def _fold_users(pieces: Sequence[Slice], users: Sequence[int], frame: pl.DataFrame, moment_at: Sequence[int]) -> None:
     """Fold the user of the last event that has one."""
-    having = positions.is_not_null().arg_true().to_list()
-    positions = positions.drop_nulls()
-    user_ids = moments["user_id"].gather(positions).to_list()
-    for index, place, user_id in zip(having, positions.to_list(), user_ids, strict=True):
-        if moment_at[place] > pieces[index].user_at:
-            pieces[index].user_at, pieces[index].user_id = moment_at[place], user_id
+    having = [index for index, row in enumerate(users) if row >= 0]
+    user_ids = _texts_at(frame["user_id"], [users[index] for index in having])
+    for index, user_id in zip(having, user_ids, strict=True):
+        at = moment_at[users[index]]
+        if at > pieces[index].user_at:
+            pieces[index].user_at, pieces[index].user_id = at, user_id
 
 
 def _slice_of(state: SessionState, cell: int, gap_ms: int) -> Slice:

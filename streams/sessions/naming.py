@@ -6,9 +6,9 @@ from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from streams.sessions.chains import SessionRules, cell_of, chains, session_id
+from streams.sessions.groups import Groups
 from streams.sessions.slices import Slice
 from streams.sessions.state import SessionState
 
@@ -51,7 +51,7 @@ def _cease(state: SessionState, piece: Slice, ceased_id: str) -> None:
 
 def note_vanished(
     disordered: npt.NDArray[np.uint32],
-    groups: pl.DataFrame,
+    groups: Groups,
     pieces: Sequence[Slice],
     states: Sequence[SessionState],
     keys: Sequence[bytes],
@@ -65,10 +65,9 @@ def note_vanished(
     """
     in_disorder = np.zeros(len(states), dtype=bool)
     in_disorder[disordered] = True
-    looked_at = in_disorder[groups["state_index"].to_numpy()]
-    events, places = (groups[name].filter(pl.Series(looked_at)).to_list() for name in ("events", "state_index"))
+    looked_at = in_disorder[groups.places]
     moved: set[int] = set()
-    for piece, count, place in zip(compress(pieces, looked_at), events, places, strict=True):
+    for piece, count, place in compress(zip(pieces, groups.events, groups.places, strict=True), looked_at):
         slices = states[place].slices
         # Put before others, it may have moved where sessions end by their length, for a moment: any slice may have
         # begun one, and any session may have ceased. Neighbours in a session are at most two cells apart.

@@ -236,8 +236,8 @@ IN_STREAMS: Final[tuple[Fault, ...]] = (
     Fault(
         name="streams-exit-page-by-arrival",
         file="streams/sessions/fold.py",
-        text="if page is not None and moment_at[page] > piece.exit_at:",
-        becomes="if page is not None:",
+        text="if page >= 0 and moment_at[page] > piece.exit_at:",
+        becomes="if page >= 0:",
         tests=("tests/streams/sessions/test_rows.py::test_a_session_ends_with_its_last_page_whichever_arrived_last",),
         guarantee="A session does not depend on the order in which its events arrive.",
     ),
