@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 from streams.sessions.state import SEEN_BYTES, SessionState, StateOf
 from streams.uuids import hash_uuids
@@ -53,71 +54,78 @@ def deduplicate(frame: pl.DataFrame, state_of: StateOf, rules: DedupRules) -> De
     replay: its outputs are durable, since outputs are made durable before states.
     """
     hashes = hash_uuids(frame["message_id"])
-    received_ms = frame["received_at"].cast(pl.Int64)
-    groups = _by_key(frame, received_ms)
-    keys = groups["key"].to_list()
-    states = list(map(state_of, groups["source_partition"].to_list(), keys))
-    lengths = groups["row"].list.len()
-    counts = lengths.to_list()
-    rows = groups["row"].explode(empty_as_null=False).to_list()
-    offsets = groups["source_offset"].explode(empty_as_null=False).to_list()
-    entries = _entries(hashes, received_ms.to_numpy())
-    received = received_ms.to_list()
+    received_ms = frame["received_at"].cast(pl.Int64).to_numpy()
+    partitions = frame["source_partition"].to_numpy()
+    place_of_row, counts = _by_key(frame["key"], partitions)
+    order = np.argsort(place_of_row, kind="stable")  # the rows key by key, in the frame's order within each
+    ends = np.cumsum(counts)
+    firsts = order[ends - counts]
+    keys = frame["key"][pl.Series(firsts.astype(np.uint32))].to_list()
+    states = list(map(state_of, partitions[firsts].tolist(), keys))
+    rows, offsets = order.tolist(), frame["source_offset"].to_numpy()[order].tolist()
+    newest = np.maximum.reduceat(received_ms[order], ends - counts)
+    entries = _entries(hashes, received_ms)
+    first_ms = received_ms[firsts].tolist()
     duplicates: list[int] = []
     replayed: list[int] = []
     horizon_bytes = rules.seen_ids_max * SEEN_BYTES
     end = forgotten = 0
-    for state, count, newest_ms in zip(states, counts, groups["received_ms"].to_list(), strict=True):
+    of_keys = zip(states, counts.tolist(), newest.tolist(), first_ms, strict=True)
+    for state, count, newest_ms, received_first_ms in of_keys:
         start, end = end, end + count
         if offsets[end - 1] <= state.applied:
             replayed += rows[start:end]
             continue
         seen = state.seen
         if count == 1:
-            entry = entries[rows[start] * SEEN_BYTES : rows[start] * SEEN_BYTES + SEEN_BYTES]
+            entry = entries[rows[start]]
             if entry[:_HASH_BYTES] in seen:
                 duplicates.append(rows[start])
             else:
-                state.seen = seen + entry
+                state.seen = seen = seen + entry
         else:
             _several(state, rows[start:end], offsets[start:end], entries, duplicates, replayed)
+            seen = state.seen
         state.applied = offsets[end - 1]
         if newest_ms > state.active_ms:
             if not state.active_ms:
-                state.born_ms = received[rows[start]]
+                state.born_ms = received_first_ms
             state.active_ms = newest_ms
         oldest_s = state.active_ms // 1000 - rules.window_s
-        if len(state.seen) > horizon_bytes or int.from_bytes(state.seen[_HASH_BYTES:SEEN_BYTES]) < oldest_s:
-            forgotten += _too_many(state.seen, oldest_s, horizon_bytes)
-            state.seen = _forget(state.seen, oldest_s, horizon_bytes)
-    state_index = np.empty(len(frame), dtype=np.uint32)
-    state_index[rows] = np.repeat(np.arange(len(keys), dtype=np.uint32), counts)
-    frame = frame.with_columns(pl.Series("hash", hashes), pl.Series("state_index", state_index))
+        if len(seen) > horizon_bytes or int.from_bytes(seen[_HASH_BYTES:SEEN_BYTES]) < oldest_s:
+            forgotten += _too_many(seen, oldest_s, horizon_bytes)
+            state.seen = _forget(seen, oldest_s, horizon_bytes)
+    frame = frame.hstack([pl.Series("hash", hashes), pl.Series("state_index", place_of_row.astype(np.uint32))])
     if duplicates or replayed:
         keep = np.ones(len(frame), dtype=bool)
         keep[duplicates + replayed] = False
-        frame = frame.filter(pl.Series(keep))
-    return Deduplicated(frame, keys, states, lengths.to_numpy(), len(duplicates), len(replayed), forgotten)
+        frame = frame[pl.Series(np.flatnonzero(keep).astype(np.uint32))]
+    return Deduplicated(frame, keys, states, counts.astype(np.uint32), len(duplicates), len(replayed), forgotten)
 
 
-def _by_key(frame: pl.DataFrame, received_ms: pl.Series) -> pl.DataFrame:
-    """One row for each key of a partition, in order of first appearance, with the places of its rows in the frame."""
-    rows = frame.select("key", "source_partition", "source_offset", row=pl.int_range(pl.len(), dtype=pl.Int64))
-    rows = rows.with_columns(received_ms.alias("received_ms"))
-    partition = pl.col("source_partition")
-    columns = pl.col("row", "source_offset"), pl.col("received_ms").max()
-    groups = rows.group_by("key", maintain_order=True).agg(partition.min(), partition.max().alias("last"), *columns)
-    if (groups["source_partition"] == groups["last"]).all():
-        return groups
-    # A producer with another partitioner. Grouping by both from the start would cost every chunk.
-    return rows.group_by("source_partition", "key", maintain_order=True).agg(*columns)
+def _by_key(
+    keys: pl.Series, partitions: npt.NDArray[np.int32]
+) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]:
+    """The number of each row's key (n,), in order of first appearance, and how many rows each has (k,)."""
+    place_of_row = _numbered(keys.to_arrow(compat_level=pl.CompatLevel.oldest()))
+    partition_of = np.zeros(len(place_of_row), dtype=np.int64)
+    partition_of[place_of_row] = partitions
+    if (partition_of[place_of_row] != partitions).any():
+        # One key in two partitions: a producer with another partitioner.
+        place_of_row = _numbered(pa.array(place_of_row.astype(np.int64) << 32 | partitions))
+    return place_of_row, np.bincount(place_of_row)
+
+
+def _numbered(values: pa.Array) -> npt.NDArray[np.int32]:
+    numbers: npt.NDArray[np.int32] = values.dictionary_encode().indices.to_numpy()
+    return numbers
 
 
 def _several(
     state: SessionState,
     rows: list[int],
     offsets: list[int],
-    entries: bytes,
+    entries: list[bytes],
     duplicates: list[int],
     replayed: list[int],
 ) -> None:
@@ -125,7 +133,7 @@ def _several(
     known = _known(state.seen, len(rows))
     fresh: dict[bytes, bytes] = {}
     for row, offset in zip(rows, offsets, strict=True):
-        entry = entries[row * SEEN_BYTES : row * SEEN_BYTES + SEEN_BYTES]
+        entry = entries[row]
         identity = entry[:_HASH_BYTES]
         if offset <= state.applied:
             replayed.append(row)
@@ -146,12 +154,13 @@ def _known(seen: bytes, rows: int) -> bytes | set[bytes]:
     return {seen[start : start + _HASH_BYTES] for start in range(0, len(seen), SEEN_BYTES)}
 
 
-def _entries(hashes: npt.NDArray[np.uint64], received_ms: npt.NDArray[np.int64]) -> bytes:
+def _entries(hashes: npt.NDArray[np.uint64], received_ms: npt.NDArray[np.int64]) -> list[bytes]:
     """`SEEN_BYTES` for each row: the hash, then received_at in seconds."""
     packed = np.empty(len(hashes), dtype=[("hash", "<u8"), ("seconds", ">u4")])
     packed["hash"] = hashes
     packed["seconds"] = received_ms // 1000
-    return packed.tobytes()
+    listed: list[bytes] = packed.view(f"V{SEEN_BYTES}").tolist()
+    return listed
 
 
 def _too_many(seen: bytes, oldest_s: int, bytes_max: int) -> int:
