@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
-from tests.chaos.traffic import Batch, Event, Refused
+from tests.chaos.batches import Batch, Event, Refused
 
 SENDERS: Final = 24
 _TIMEOUT_S: Final = 15.0

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from tests.chaos.batches import Batch
 from tests.chaos.proof import Meddle, Run, Scale
 from tests.chaos.site import Sabotage
-from tests.chaos.traffic import Batch
 
 _SINK: Final = {"sinks": "tests.sinks.forgetful"}
 # Without kills: the one that a control needs is part of it.

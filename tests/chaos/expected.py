@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from streams.sessions.chains import SessionRules
-from tests.chaos.traffic import CONVERSION, Event, Refused
+from tests.chaos.batches import CONVERSION, Event, Refused
 from tests.streams.oracle import by_key, claims_of, identities_of, session_row, sessions_of
 
 Row = dict[str, Any]

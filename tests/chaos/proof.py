@@ -14,13 +14,13 @@ from typing import Any, Final
 from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
 from streams.topology import rules
+from tests.chaos.batches import BATCH_EVENTS, Batches
 from tests.chaos.client import Clients
 from tests.chaos.expected import Sent
 from tests.chaos.faults import EVERY, FAULTS, KILLS, Fault, Harm
 from tests.chaos.poison import Poison
 from tests.chaos.site import Sabotage, Site
 from tests.chaos.tables import read_tables
-from tests.chaos.traffic import BATCH_EVENTS, Traffic
 from tests.chaos.verdict import Verdict, judge
 
 TEST_SEED: Final = int(os.environ.get("TEST_SEED", "20261124"))
@@ -115,10 +115,10 @@ class Run:
         self.fired: Counter[str] = Counter()
         self._calm = threading.Lock()  # held by faults that no kill may disturb
         events_per_hour = max(_EVENTS_PER_HOUR, scale.events / 10)
-        self.traffic = Traffic(seed, int(time.time() * 1000) - _START_MS, _HOUR_MS / events_per_hour)
+        self.batches = Batches(seed, int(time.time() * 1000) - _START_MS, _HOUR_MS / events_per_hour)
         pipeline = site.pipeline
         self.clients = Clients(
-            seed, site.urls, pipeline.write_key, self.traffic.batches(), events_per_s=scale.events_per_s
+            seed, site.urls, pipeline.write_key, self.batches.batches(), events_per_s=scale.events_per_s
         )
         self.poison = Poison(site.settings, pipeline.tenant_id, pipeline.project_id)
 
@@ -188,7 +188,7 @@ class Run:
         self.clients.stop(_SETTLE_S)
         self.site.settle(_SETTLE_S)
         for _ in range(_FRESH_EVENTS // BATCH_EVENTS):
-            self.clients.send(self.traffic.batch(BATCH_EVENTS))
+            self.clients.send(self.batches.batch(BATCH_EVENTS))
         self.site.settle(_SETTLE_S)
         if meddle is not None:
             meddle(self)

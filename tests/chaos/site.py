@@ -14,10 +14,10 @@ from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
 from docker.local.process import HOST, ServerFailedError, free_port
 from docker.local.services import Pipeline, Service
+from tests.chaos.batches import CONVERSION
 from tests.chaos.exits import DATABASE, KAFKA, STUCK_S
 from tests.chaos.rest import Groups
 from tests.chaos.supervisor import Slot, Supervisor
-from tests.chaos.traffic import CONVERSION
 
 PARTITIONS: Final = 4
 COPIES: Final = 2  # of each process

@@ -13,9 +13,9 @@ import pytest
 
 from docker.local import PROJECT_ROOT
 from streams.sessions.chains import SessionRules
+from tests.chaos.batches import Batches, Event
 from tests.chaos.expected import Letter, Row, Sent, event_row, expect, letters, message_id
 from tests.chaos.tables import JUDGED, UNJUDGED, Found
-from tests.chaos.traffic import Event, Traffic
 from tests.chaos.verdict import KINDS, judge
 
 START_MS = 1_795_000_000_000
@@ -55,7 +55,7 @@ def a_sound_world() -> World:
 
 @cache
 def _made() -> tuple[Sent, list[Row], Found]:
-    traffic = Traffic(23, START_MS, 10_000.0)
+    batches = Batches(23, START_MS, 10_000.0)
     sent = Sent(
         tenant_id=str(uuid.UUID(int=1)),
         project_id=str(uuid.UUID(int=2)),
@@ -66,10 +66,10 @@ def _made() -> tuple[Sent, list[Row], Found]:
         ended_ms=START_MS + 10_000_000,
     )
     for _ in range(4):
-        batch = traffic.batch(50)
+        batch = batches.batch(50)
         sent.accepted |= {event.message_id: event for event in batch.events}
         sent.refused |= {refused.message_id: refused for refused in batch.refused}
-    sent.unsure = {event.message_id: event for event in traffic.batch(200).events[:EVENTS_WITH_NO_ANSWER]}
+    sent.unsure = {event.message_id: event for event in batches.batch(200).events[:EVENTS_WITH_NO_ANSWER]}
     stored = [*sent.accepted.values(), next(iter(sent.unsure.values()))]
     expected = expect(stored, sent)
     rows = [_row(number, event, sent, expected.session_of) for number, event in enumerate(stored)]
@@ -315,8 +315,8 @@ def test_the_lists_name_what_is_wrong() -> None:
 def test_the_rows_of_an_event_by_hand() -> None:
     """One event as its body says it, and its row, written down."""
     sent = Sent(str(uuid.UUID(int=1)), "11111111-2222-5333-8444-555555555555", SessionRules(1_800_000, 86_400_000, 48))
-    traffic = Traffic(5, START_MS, 900.0)
-    batch = traffic.batch(50)
+    batches = Batches(5, START_MS, 900.0)
+    batch = batches.batch(50)
     bodies = json.loads(batch.body)["batch"]
     for body, event in zip([b for b in bodies if b["messageId"] not in {r.message_id for r in batch.refused}],
                            batch.events, strict=True):  # fmt: skip

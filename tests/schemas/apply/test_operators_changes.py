@@ -11,7 +11,7 @@ from schemas.settings import Settings
 DAY_MS = 86_400_000
 
 
-class Broker:
+class Topics:
     """The topics as an operator sees them."""
 
     def __init__(self, settings: Settings) -> None:
@@ -36,9 +36,9 @@ class Broker:
 
 
 @pytest.fixture
-def broker(settings: Settings) -> Broker:
+def operators(settings: Settings) -> Topics:
     apply_topics(settings)
-    return Broker(settings)
+    return Topics(settings)
 
 
 def of(findings: list[Finding], subject: str) -> Finding:
@@ -46,69 +46,69 @@ def of(findings: list[Finding], subject: str) -> Finding:
     return found
 
 
-def test_a_longer_retention_is_never_lowered_and_a_shorter_one_is_raised(settings: Settings, broker: Broker) -> None:
-    broker.set("raw_events", retention_ms=str(90 * DAY_MS))
-    broker.set("enriched_events", retention_ms="-1")
-    broker.set("dead_letters", retention_ms=str(DAY_MS))
+def test_a_longer_retention_is_never_lowered_and_a_shorter_one_is_raised(settings: Settings, operators: Topics) -> None:
+    operators.set("raw_events", retention_ms=str(90 * DAY_MS))
+    operators.set("enriched_events", retention_ms="-1")
+    operators.set("dead_letters", retention_ms=str(DAY_MS))
     planned = plan_topics(settings)
     assert of(planned, "dead_letters").verdict is Verdict.TO_ALTER
-    assert broker.get("dead_letters", "retention.ms") == str(DAY_MS)  # a plan does nothing
+    assert operators.get("dead_letters", "retention.ms") == str(DAY_MS)  # a plan does nothing
     findings = apply_topics(settings)
-    assert (broker.get("raw_events", "retention.ms"), broker.get("enriched_events", "retention.ms")) == (
+    assert (operators.get("raw_events", "retention.ms"), operators.get("enriched_events", "retention.ms")) == (
         str(90 * DAY_MS),
         "-1",
     )
     assert of(findings, "raw_events").verdict is of(findings, "enriched_events").verdict is Verdict.NOTE
     assert str(90 * DAY_MS) in of(findings, "raw_events").detail
     assert of(findings, "dead_letters").verdict is Verdict.ALTERED
-    assert broker.get("dead_letters", "retention.ms") == str(30 * DAY_MS)
+    assert operators.get("dead_letters", "retention.ms") == str(30 * DAY_MS)
     assert all(finding.settled for finding in check_topics(settings))
 
 
-def test_retention_is_a_setting_that_lengthens(settings: Settings, broker: Broker) -> None:
+def test_retention_is_a_setting_that_lengthens(settings: Settings, operators: Topics) -> None:
     longer = settings.model_copy(update={"topic_events_days": 21})
     assert of(apply_topics(longer), "raw_events").verdict is Verdict.ALTERED
-    assert broker.get("raw_events", "retention.ms") == str(21 * DAY_MS)
+    assert operators.get("raw_events", "retention.ms") == str(21 * DAY_MS)
     assert of(apply_topics(settings), "raw_events").verdict is Verdict.NOTE  # and does not shorten
-    assert broker.get("raw_events", "retention.ms") == str(21 * DAY_MS)
+    assert operators.get("raw_events", "retention.ms") == str(21 * DAY_MS)
 
 
 def test_a_cleanup_that_deletes_what_must_stay_is_repaired_and_nothing_else_is_set(
-    settings: Settings, broker: Broker
+    settings: Settings, operators: Topics
 ) -> None:
-    broker.set("projects", cleanup_policy="compact,delete", retention_ms=str(DAY_MS))
-    broker.set("sessions", cleanup_policy="compact", max_message_bytes=str(8 * 2**20))
+    operators.set("projects", cleanup_policy="compact,delete", retention_ms=str(DAY_MS))
+    operators.set("sessions", cleanup_policy="compact", max_message_bytes=str(8 * 2**20))
     findings = apply_topics(settings)
-    assert (broker.get("projects", "cleanup.policy"), broker.get("projects", "retention.ms")) == ("compact", "-1")
+    assert (operators.get("projects", "cleanup.policy"), operators.get("projects", "retention.ms")) == ("compact", "-1")
     assert of(findings, "sessions").verdict is Verdict.NOTE
-    assert (broker.get("sessions", "cleanup.policy"), broker.get("sessions", "max.message.bytes")) == (
+    assert (operators.get("sessions", "cleanup.policy"), operators.get("sessions", "max.message.bytes")) == (
         "compact",
         str(8 * 2**20),
     )
 
 
-def test_more_partitions_are_a_note_and_fewer_than_raw_events_are_not(settings: Settings, broker: Broker) -> None:
-    broker.grow("sessions", 5)
-    broker.grow("dead_letters", 6)
+def test_more_partitions_are_a_note_and_fewer_than_raw_events_are_not(settings: Settings, operators: Topics) -> None:
+    operators.grow("sessions", 5)
+    operators.grow("dead_letters", 6)
     findings = apply_topics(settings)
     assert of(findings, "sessions").verdict is of(findings, "dead_letters").verdict is Verdict.NOTE
     assert all(finding.settled for finding in findings)
-    broker.grow("raw_events", 3)
+    operators.grow("raw_events", 3)
     findings = apply_topics(settings)
     assert of(findings, "raw_events").verdict is Verdict.NOTE
     assert "TALLY_PARTITIONS=3" in of(findings, "raw_events").detail
     assert of(findings, "enriched_events").verdict is Verdict.DIFFERS  # streams would have nowhere to write to
-    broker.grow("enriched_events", 3)
+    operators.grow("enriched_events", 3)
     assert all(finding.settled for finding in apply_topics(settings))
 
 
 def test_too_few_partitions_stay_reported_while_the_configuration_is_repaired(
-    settings: Settings, broker: Broker
+    settings: Settings, operators: Topics
 ) -> None:
-    broker.set("raw_events", retention_ms=str(DAY_MS))
+    operators.set("raw_events", retention_ms=str(DAY_MS))
     more = settings.model_copy(update={"partitions": 4})
     assert of(apply_topics(more), "raw_events").verdict is Verdict.DIFFERS
-    assert broker.get("raw_events", "retention.ms") == str(7 * DAY_MS)
+    assert operators.get("raw_events", "retention.ms") == str(7 * DAY_MS)
 
 
 @pytest.mark.parametrize(

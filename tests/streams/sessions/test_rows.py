@@ -27,7 +27,7 @@ NOW_MS: Final = 1_795_000_000_000
 SESSIONS: Final = Codec("sessions", IDS)
 
 
-class Worker:
+class Visitor:
     """One visitor's events, an epoch each."""
 
     def __init__(self, generation: int) -> None:
@@ -48,37 +48,37 @@ class Worker:
 
 @pytest.mark.parametrize("generation", [1, 6])
 def test_a_session_of_a_new_generation_replaces_that_of_the_one_before_whatever_their_offsets(generation: int) -> None:
-    (before,) = Worker(generation).take(OFFSET_MAX)
-    (after,) = Worker(generation + 1).take(0)
+    (before,) = Visitor(generation).take(OFFSET_MAX)
+    (after,) = Visitor(generation + 1).take(0)
     assert after["session_id"] == before["session_id"]
     assert after["version"] > before["version"]
 
 
 def test_a_tombstone_lives_as_long_as_a_session_of_the_day_it_was_written() -> None:
     # The table's TTL goes by started_at: a tombstone that left before the row it ends would bring that back.
-    worker = Worker(1)
-    worker.take(0, NOW_MS - 4 * GAP_MS)
-    worker.take(1, NOW_MS - 2 * GAP_MS)
-    tombstones = [row for row in worker.take(2, NOW_MS - 3 * GAP_MS) if row["is_deleted"]]
+    visitor = Visitor(1)
+    visitor.take(0, NOW_MS - 4 * GAP_MS)
+    visitor.take(1, NOW_MS - 2 * GAP_MS)
+    tombstones = [row for row in visitor.take(2, NOW_MS - 3 * GAP_MS) if row["is_deleted"]]
     assert {(in_ms(row["started_at"]), in_ms(row["ended_at"])) for row in tombstones} == {(NOW_MS + 2, NOW_MS + 2)}
 
 
 def test_a_session_ends_with_its_last_page_whichever_arrived_last() -> None:
-    worker = Worker(1)
+    visitor = Visitor(1)
     for offset, (path, at) in enumerate([("/first", 0), ("/last", 90), ("/between", 50)]):
         context = json.dumps({"page": {"path": path}})
-        (row,) = worker.take(offset, NOW_MS + at, event_type="page", event_name="", context=context)
+        (row,) = visitor.take(offset, NOW_MS + at, event_type="page", event_name="", context=context)
     assert (row["entry_page"], row["exit_page"], row["page_count"]) == ("/first", "/last", 3)
 
 
 def test_tombstones_are_counted() -> None:
-    worker = Worker(1)
-    worker.take(0, NOW_MS - 4 * GAP_MS)
-    worker.take(1, NOW_MS - 2 * GAP_MS)
-    assert not worker.remarks
-    written = sum(row["is_deleted"] for row in worker.take(2, NOW_MS - 3 * GAP_MS))
+    visitor = Visitor(1)
+    visitor.take(0, NOW_MS - 4 * GAP_MS)
+    visitor.take(1, NOW_MS - 2 * GAP_MS)
+    assert not visitor.remarks
+    written = sum(row["is_deleted"] for row in visitor.take(2, NOW_MS - 3 * GAP_MS))
     assert written > 0
-    assert worker.remarks == {Remark.TOMBSTONE: written}
+    assert visitor.remarks == {Remark.TOMBSTONE: written}
 
 
 @pytest.mark.parametrize(
@@ -87,10 +87,10 @@ def test_tombstones_are_counted() -> None:
     ids=["whole", "cut"],
 )
 def test_a_state_whose_texts_are_cut_is_counted(path_bytes: int, remarks: dict[Remark, int]) -> None:
-    worker = Worker(1)
+    visitor = Visitor(1)
     context = json.dumps({"page": {"path": "/" + path_bytes * "x"}})  # stands in a session twice: entry and exit
-    worker.take(0, event_type="page", event_name="", context=context)
-    assert worker.remarks == remarks
+    visitor.take(0, event_type="page", event_name="", context=context)
+    assert visitor.remarks == remarks
 
 
 def test_a_row_whose_texts_are_cut_is_counted() -> None:

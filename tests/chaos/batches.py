@@ -79,7 +79,7 @@ class Batch(NamedTuple):
     refused: list[Refused]
 
 
-class Traffic:
+class Batches:
     """Batches without end. Visitors come in waves, some come back hours later; for half of the time one of them is hot.
 
     start_ms: the time of the first event; ms_per_event: how time passes.
