@@ -22,7 +22,8 @@ from sinks.ledger.evidence import AuditedTables
 from sinks.ledger.trace import SearchedTables
 from sinks.replay.query import DeadLetterTable
 from sinks.routes import Route
-from sinks.write.delivery import DeadLetterPublisher, Delivery, DeliveryReport
+from sinks.write.attempts import DeadLetterPublisher, Way
+from sinks.write.delivery import Delivery, DeliveryReport
 from sinks.write.healing import Healing
 from sinks.write.writer import Writer
 
@@ -54,18 +55,10 @@ def open_delivery(
 ) -> Delivery:
     """The way of the route's batches to the writer. codec: of the route's topic."""
     pause_s_max = settings.sinks_retry_ms_max / 1000
-    return Delivery(
-        route,
-        writer,
-        dead_letters,
-        Healing(writer, report, settings.sinks_heal_bytes_max, pause_s_max, time.monotonic),
-        version_reader(codec, route.version),
-        pause_s_max,
-        settings.sinks_session_ms_max / 1000,
-        time.monotonic,
-        report,
-        failpoint,
-    )
+    healing = Healing(writer, report, settings.sinks_heal_bytes_max, pause_s_max, time.monotonic)
+    way = Way(route, writer, dead_letters, healing, failpoint)
+    versions, trust_s = version_reader(codec, route.version), settings.sinks_session_ms_max / 1000
+    return Delivery(way, versions, pause_s_max, trust_s, time.monotonic, report)
 
 
 def open_reader(settings: Settings, timeout_s: float | None = None, threads_max: int | None = None) -> Reader:

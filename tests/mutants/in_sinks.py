@@ -92,14 +92,14 @@ IN_SINKS: Final[tuple[Fault, ...]] = (
     Fault(
         name="sinks-old-plan-trusted",
         file="sinks/write/delivery.py",
-        text="self._try(batch, rows, doubtful or late)",
-        becomes="self._try(batch, rows, doubtful)",
+        text="attempts.attempt(doubtful or late)",
+        becomes="attempts.attempt(doubtful)",
         tests=("tests/sinks/write/test_delivery.py::test_a_batch_whose_plan_is_old_is_looked_for_first",),
         guarantee="A batch whose plan is old is looked for in the table first.",
     ),
     Fault(
         name="sinks-buried-twice",
-        file="sinks/write/delivery.py",
+        file="sinks/write/attempts.py",
         text="if record.offset not in self._published]",
         becomes="if record]",
         tests=(
@@ -109,8 +109,8 @@ IN_SINKS: Final[tuple[Fault, ...]] = (
     ),
     Fault(
         name="sinks-swallowed-rows",
-        file="sinks/write/delivery.py",
-        text="        if check:\n            self._store_swallowed(batch, rows, refused)\n",
+        file="sinks/write/attempts.py",
+        text="        if check:\n            self._store_swallowed(refused)\n",
         becomes="",
         tests=("tests/sinks/write/test_delivery.py::test_rows_that_a_used_token_swallows_are_written_under_another",),
         guarantee="Rows that a used token swallowed are written under another.",

@@ -7,6 +7,7 @@ from schemas.registry import open_ids
 from sinks.batching.schema_texts import SchemaTexts
 from sinks.replay.reinsert import Patience, Refusals, Target
 from sinks.routes import ROUTES
+from sinks.write.attempts import Way
 from sinks.write.delivery import Delivery
 from sinks.write.healing import Healing
 from tests.sinks.memory import MemoryWriter
@@ -43,6 +44,6 @@ class Targets:
         refusals = Refusals()
         healing = Healing(self.writer, self.patience, 1 << 20, 5.0, time.monotonic)
         delivery = Delivery(
-            route, self.writer, refusals, healing, lambda _values: [1], 0.001, 60, time.monotonic, self.patience
+            Way(route, self.writer, refusals, healing), lambda _values: [1], 0.001, 60, time.monotonic, self.patience
         )
         return Target(route, SchemaTexts(route.topic, open_ids(None)).verdict, delivery, refusals, self.patience)

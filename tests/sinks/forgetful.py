@@ -12,9 +12,9 @@ from unittest.mock import patch
 
 from sinks import __main__ as program
 from sinks.batching import watermark
-from sinks.batching.batch import Batch, Rows
+from sinks.batching.batch import Rows
 from sinks.clickhouse.writer import ClickHouseWriter
-from sinks.write.delivery import Delivery
+from sinks.write.attempts import Attempts
 from sinks.write.writer import Writer
 
 Patch = AbstractContextManager[object]
@@ -22,12 +22,12 @@ Patch = AbstractContextManager[object]
 
 def forget_table() -> Patch:
     """The table is not asked what it has: planned batches and their tokens are all there is."""
-    attempt = Delivery._try
+    attempt = Attempts.attempt
 
-    def without_doubt(self: Delivery, batch: Batch, rows: Rows, _doubtful: bool) -> object:
-        return attempt(self, batch, rows, False)
+    def without_doubt(self: Attempts, _doubtful: bool) -> object:
+        return attempt(self, False)
 
-    return patch.object(Delivery, "_try", without_doubt)
+    return patch.object(Attempts, "attempt", without_doubt)
 
 
 def forget_tokens(writer: type[Writer] = ClickHouseWriter) -> Patch:

@@ -22,6 +22,7 @@ from sinks.consume.flush_age import FlushAge
 from sinks.consume.loop import ConsumerLoop, Pace
 from sinks.consume.report import Report
 from sinks.routes import ROUTES
+from sinks.write.attempts import Way
 from sinks.write.delivery import Delivery, Receipt
 from sinks.write.healing import Healing
 from sinks.write.thread import InFlightWrite
@@ -235,15 +236,13 @@ class SimSink:
     def __init__(
         self, broker: MemoryBroker, writer: MemoryWriter, clock: Callable[[], float], rows_max: int, trust_s: float
     ) -> None:
-        route = ROUTES[TOPIC]
         self.writer = writer
         self.consumer = SimConsumer(broker)
         self.report = MemoryReport()
         self.dead_letters = MemoryDeadLetters()
         healing = Healing(writer, self.report, 1 << 20, 5.0, clock)
-        self.delivery = Delivery(
-            route, writer, self.dead_letters, healing, lambda _: [], 0.0001, trust_s, clock, self.report
-        )
+        way = Way(ROUTES[TOPIC], writer, self.dead_letters, healing)
+        self.delivery = Delivery(way, lambda _: [], 0.0001, trust_s, clock, self.report)
         self.write_thread = SimWriteThread(broker.dice, self.delivery.deliver)
         limits = Limits(rows_max, 1 << 20)
 

@@ -9,6 +9,7 @@ from sinks.batching.schema_texts import SchemaTexts
 from sinks.clickhouse.http import Connection, Server, clickhouse_server
 from sinks.clickhouse.writer import ClickHouseWriter
 from sinks.routes import ROUTES, Route
+from sinks.write.attempts import Way
 from sinks.write.delivery import Delivery, Receipt
 from sinks.write.healing import Healing
 from tests.sinks.memory import MemoryDeadLetters, MemoryReport
@@ -34,10 +35,7 @@ class Sender:
         self.writer = ClickHouseWriter(self.connection, route, schemas)
         healing = Healing(self.writer, self.report, 1 << 24, 5.0, lambda: self.now)
         self.delivery = Delivery(
-            route,
-            self.writer,
-            self.dead_letters,
-            healing,
+            Way(route, self.writer, self.dead_letters, healing),
             lambda values: [None] * len(values),
             0.01,
             1e9,

@@ -13,6 +13,7 @@ from sinks.clickhouse.table_check import verify
 from sinks.clickhouse.writer import ClickHouseWriter
 from sinks.errors import TableUnfitError
 from sinks.routes import ROUTES
+from sinks.write.attempts import Way
 from sinks.write.delivery import AbandonedError, Delivery
 from sinks.write.healing import Healing
 from tests.sinks.memory import MemoryDeadLetters, MemoryReport, MemoryTable, MemoryWriter
@@ -50,7 +51,9 @@ def deliver(replica: Replica, given: Batch) -> MemoryReport:
     report = GivesUp(abandoned)
     writer = ClickHouseWriter(replica, ROUTE, schemas)
     healing = Healing(writer, report, 1 << 20, 5.0, time.monotonic)
-    delivery = Delivery(ROUTE, writer, MemoryDeadLetters(), healing, lambda _: [], 0.001, 1e9, time.monotonic, report)
+    delivery = Delivery(
+        Way(ROUTE, writer, MemoryDeadLetters(), healing), lambda _: [], 0.001, 1e9, time.monotonic, report
+    )
     delivery.deliver(given, time.monotonic(), abandoned)
     return report
 
@@ -152,7 +155,9 @@ def test_rows_that_are_stored_and_not_yet_visible_stand_once_unless_absence_is_b
     report = GivesUp(abandoned)
     writer = MemoryWriter(table, credulous=credulous)
     healing = Healing(writer, report, 1 << 20, 5.0, time.monotonic)
-    delivery = Delivery(ROUTE, writer, MemoryDeadLetters(), healing, lambda _: [], 0.001, 1e9, time.monotonic, report)
+    delivery = Delivery(
+        Way(ROUTE, writer, MemoryDeadLetters(), healing), lambda _: [], 0.001, 1e9, time.monotonic, report
+    )
     delivery.deliver(batch(), time.monotonic(), abandoned)
     if credulous:
         delivery.deliver(batch(doubtful=True), time.monotonic(), abandoned)

@@ -13,6 +13,7 @@ from sinks.batching import watermark
 from sinks.batching.batch import BadRecord, Batch, Rows
 from sinks.errors import WriteFailedError
 from sinks.routes import ROUTES
+from sinks.write.attempts import Way
 from sinks.write.delivery import AbandonedError, Delivery
 from sinks.write.healing import Healing
 from tests.sinks.memory import MemoryDeadLetters, MemoryReport, MemoryTable, MemoryWriter
@@ -52,17 +53,9 @@ def delivery(
     now: float = 0.0,
 ) -> Delivery:
     report = told or MemoryReport()
-    return Delivery(
-        ROUTES[topic],
-        writer,
-        dead_letters or MemoryDeadLetters(),
-        Healing(writer, report, 1 << 20, 5.0, lambda: now),
-        lambda values: [None] * len(values),
-        0.001,
-        60.0,
-        lambda: now,
-        report,
-    )
+    healing = Healing(writer, report, 1 << 20, 5.0, lambda: now)
+    way = Way(ROUTES[topic], writer, dead_letters or MemoryDeadLetters(), healing)
+    return Delivery(way, lambda values: [None] * len(values), 0.001, 60.0, lambda: now, report)
 
 
 def values(numbers: range | list[int]) -> list[bytes]:
@@ -216,17 +209,9 @@ def test_only_the_newest_version_of_a_key_is_sent_and_the_others_are_counted() -
     writer = MemoryWriter(MemoryTable())
     rows = Rows(4, [0, 1, 2], [b"1", b"9", b"5"], [b"a", b"a", b"b"])
     given_batch = Batch("sessions", 0, 0, 3, -1, -1, rows, (), 0, 0, 3, 0.0, False)
-    sessions = Delivery(
-        ROUTES["sessions"],
-        writer,
-        MemoryDeadLetters(),
-        Healing(writer, MemoryReport(), 1 << 20, 5.0, lambda: 0.0),
-        lambda found: [int(item) for item in found],
-        0.001,
-        60.0,
-        lambda: 0.0,
-        MemoryReport(),
-    )
+    healing = Healing(writer, MemoryReport(), 1 << 20, 5.0, lambda: 0.0)
+    way = Way(ROUTES["sessions"], writer, MemoryDeadLetters(), healing)
+    sessions = Delivery(way, lambda found: [int(item) for item in found], 0.001, 60.0, lambda: 0.0, MemoryReport())
     receipt = sessions.deliver(given_batch, 0.0, Event())
     assert writer.table.rows == [b"9", b"5"]
     assert (receipt.stored, receipt.superseded) == (2, 1)

@@ -10,6 +10,7 @@ from sinks.batching import watermark
 from sinks.batching.batch import BadRecord, Batch, Rows
 from sinks.errors import RowsRefusedError, WriteFailedError
 from sinks.routes import ROUTES
+from sinks.write.attempts import Attempts, Way
 from sinks.write.delivery import AbandonedError, Delivery
 from sinks.write.healing import Healing
 from tests.sinks.memory import MemoryDeadLetters, MemoryReport, MemoryTable, MemoryView, MemoryWriter
@@ -43,11 +44,8 @@ class Sink:
         self.dead_letters = MemoryDeadLetters()
         self.abandoned = Event()
         healing = Healing(writer, self.report, heal_bytes_max, 5.0, lambda: self.now)
-        route = ROUTES[topic]
-        clock = lambda: 0.0  # noqa: E731
-        self.delivery = Delivery(
-            route, writer, self.dead_letters, healing, lambda _: [], pause_s_max, 1e9, clock, self.report
-        )
+        way = Way(ROUTES[topic], writer, self.dead_letters, healing)
+        self.delivery = Delivery(way, lambda _: [], pause_s_max, 1e9, lambda: 0.0, self.report)
 
     def send(self, given: Batch) -> None:
         self.delivery.deliver(given, 0.0, self.abandoned)
@@ -74,7 +72,7 @@ def test_rows_that_do_not_stand_after_a_refusal_are_tried_one_by_one() -> None:
 
 
 def test_without_the_question_after_a_refusal_rows_are_doubled_and_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Delivery, "_missing", lambda _self, _batch, rows: rows)
+    monkeypatch.setattr(Attempts, "_missing", lambda _self, rows: rows)
     sink = Sink(MemoryWriter(MemoryTable()))
     sink.writer.troubles = [(RowsRefusedError("Code: 6, from nobody knows where", 6), True)]
     sink.send(batch())
