@@ -254,8 +254,8 @@ IN_STREAMS: Final[tuple[Fault, ...]] = (
     Fault(
         name="streams-claim-of-a-placeholder",
         file="streams/events/claims.py",
-        text="pl.when(~(ids.str.contains(placeholders.PATTERN) | word))",
-        becomes="pl.when(~ids.str.contains(placeholders.PATTERN))",
+        text='return "" if text is None or is_placeholder(text, own) else text',
+        becomes='return "" if text is None else text',
         tests=("tests/streams/events/test_placeholder_ids.py::test_an_id_that_names_nobody_makes_no_link",),
         guarantee="Ids that name nobody make no link.",
     ),
