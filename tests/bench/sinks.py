@@ -4,6 +4,7 @@ import http.client
 import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from urllib.parse import urlencode
 
 import orjson
@@ -37,9 +38,10 @@ _INSERT = {
 class Filling:
     """The arms: the sink, bare INSERTs of its batches' size, and the engine, all from the same rows into one table."""
 
-    def __init__(self, bench: Workbench) -> None:
+    def __init__(self, bench: Workbench, name: str = "sink") -> None:
         self._bench = bench
-        self._settings = bench.create_tables(bench.settings("sink"))
+        self._name = name
+        self._settings = bench.create_tables(bench.settings(name))
         bench.create_topics(self._settings)
         self._topic = self._settings.topic("enriched_events")
         with bench.stage("make enriched events, and put them into their topic"):
@@ -48,31 +50,38 @@ class Filling:
             records = {partition: [{"value": value} for value in values] for partition, values in self._rows.items()}
             Broker(self._settings).produce_to(self._topic, records)
         self.total = sum(map(len, self._rows.values()))
-        self._table = EventsTable(self._settings)
+        self.table = EventsTable(self._settings)
         self._rows_per_batch: dict[int, int] = {}
         bench.place(bench.cores.others)
         _insert(self._settings, dict(list(self._rows.items())[:2]), 20_000)  # warms the server
 
     def sink(self, number: int) -> Reading:
-        """One round of the sink, in a group of its own, on a core of its own."""
+        """One round of the sink."""
+        with self.by_sink(number) as reading:
+            return reading
+
+    @contextmanager
+    def by_sink(self, number: int) -> Iterator[Reading]:
+        """The table filled by a sink in a group of its own, on a core of its own; emptied afterwards."""
         bench, settings = self._bench, self._settings.model_copy(update={"sinks_group": f"sinks{number}"})
         bench.place(bench.cores.others)
-        service = PinnedService(bench, "sinks", "sink", settings, settings.sinks_admin_port, "enriched_events")
-        with self._table.emptied(), bench.stage(f"the sink, {self.total:,} rows"), service:
-            assert service.pid is not None
-            meter = Meter(service.pid)
-            filled = self._table.watch(self.total, lambda: service.running)
-            cpu_s, others_cpu = meter.cpu_s(), meter.others_cpu()
-            batches = service.metric('tally_sinks_batches_total{outcome="written",topic="enriched_events"}')
-            self._table.verify(self.total)
-        self._rows_per_batch[number] = round(self.total / batches)
-        figures = {"per_s": filled.per_s, "cpu_us": cpu_s / self.total * 1e6, "batch": self.total / batches}
-        return Reading(figures, others_cpu)
+        service = PinnedService(bench, "sinks", self._name, settings, settings.sinks_admin_port, "enriched_events")
+        with self.table.emptied():
+            with bench.stage(f"the sink, {self.total:,} rows"), service:
+                assert service.pid is not None
+                meter = Meter(service.pid)
+                filled = self.table.watch(self.total, lambda: service.running)
+                cpu_s, others_cpu = meter.cpu_s(), meter.others_cpu()
+                batches = service.metric('tally_sinks_batches_total{outcome="written",topic="enriched_events"}')
+                self.table.verify(self.total)
+            self._rows_per_batch[number] = round(self.total / batches)
+            figures = {"per_s": filled.per_s, "cpu_us": cpu_s / self.total * 1e6, "batch": self.total / batches}
+            yield Reading(figures, others_cpu)
 
     def insert(self, number: int) -> Reading:
         """One round of INSERTs over HTTP; this process is the client, and has the sink's core."""
         bench = self._bench
-        with self._table.emptied(), bench.stage("bare INSERTs of the same rows"):
+        with self.table.emptied(), bench.stage("bare INSERTs of the same rows"):
             others = Others()
             pin(os.getpid(), bench.cores.own)
             try:
@@ -80,7 +89,7 @@ class Filling:
             finally:
                 bench.place(bench.cores.others)
             others_cpu = others.share()
-            self._table.verify(self.total)
+            self.table.verify(self.total)
         return Reading({"per_s": filled.per_s}, others_cpu)
 
     def engine(self, number: int) -> Reading:
@@ -96,11 +105,11 @@ class Filling:
         # The sink has a core of its own beside the server's; so the engine, which is the server, has both.
         bench.place(bench.cores.every)
         group = f"{self._settings.topic_prefix}{name}"
-        with self._table.emptied(), bench.stage(f"ClickHouse's Kafka engine ({name})"):
+        with self.table.emptied(), bench.stage(f"ClickHouse's Kafka engine ({name})"):
             others = Others()
-            filled = kafka_engine.consume(self._table, self._settings, self._topic, self.total, group, tuning)
+            filled = kafka_engine.consume(self.table, self._settings, self._topic, self.total, group, tuning)
             others_cpu = others.share()
-            self._table.verify(self.total)
+            self.table.verify(self.total)
         return Reading({"per_s": filled.per_s}, others_cpu)
 
 

@@ -17,23 +17,23 @@ from tests.bench.load_generator import MARK
 from tests.bench.traffic import Traffic
 
 EVENTS_PER_REQUEST: Final = 20
-_SENDERS: Final = 8
+_SENDERS: Final = 32  # each starts when none is free
 _BODIES: Final = 100
 _MARGIN_S: Final = 3.0  # the clocks of events and of this process are not one
 _AT: Final = "##"  # where the time of sending belongs
 
 
 class Sender:
-    """Posts batches of `EVENTS_PER_REQUEST`; the first event of each is its sample, named by `sample`."""
+    """Posts batches of `events` each; the first event of each is its sample, named by `sample`."""
 
-    def __init__(self, port: int, write_key: str, traffic: Traffic) -> None:
+    def __init__(self, port: int, write_key: str, traffic: Traffic, events: int = EVENTS_PER_REQUEST) -> None:
         self.run = uuid.uuid4().hex[:12]
         self.due: dict[str, float] = {}  # sample → when its request was due to be sent, by time.monotonic
         self.answered: dict[str, float] = {}  # sample → when the collector's answer came
         self._port = port
         basic = base64.b64encode(f"{write_key}:".encode()).decode()
         self._headers = {"Content-Type": "application/json", "Authorization": f"Basic {basic}"}
-        self._bodies = [_body(traffic) for _ in range(_BODIES)]
+        self._bodies = [_body(traffic, events) for _ in range(_BODIES)]
         self._local = threading.local()
 
     def sample(self, request: int) -> str:
@@ -75,10 +75,9 @@ class Sender:
         return connection
 
 
-def _body(traffic: Traffic) -> str:
+def _body(traffic: Traffic, events: int) -> str:
     batch = [
-        call | {"messageId": f"{MARK}-{place}", "timestamp": _AT}
-        for place, call in enumerate(traffic.calls(EVENTS_PER_REQUEST))
+        call | {"messageId": f"{MARK}-{place}", "timestamp": _AT} for place, call in enumerate(traffic.calls(events))
     ]
     return json.dumps({"batch": batch, "sentAt": _AT}, separators=(",", ":"))
 
