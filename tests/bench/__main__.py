@@ -1,7 +1,10 @@
 """`python -m tests.bench`: figures, one JSON object a line on standard output; progress on standard error.
 
 Whatever is compared is measured in turn, in three rounds: each line has the median, the lowest and the highest, and
-says whether others were busy on the machine meanwhile. About 12 minutes on two quiet cores; --long adds about 8.
+says whether others were busy on the machine meanwhile.
+
+About 12 minutes on two quiet cores. --long adds 16: a million sessions (8), one very busy visitor (8). --all is every
+line, 37 minutes: those of --long, the highest rate that is held, ClickHouse's own part, two workers, a model of more.
 """
 
 import json
@@ -17,8 +20,10 @@ import typer
 from rich.console import Console
 
 from docker.local.process import ServerFailedError
-from tests.bench import collector, end_to_end, long, sinks, streams
+from tests.bench import collector, database, end_to_end, hot_key, scale_out, sinks, streams, sustained
+from tests.bench import long as long_sessions
 from tests.bench.lines import Line, WrongOutputError
+from tests.bench.machine import free_memory_mb
 from tests.bench.sizes import FULL, QUICK, Sizes
 from tests.bench.table import RunFileError, table_of
 from tests.bench.workbench import Workbench
@@ -38,7 +43,13 @@ GROUPS: Final = (
     Group(collector.NAMES, collector.lines),
     Group(end_to_end.NAMES, end_to_end.lines),
 )
-LONG_GROUPS: Final = (Group(long.NAMES, long.lines),)
+LONG_GROUPS: Final = (Group(long_sessions.NAMES, long_sessions.lines), Group(hot_key.NAMES, hot_key.lines))
+FURTHER_GROUPS: Final = (
+    Group(sustained.NAMES, sustained.lines),
+    Group(database.NAMES, database.lines),
+    Group(scale_out.NAMES, scale_out.lines),
+)
+EVERY_GROUP: Final = (*GROUPS, *LONG_GROUPS, *FURTHER_GROUPS)
 console = Console(stderr=True)
 app = typer.Typer(add_completion=False)
 
@@ -46,7 +57,13 @@ app = typer.Typer(add_completion=False)
 @app.command(help=__doc__)
 def run(
     only: Annotated[list[str] | None, typer.Option(help="names of lines, repeated or comma separated")] = None,
-    long: Annotated[bool, typer.Option("--long", help="the lines about a million sessions too")] = False,
+    long: Annotated[
+        bool, typer.Option("--long", help="the lines about a million sessions and about one very busy visitor too")
+    ] = False,
+    every: Annotated[bool, typer.Option("--all", help="every line there is")] = False,
+    sessions: Annotated[
+        int | None, typer.Option(min=20_000, help="live sessions of the lines with 1m in their names; 1,000,000")
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="small sizes: checks that all works, figures mean nothing")
     ] = False,
@@ -62,10 +79,10 @@ def run(
     if table is not None:
         _print_table(table)
         return
-    groups = (*GROUPS, *LONG_GROUPS) if long or only else GROUPS
+    groups = groups_of(every or bool(only), long)
     wanted = _wanted(only, groups)
     sizes = QUICK if quick else FULL
-    sizes = replace(sizes, rounds=rounds or sizes.rounds)
+    sizes = replace(sizes, rounds=rounds or sizes.rounds, many_sessions=_sessions(sessions, sizes.many_sessions))
     load_before, started = os.getloadavg()[0], time.time()
     printed: list[Line] = []
     with tempfile.TemporaryDirectory(prefix="tally-bench-") as home:
@@ -84,6 +101,24 @@ def run(
         json_file.write_text(json.dumps(about | {"lines": [line.as_dict() for line in printed]}, indent=2) + "\n")
     if not ended_well:
         raise typer.Exit(1)
+
+
+def groups_of(every: bool, long: bool) -> tuple[Group, ...]:
+    """Those of a run with these options."""
+    if every:
+        return EVERY_GROUP
+    return (*GROUPS, *LONG_GROUPS) if long else GROUPS
+
+
+def _sessions(asked: int | None, usual: int) -> int:
+    """How many, if they have room: a machine that swaps shows nothing, or ends what it likes."""
+    if asked is None:
+        return usual
+    needed, free = asked / 1e6 * long_sessions.MB_PER_MILLION, free_memory_mb()
+    if needed > free:
+        console.print(f"{asked:,} sessions take about {needed:,.0f} MiB, {free:,.0f} are free")
+        raise typer.Exit(2)
+    return asked
 
 
 def _print_table(path: Path) -> None:

@@ -16,6 +16,7 @@ from tests.bench.worker import Worker
 
 _COSTS: Final = ("sessions_cpu_ratio_1m", "sessions_cpu_ratio_1m_spread")
 NAMES: Final = ("worker_rss_per_million_sessions_mb", "restore_1m_s", *_COSTS)
+MB_PER_MILLION: Final = 2_000  # the states in a worker, and what it wrote while that is held to what was sent
 _SLICE: Final = 100_000
 _RESTORE_TIMEOUT_S: Final = 300.0
 _RESTORED = 'tally_streams_restored{table="sessions"}'
@@ -31,6 +32,8 @@ class Sessions:
         self.small, self.large = Worker(bench, "few"), Worker(bench, "many")
         self._known = {self.small: Load([], [], []), self.large: Load([], [], [])}
         self._empty_start_s = 0.0
+        self._passed_s = self.many / 1000  # of event time, by the visits
+        self._ago_s = max(3_600.0, self._passed_s + 1_800)  # when these begin: no event is to be in the future
 
     def start(self) -> None:
         """Start both, and let each see one event of each of its visitors."""
@@ -40,7 +43,7 @@ class Sessions:
         self.large.start()
         for worker, count in ((self.small, self.few), (self.large, self.many)):
             with self._bench.stage(f"{count:,} sessions"):
-                visits = self._bench.traffic(count).first_visits()
+                visits = self._bench.traffic(count, ago_s=self._ago_s).first_visits()
                 while part := make_load(islice(visits, _SLICE)):
                     worker.warm_up(part.records)
                     self._known[worker] += part.without_records()
@@ -73,8 +76,7 @@ class Sessions:
     def arm(self, worker: Worker, visitors: int) -> Arm:
         """Events of so many visitors, after the visits, going on from round to round."""
         bench, sizes = self._bench, self._bench.sizes
-        passed_s = self.many / 1000  # of event time, by the visits
-        traffic = bench.traffic(visitors, seed=visitors, ago_s=3_600 - passed_s)
+        traffic = bench.traffic(visitors, seed=visitors, ago_s=self._ago_s - self._passed_s)
         text = f"{sizes.events:,} events of {visitors:,} sessions"
 
         def measure(number: int) -> Reading:

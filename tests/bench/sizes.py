@@ -23,6 +23,14 @@ class Sizes:
     steady_events_per_s: int
     few_sessions: int
     many_sessions: int
+    hot_events: int  # of which half are one visitor's
+    hot_slices: int  # of events of one visitor alone
+    hot_slice: int
+    high_events_per_s: int
+    search_first_events_per_s: int
+    search_step_events_per_s: int
+    search_trials: int
+    search_s: float
 
 
 FULL: Final = Sizes(
@@ -41,6 +49,14 @@ FULL: Final = Sizes(
     steady_events_per_s=2_000,
     few_sessions=10_000,
     many_sessions=1_000_000,
+    hot_events=300_000,
+    hot_slices=10,
+    hot_slice=200_000,
+    high_events_per_s=20_000,
+    search_first_events_per_s=10_000,
+    search_step_events_per_s=2_500,
+    search_trials=6,
+    search_s=15,
 )
 QUICK: Final = Sizes(
     rounds=1,
@@ -58,4 +74,12 @@ QUICK: Final = Sizes(
     steady_events_per_s=400,
     few_sessions=500,
     many_sessions=10_000,
+    hot_events=6_000,
+    hot_slices=3,
+    hot_slice=3_000,
+    high_events_per_s=800,
+    search_first_events_per_s=400,
+    search_step_events_per_s=400,
+    search_trials=2,
+    search_s=3,
 )

@@ -27,13 +27,15 @@ _CAMPAIGNS: Final = (None, None, None, {"source": "newsletter", "medium": "email
 class Traffic:
     """A seeded source of raw events (records of raw_events.avsc).
 
-    visitors: how many take turns; duplicate_share: how often an event is sent again; identify_share: of identify calls.
+    visitors: how many take turns; duplicate_share: how often an event is sent again; identify_share: of identify calls;
+    hot_share: of the events that are the first visitor's whoever's turn it is.
     """
 
     seed: int = 1
     visitors: int = 20_000
     duplicate_share: float = 0.01
     identify_share: float = 0.1
+    hot_share: float = 0.0
     population: int = 1  # equal numbers are the same visitors
     start_ms: int = 1_795_000_000_000
     ms_per_event: float = 1.0
@@ -63,7 +65,7 @@ class Traffic:
             if earlier and self._random.random() < self.duplicate_share:
                 yield self._random.choice(earlier)
                 continue
-            pair = self._record(self._made, self._random.randrange(self.visitors))
+            pair = self._record(self._made, self._visitor())
             earlier.append(pair)
             if len(earlier) > 10_000:
                 del earlier[:5_000]
@@ -87,6 +89,19 @@ class Traffic:
                 "context": self._context(visitor, self._path()),
                 "integrations": {},
             }
+
+    @property
+    def hot_key(self) -> bytes:
+        """The Kafka key of the first visitor's events."""
+        return self._key(self._anonymous_id(0)).encode()
+
+    def _visitor(self) -> int:
+        if self.hot_share and self._random.random() < self.hot_share:
+            return 0
+        return self._random.randrange(self.visitors)
+
+    def _key(self, anonymous_id: str) -> str:
+        return f"{self.tenant_id}/{self.project_id}/v/{anonymous_id}"
 
     def _record(self, number: int, visitor: int) -> tuple[str, dict[str, Any]]:
         chance = self._random
@@ -116,7 +131,7 @@ class Traffic:
             "properties": json.dumps(self._properties()),
             "context": json.dumps(self._context(visitor, path), separators=(",", ":")),
         }
-        return f"{self.tenant_id}/{self.project_id}/v/{anonymous_id}", record
+        return self._key(anonymous_id), record
 
     def _anonymous_id(self, visitor: int) -> str:
         return str(uuid.uuid5(_NAMESPACE, f"visitor {self.population} {visitor}"))

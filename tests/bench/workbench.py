@@ -121,9 +121,9 @@ class Workbench:
         time.sleep(_BEFORE_S)
         return others.share()
 
-    def traffic(self, visitors: int, *, seed: int = 1, ago_s: float = 3_600) -> Traffic:
+    def traffic(self, visitors: int, *, seed: int = 1, ago_s: float = 3_600, hot_share: float = 0.0) -> Traffic:
         """Traffic that began so long ago."""
-        return Traffic(seed, visitors, start_ms=int((time.time() - ago_s) * 1000))
+        return Traffic(seed, visitors, hot_share=hot_share, start_ms=int((time.time() - ago_s) * 1000))
 
     def settings(self, prefix: str, **overrides: Any) -> Settings:
         """Default settings but for servers, ports, a topic prefix, and the geo databases that the project fetches."""

@@ -1,11 +1,11 @@
 """One streams worker on a core of its own: warmed up, then measured on a backlog, or on records at a steady rate."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from schemas.settings import Settings
-from schemas.topics import streams_group
+from schemas.topics import changelog_of, streams_group
 from tests.bench.broker import Broker, Record, wait_until
 from tests.bench.loads import Load
 from tests.bench.machine import Cost, Meter, rss_mb
@@ -43,6 +43,7 @@ class Worker:
         self.offsets: dict[int, int] = {}
         self.service = PinnedService(bench, "streams", name, self.settings, self.settings.streams_admin_port)
         self._group = self.settings.topic(streams_group(self.settings))
+        self._changelog = self.settings.topic(changelog_of("raw_events", self.settings))
 
     @property
     def pid(self) -> int:
@@ -100,6 +101,14 @@ class Worker:
         sessions, states = (after - before for after, before in zip(self._written(), written, strict=True))
         return Measured(cost, sessions, states)
 
+    def changelog_ends(self) -> dict[int, int]:
+        """The offset that comes next in each partition of the sessions' changelog."""
+        return self.broker.ends(self._changelog)
+
+    def changelog_since(self, starts: Mapping[int, int]) -> list[tuple[bytes, bytes]]:
+        """Its records (key, value) from these offsets on."""
+        return [(record.key() or b"", record.value() or b"") for record in self.broker.read(self._changelog, starts)]
+
     def rss_mb(self) -> float:
         """Its resident memory."""
         return rss_mb(self.pid)
@@ -109,8 +118,7 @@ class Worker:
         return self.service.metric(sample)
 
     def _written(self) -> tuple[int, int]:
-        changelog = f"{self._group}-sessions-changelog"
-        return self.broker.count(self.settings.topic("sessions")), self.broker.count(changelog)
+        return self.broker.count(self.settings.topic("sessions")), self.broker.count(self._changelog)
 
     def _wait(self, topic: str) -> None:
         name = self.settings.topic(topic)
