@@ -59,13 +59,16 @@ def owner_of(key: bytes | None) -> tuple[str, str]:
     return (parts[0], parts[1]) if len(parts) == 3 else ("", "")
 
 
-def client_session_of(key: bytes) -> str | None:
-    """The client's session id of a raw or enriched event by its key, also by one of before the visitor stood in all."""
-    _, _, kind, rest = key.decode("utf-8", "replace").split("/", 3)
+def owner_and_client_session_of(key: bytes) -> tuple[str, str, str | None]:
+    """Tenant and project of a raw or enriched event by its key, and the client's session id.
+
+    That, too, by a key of before the visitor stood in all.
+    """
+    tenant_id, project_id, kind, rest = key.decode("utf-8", "replace").split("/", 3)
     if kind != "s":
-        return None
+        return tenant_id, project_id, None
     visitor, slash, session_id = rest.partition("/")
-    return session_id if slash else visitor
+    return tenant_id, project_id, session_id if slash else visitor
 
 
 def of_session(tenant_id: str, session_id: str) -> bytes:

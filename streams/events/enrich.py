@@ -66,10 +66,12 @@ def enrich(frame: pl.DataFrame, lookups: Lookups) -> pl.DataFrame:
         found = zip(lookups.user_agents(texts), lookups.robots(texts), strict=True)
         return [(*agent, reason.value) for agent, reason in found]
 
-    chunk = frame.hstack(_from_contexts(frame["context"]))
+    contexts = _from_contexts(frame["context"])
+    hints = contexts.drop_in_place(_HINTS)
+    chunk = frame.hstack(contexts)
     chunk = chunk.hstack(_by_distinct(frame["user_agent"], agents, (*UserAgent._fields, "bot_reason")))
     chunk = chunk.hstack(_by_distinct(frame["ip_address"], lookups.addresses, Place._fields))
-    chunk = _refine_devices(chunk, lookups)
+    chunk = _refine_devices(chunk, hints, lookups)
     properties = chunk["properties"].to_arrow(compat_level=_OLDEST)
     pages, handshakes, doubtful = (
         _page_named(chunk, properties),
@@ -171,21 +173,20 @@ def _hint(context: Context) -> str | None:
     return hints.pack()
 
 
-def _refine_devices(chunk: pl.DataFrame, lookups: Lookups) -> pl.DataFrame:
+def _refine_devices(chunk: pl.DataFrame, hints: pl.Series, lookups: Lookups) -> pl.DataFrame:
     """What the context knows of the device beyond the user agent, for the distinct pairs of the two."""
-    hints = chunk[_HINTS]
-    if hints.null_count() < len(hints):
-        rows = hints.is_not_null().arg_true()
-        pairs = chunk.select(pl.concat_str(pl.col(_HINTS), "user_agent", separator=SEPARATOR)).to_series().gather(rows)
+    if hints.null_count() == len(hints):
+        return chunk
+    rows = hints.is_not_null().arg_true()
+    pairs = chunk.select(pl.concat_str(hints, "user_agent", separator=SEPARATOR)).to_series().gather(rows)
 
-        def refined(texts: list[str]) -> list[UserAgent]:
-            parts = [text.split(SEPARATOR, len(Hints._fields)) for text in texts]
-            agents = lookups.user_agents([part[-1] for part in parts])
-            return [refine(agent, Hints(*part[:-1])) for agent, part in zip(agents, parts, strict=True)]
+    def refined(texts: list[str]) -> list[UserAgent]:
+        parts = [text.split(SEPARATOR, len(Hints._fields)) for text in texts]
+        agents = lookups.user_agents([part[-1] for part in parts])
+        return [refine(agent, Hints(*part[:-1])) for agent, part in zip(agents, parts, strict=True)]
 
-        found = _by_distinct(pairs, refined, UserAgent._fields)
-        chunk = chunk.with_columns([chunk[texts.name].scatter(rows, texts) for texts in found])
-    return chunk.drop(_HINTS)
+    found = _by_distinct(pairs, refined, UserAgent._fields)
+    return chunk.with_columns([chunk[texts.name].scatter(rows, texts) for texts in found])
 
 
 def _by_distinct(

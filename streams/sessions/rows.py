@@ -19,6 +19,9 @@ _FIELDS: Final = Slice.__struct_fields__
 _ROW_BYTES_MAX: Final = OUTPUT_BYTES_MAX - 16 * 1024  # less the key, of an owner's id and a UUID
 _DURATION_MAX: Final = 2**31 - 1  # a client's own session may have one event with a clock of another century
 
+# Of a row: tenant, project, the client's session id, the offset reached, and the session that took it in.
+_OfKey = tuple[str, str, str | None, int, str | None]
+
 
 class SessionRows:
     """Collects the sessions that an epoch touched, then turns them into columns at once."""
@@ -26,41 +29,30 @@ class SessionRows:
     def __init__(self) -> None:
         self.sessions: list[Slice] = []
         self.tombstones = 0
-        self._tenants: list[str] = []
-        self._projects: list[str] = []
-        self._applied: list[int] = []
-        self._client_sessions: list[str | None] = []
-        self._absorbed_by: list[str | None] = []
+        self._of_keys: list[_OfKey] = []
 
     def add(self, key: bytes, state: SessionState, rules: SessionRules) -> None:
         """The sessions of one key, each after the tombstones of those that it absorbed."""
-        owner, client = keys.owner_of(key), keys.client_session_of(key)
+        owner = keys.owner_and_client_session_of(key)
         for session, absorbed in sessions(state, rules):
             self.tombstones += len(absorbed)
             for session_id in absorbed:
-                self._append(owner, client, state.applied, ceased(session_id, state), session.session_id)
-            self._append(owner, client, state.applied, session, None)
-
-    def _append(
-        self, owner: tuple[str, str], client: str | None, applied: int, session: Slice, absorbed_by: str | None
-    ) -> None:
-        self._tenants.append(owner[0])
-        self._projects.append(owner[1])
-        self._client_sessions.append(client)
-        self._applied.append(applied)
-        self._absorbed_by.append(absorbed_by)
-        self.sessions.append(session)
+                self.sessions.append(ceased(session_id, state))
+                self._of_keys.append((*owner, state.applied, session.session_id))
+            self.sessions.append(session)
+            self._of_keys.append((*owner, state.applied, None))
 
     def columns(self, version: int) -> Mapping[str, Sequence[Any]]:
         """The columns by name; `version` is added to the offset each session has reached."""
         slices: dict[str, Sequence[Any]] = dict(
             zip(_FIELDS, zip(*map(astuple, self.sessions), strict=True), strict=True)
         )
+        tenants, projects, client_sessions, applied_offsets, absorbed_by = zip(*self._of_keys, strict=True)
         started = [moment >> MOMENT_BITS for moment in slices["first_at"]]
         ended = [moment >> MOMENT_BITS for moment in slices["last_at"]]
         return slices | {
-            "tenant_id": self._tenants,
-            "project_id": self._projects,
+            "tenant_id": tenants,
+            "project_id": projects,
             "started_at": started,
             "ended_at": ended,
             "duration_seconds": [
@@ -70,10 +62,10 @@ class SessionRows:
             "page_count": slices["pages"],
             "converted": [moment > 0 for moment in slices["conversion_at"]],
             "is_bot": [count > 0 for count in slices["bots"]],
-            "version": [version | applied for applied in self._applied],
-            "is_deleted": [absorbed_by is not None for absorbed_by in self._absorbed_by],
-            "client_session_id": self._client_sessions,
-            "absorbed_by": self._absorbed_by,
+            "version": [version | applied for applied in applied_offsets],
+            "is_deleted": [session_id is not None for session_id in absorbed_by],
+            "client_session_id": client_sessions,
+            "absorbed_by": absorbed_by,
         }
 
 

@@ -43,11 +43,14 @@ def test_the_owner_is_read_off_the_key(owner: tuple[str, str], visitor: str, ses
 def test_the_session_that_a_client_keeps_is_read_off_the_key(
     owner: tuple[str, str], visitor: str, session: str | None
 ) -> None:
-    assert keys.client_session_of(keys.of_raw_event(keys.scope(*owner), visitor, session)) == session
+    assert keys.owner_and_client_session_of(keys.of_raw_event(keys.scope(*owner), visitor, session)) == (
+        *owner,
+        session,
+    )
 
 
 def test_the_session_is_read_off_a_key_of_before_the_visitor_stood_in_it() -> None:
-    assert keys.client_session_of(f"t/p/s/{SESSION}".encode()) == SESSION
+    assert keys.owner_and_client_session_of(f"t/p/s/{SESSION}".encode()) == ("t", "p", SESSION)
 
 
 @given(st.none() | st.binary(max_size=30))
