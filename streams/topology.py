@@ -40,13 +40,17 @@ def create_worker(settings: Settings, parts: Parts) -> App:
     app = App(settings)
     silent_ms = settings.streams_dedup_window_s * 1000 + settings.streams_lateness_s_max * 1000
     ahead_ms = settings.streams_clock_ahead_s_max * 1000
+    raw_events, identity_claims = settings.topic(EventChain.name), settings.topic(ClaimChain.name)
 
     def latest_ms() -> int:
         return parts.now_ms() + ahead_ms
 
+    def evictor(topic: str, window_ms: int | Callable[[bytes], int]) -> Evictor:
+        return Evictor(window_ms, latest_ms=latest_ms, committed=lambda partition: app.committed(topic, partition))
+
     events = EventChain(
-        settings.topic(EventChain.name),
-        app.open_states(EventChain.table, SessionStateCodec(), Evictor(silent_ms, latest_ms=latest_ms)),
+        raw_events,
+        app.open_states(EventChain.table, SessionStateCodec(), evictor(raw_events, silent_ms)),
         rules(settings),
         parts.lookups,
         parts.conversions,
@@ -55,9 +59,9 @@ def create_worker(settings: Settings, parts: Parts) -> App:
         parts.placeholders,
     )
     claims = ClaimChain(
-        settings.topic(ClaimChain.name),
+        identity_claims,
         app.open_states(
-            ClaimChain.table, IdentityStateCodec(), Evictor(silence_of_claims(settings), latest_ms=latest_ms)
+            ClaimChain.table, IdentityStateCodec(), evictor(identity_claims, silence_of_claims(settings))
         ),
         parts.ids,
         frozenset(filter(None, settings.streams_secret_traits.lower().split(","))),

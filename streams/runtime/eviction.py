@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 from typing import Final
 
-from streams.runtime.envelope import last_active_ms
+from streams.runtime.envelope import applied_offset, last_active_ms
 from streams.runtime.store import ShardStore
 
 _FAR: Final = 2**63
@@ -20,6 +20,9 @@ class Evictor:
     A state leaves when the newest state of its partition is younger by more than `window_ms`, which may depend on its
     key: the time of the data decides, so a replay of old records evicts nothing that it still needs. But never later
     than `latest_ms()`: states of older workers may have a time that no event had.
+
+    committed: the source offset that a partition is committed up to. A state with records beyond it neither leaves nor
+    makes another one old: what a killed worker left is read again, and then each state must be as old as it was.
     """
 
     def __init__(
@@ -27,35 +30,37 @@ class Evictor:
         window_ms: int | Callable[[bytes], int],
         looked_at_max: int = 2_000,
         latest_ms: Callable[[], int] = lambda: _FAR,
+        committed: Callable[[int], int] = lambda _: _FAR,
     ) -> None:
         self._latest_ms = latest_ms
+        self._committed = committed
         self._window_ms = window_ms if callable(window_ms) else lambda _: window_ms
         self._looked_at_max = looked_at_max
         self._pending: dict[int, list[bytes]] = {}
         self._newest: dict[int, int] = {}
         self.evicted = 0
 
-    def expired(self, store: ShardStore, touched: Mapping[int, Collection[bytes]]) -> dict[int, list[bytes]]:
-        """Keys to be deleted now, by partition; touched ones, by partition too, are in use and stay."""
-        found: dict[int, list[bytes]] = {}
+    def expired(self, store: ShardStore, touched: Mapping[int, Collection[bytes]]) -> dict[int, dict[bytes, int]]:
+        """Keys to be deleted now with the offset applied to each, by partition; touched ones are in use and stay."""
+        found: dict[int, dict[bytes, int]] = {}
         latest = self._latest_ms()
         for partition, shard in store.shards.items():
             pending = self._pending.get(partition)
             if not pending:
                 pending = self._pending[partition] = list(shard)
             newest = self._newest.get(partition, 0)
-            in_use = touched.get(partition, ())
+            in_use, committed = touched.get(partition, ()), self._committed(partition)
             count = min(self._looked_at_max, _LOOKED_AT_MIN + _LOOKED_AT_PER_TOUCHED * len(in_use))
             batch = pending[-count:]
             del pending[-count:]
             for key in batch:
                 value = shard.get(key)
-                if value is None:
+                if value is None or (applied := applied_offset(value)) >= committed:
                     continue
                 at = last_active_ms(value)
                 newest = max(newest, min(at, latest))
                 if newest - at > self._window_ms(key) and key not in in_use:
-                    found.setdefault(partition, []).append(key)
+                    found.setdefault(partition, {})[key] = applied
             self._newest[partition] = newest
         for keys in found.values():
             self.evicted += len(keys)

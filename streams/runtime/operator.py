@@ -118,11 +118,13 @@ class Changes:
     """What a table's changelog gets: for each partition, keys and values, None for a key that leaves the table.
 
     changelog: the broker's name of the topic. clipped: states that were shortened, or no message could hold them.
+    gone: the offset applied to the state of each key that leaves.
     """
 
     changelog: str
     by_partition: Mapping[int, Sequence[tuple[bytes, bytes | None]]]
     clipped: int = 0
+    gone: Mapping[int, Mapping[bytes, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,10 +83,12 @@ class StateCache(Generic[S]):
                 pairs.append((key, value))
             if pairs:
                 by_partition[partition] = pairs
+        gone: dict[int, dict[bytes, int]] = {}
         if self._evictor is not None:
-            for partition, keys in self._evictor.expired(self._table.store, self._touched).items():
+            gone = self._evictor.expired(self._table.store, self._touched)
+            for partition, keys in gone.items():
                 by_partition.setdefault(partition, []).extend((key, None) for key in keys)
-        self._ending = Changes(self._table.changelog_topic_name, by_partition, self._codec.clipped - clipped)
+        self._ending = Changes(self._table.changelog_topic_name, by_partition, self._codec.clipped - clipped, gone)
         return self._ending
 
     def confirm(self, reached: Reached) -> None:

@@ -5,6 +5,7 @@ on when others own its partitions; visitors are silent for so long that their st
 """
 
 import asyncio
+import copy
 import os
 import random
 import sys
@@ -87,6 +88,41 @@ def test_visitors_whose_states_left_and_who_come_back_are_counted_as_if_they_had
         asyncio.run(_lives(log, chance))
     left.append(sum(record.value is None for _, record in log.of("sessions-changelog")))
     assert_law(log)
+
+
+def events_of(*visitors_and_times: tuple[str, int]) -> Log:
+    """A log of raw events that are all in one partition."""
+    log = Log()
+    for number, (visitor, at_ms) in enumerate(visitors_and_times):
+        event = raw_event(number, anonymous_id=visitor, timestamp=at_ms, received_at=at_ms, user_id=None)
+        log.append(RAW, 0, key_of(event), RAW_CODEC.encode(event))
+    return log
+
+
+async def read_after_a_kill_over_more_than_a_window() -> Log:
+    """A worker is killed when of an epoch longer than the window only the newest state is durable; then others read."""
+    dans = [("dan", START_MS + number) for number in range(6)]  # in each of their epochs some states are looked at
+    log = events_of(("ann", START_MS), *dans, ("ann", START_MS + 400), ("bob", START_MS + 3 * SILENT_MS))
+    chance = random.Random(4)
+    await Life(log, chance, 10**9, evicted_after_ms=SILENT_MS).take(RAW, 0, 1)
+    killed = copy.deepcopy(log)
+    await Life(killed, chance, 10**9, evicted_after_ms=SILENT_MS).take(RAW, 0, 8)
+    changelog, committed = log.records["sessions-changelog", 0], log.committed
+    log.records = killed.records
+    log.records["sessions-changelog", 0] = [*changelog, killed.records["sessions-changelog", 0][-1]]
+    log.committed = committed
+    after = Life(log, chance, 10**9, evicted_after_ms=SILENT_MS)
+    for _ in dans:
+        await after.take(RAW, 0, 1)
+    await after.run()
+    return log
+
+
+def test_a_state_does_not_leave_before_its_records_are_committed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_law(asyncio.run(read_after_a_kill_over_more_than_a_window()))
+    monkeypatch.setattr(Life, "committed", lambda *_: 2**63)
+    with pytest.raises(AssertionError):
+        assert_law(asyncio.run(read_after_a_kill_over_more_than_a_window()))
 
 
 async def _lives(log: Log, chance: random.Random) -> None:

@@ -234,7 +234,8 @@ class Life:
             self._begin(partition)
         now = lambda: 7  # noqa: E731
         looked_at_max = chance.randint(1, 5)
-        sessions = StateCache(self._tables[0], SessionStateCodec(), Evictor(evicted_after_ms, looked_at_max))
+        evictor = Evictor(evicted_after_ms, looked_at_max, committed=self.committed)
+        sessions = StateCache(self._tables[0], SessionStateCodec(), evictor)
         identities = StateCache(self._tables[1], IdentityStateCodec())
         operators: list[Operator] = [
             EventChain(RAW, sessions, rules(), simple_lookups(), conversions(), IDS, now),
@@ -293,13 +294,22 @@ class Life:
         for partition in new:
             self._begin(partition)
 
-    def _fetch(self, place: Place_) -> Chunk:
+    async def take(self, topic: str, partition: int, count: int) -> None:
+        """Take the next records of a partition, so many, and make them durable."""
+        await self.epochs.add(self._fetch((topic, partition), count))
+        await self.epochs.commit()
+
+    def _fetch(self, place: Place_, count: int | None = None) -> Chunk:
         start = self._read[place]
-        records = self.log.records[place][start : start + self._chance.randint(1, 10)]
+        records = self.log.records[place][start : start + (count or self._chance.randint(1, 10))]
         self._read[place] = start + len(records)
         chunk = Chunk(*place, records, self.seat.generation)
         self._delivered.append(chunk)
         return chunk
+
+    def committed(self, partition: int) -> int:
+        """How far raw_events are committed, as its evictor asks."""
+        return self.log.committed[RAW, partition]
 
     async def _commit(self, topics: set[str]) -> None:
         self._fuse.burn()

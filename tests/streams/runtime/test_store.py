@@ -237,6 +237,17 @@ def test_a_time_that_no_event_can_have_makes_nobody_old(table: StateTable) -> No
     assert evict(evictor, table) | evict(evictor, table) == {b"old"}
 
 
+def test_a_state_whose_records_are_not_committed_stays_and_makes_nobody_old(table: StateTable) -> None:
+    table.store.write(0, [(b"newest", value_of(7, 9_000)), (b"older", value_of(5, 100)), (b"old", value_of(4, 1))])
+    committed = 5
+    evictor = Evictor(window_ms=100, committed=lambda _: committed)
+    assert evict(evictor, table) | evict(evictor, table) == set()
+    committed = 7  # of "older" all is, and of "newest" the last record is not
+    assert evict(evictor, table) | evict(evictor, table) == set()
+    committed = 8
+    assert evict(evictor, table) | evict(evictor, table) == {b"older", b"old"}
+
+
 def test_a_state_in_use_stays(table: StateTable) -> None:
     table.store.write(0, [(b"old", value_of(1, 1)), (b"new", value_of(1, 10_000))])
     evictor = Evictor(window_ms=100)
