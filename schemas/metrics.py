@@ -143,6 +143,15 @@ class StreamsMetrics:
         )
         for topic in ("raw_events", "identity_claims"):
             self.expired_records_total.labels(topic)
+        self.invariants_broken_total = Counter(
+            "tally_streams_invariants_broken_total",
+            "what must never happen and did; the worker ended without a commit: contiguous (records stepped over), "
+            "in_order (enriched events out of order), not_ahead (states of outputs that are not durable)",
+            ["invariant"],
+            registry=registry,
+        )
+        for invariant in ("contiguous", "in_order", "not_ahead"):
+            self.invariants_broken_total.labels(invariant)
         self.lag_seconds = Gauge(
             "tally_streams_lag_seconds",
             "age of what is not committed in the partition that is furthest behind: since Kafka took the newest record "

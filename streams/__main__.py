@@ -116,10 +116,11 @@ async def _run(settings: Settings) -> None:
     gc.set_threshold(200_000, 50, 100)
     worker.finalize()
     await _start(worker, settings)
-    ticking = asyncio.create_task(worker.epochs.run())
+    ticking, tending = asyncio.create_task(worker.epochs.run()), asyncio.create_task(worker.tend())
     log.info("worker started", group=worker.conf.id, topics=sorted(worker.epochs.topics))
-    await _until_stopped(stopping, worker, (following, ticking), settings.streams_stuck_s_max)
+    await _until_stopped(stopping, worker, (following, ticking, tending), settings.streams_stuck_s_max)
     log.info("stopping: making the open epoch durable")
+    tending.cancel()
     await worker.stop()
     for task in (ticking, following):
         task.cancel()

@@ -60,9 +60,7 @@ def create_worker(settings: Settings, parts: Parts) -> App:
     )
     claims = ClaimChain(
         identity_claims,
-        app.open_states(
-            ClaimChain.table, IdentityStateCodec(), evictor(identity_claims, silence_of_claims(settings))
-        ),
+        app.open_states(ClaimChain.table, IdentityStateCodec(), evictor(identity_claims, silence_of_claims(settings))),
         parts.ids,
         frozenset(filter(None, settings.streams_secret_traits.lower().split(","))),
         settings.streams_links_max,

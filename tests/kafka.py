@@ -39,6 +39,7 @@ class Record(NamedTuple):
     offset: int
     key: bytes | None
     value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 def answered(ask: Callable[[], _Answer]) -> _Answer:
@@ -169,7 +170,9 @@ class Kafka:
                     if error is not None and error.code() != KafkaError._PARTITION_EOF:
                         raise KafkaException(error)
                     if error is None and offset < ends[partition]:
-                        found[partition].append(Record(partition, offset, message.key(), message.value()))
+                        found[partition].append(
+                            Record(partition, offset, message.key(), message.value(), message.headers() or ())
+                        )
                     if error is not None or offset + 1 >= ends[partition]:
                         unread.discard(partition)
         finally:

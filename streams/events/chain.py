@@ -95,6 +95,7 @@ class EventChain:
             enriched = enrich(kept.frame, self._lookups)
             conversions = self._conversions.by_project
             enriched = sessionize(enriched, kept.keys, kept.states, conversions, rules.sessions, outputs.remark)
+            outputs.sources = enriched["source_partition"].to_numpy(), enriched["source_offset"].to_numpy()
             outputs.add("enriched_events", encode_enriched(enriched, self._enriched, rules.generation, now_ms))
             found = claims(enriched, self._placeholders.by_project)
             outputs.add("identity_claims", encode_claims(found, self._claims, rules.generation))

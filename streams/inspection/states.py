@@ -1,6 +1,7 @@
 """A state's bytes as text for people. Pure."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +12,8 @@ from msgspec.structs import asdict
 from schemas import keys
 from streams.identities.state import IdentityStateCodec
 from streams.inspection.topics import Found
-from streams.runtime.envelope import applied_offset, last_active_ms, outdates, version_of
+from streams.runtime.envelope import applied_offset, last_active_ms, version_of
+from streams.runtime.newest import Newest
 from streams.sessions.slices import MOMENT_BITS
 from streams.sessions.state import SEEN_BYTES, SessionStateCodec
 
@@ -27,13 +29,13 @@ def is_of_visitor(key: bytes, anonymous_id: str, project_id: str) -> bool:
 def newest(records: Iterable[Found]) -> list[Found]:
     """The last state of each partition and key, as a restore would have it."""
     states: dict[tuple[int, bytes], Found] = {}
+    partitions: dict[int, Newest] = defaultdict(lambda: Newest({}))
     for record in records:
         name = record.partition, record.key
-        present = states.get(name)
-        if record.value is None:
+        if partitions[record.partition].apply(record.key, record.value, record.headers):
             states.pop(name, None)
-        elif outdates(record.value, present and present.value):
-            states[name] = record
+            if record.value is not None:
+                states[name] = record
     return list(states.values())
 
 

@@ -1,6 +1,6 @@
 """Records of a topic that somebody looks for, read from its beginning to its present end. Commits nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -20,6 +20,7 @@ class Found(NamedTuple):
     offset: int
     key: bytes
     value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 def find(settings: Settings, topic: str, wanted: Callable[[bytes, bytes | None], bool]) -> list[Found]:
@@ -59,5 +60,5 @@ def _read(
                     raise KafkaException(error)
                 unread.discard(partition)
             elif offset < ends[partition] and key is not None and wanted(key, message.value()):
-                found.append(Found(partition, offset, key, message.value()))
+                found.append(Found(partition, offset, key, message.value(), message.headers() or ()))
     return sorted(found, key=lambda one: (one.partition, one.offset))

@@ -1,9 +1,13 @@
 """The Faust application: agents, tables and settings. What is done with records reaches it as operators."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import faust
+import structlog
+from aiokafka.errors import KafkaError
 from faust.types import TP, EventT
 
 from schemas.metrics import StreamsMetrics
@@ -20,6 +24,9 @@ from streams.runtime.state_cache import StateCache
 from streams.runtime.tables import WriteBehindTable
 
 S = TypeVar("S")
+# How long a record of somebody else may stand in a changelog unseen. Compaction leaves an hour.
+_TEND_S: Final = 60.0
+log = structlog.get_logger("streams.app")
 
 
 class App(faust.App):
@@ -63,7 +70,7 @@ class App(faust.App):
             outputs,
             changelogs,
             settings.topic,
-            Membership(lambda: self.consumer_generation_id, self.is_member, self.commit, self.committed),
+            Membership(lambda: self.consumer_generation_id, self.still_owns, self.commit, self.committed),
             EpochLimits(
                 chunk_records_max=settings.streams_chunk_records_max,
                 chunk_ms_max=settings.streams_chunk_ms_max,
@@ -89,6 +96,36 @@ class App(faust.App):
         """Make everything taken so far durable."""
         await self.epochs.commit()
 
+    async def tend(self) -> None:
+        """Look at the ends of our changelogs now and then, also of those to which nothing is written; until cancelled.
+
+        Ends the process when somebody else has written to one: states are restored anew, and written again where his
+        would outlive newer ones.
+        """
+        while True:
+            await asyncio.sleep(_TEND_S)
+            try:
+                ends = await self._changelog_ends()
+            except KafkaError as error:
+                log.warning("the ends of the changelogs cannot be read", error=repr(error))
+                continue
+            await self.epochs.tend(partial(self._is_owed, ends))
+
+    async def _changelog_ends(self) -> Mapping[TP, int]:
+        known = [tp for table in self.state_tables.values() for tp in table.store.known()]
+        return await self.consumer.highwaters(*known) if known and self._is_settled() else {}
+
+    def _is_owed(self, ends: Mapping[TP, int]) -> bool:
+        if not self._is_settled():
+            return False
+        stores = {table.changelog_topic_name: table.store for table in self.state_tables.values()}
+        for tp, end in ends.items():
+            stores[tp.topic].check_end(TP(*tp), end - 1)
+        return any(True for store in stores.values() for _ in store.owed())
+
+    def _is_settled(self) -> bool:
+        return bool(self.started and self.rebalancing_count and not self.rebalancing and not self.in_recovery)
+
     def committed(self, topic: str, partition: int) -> int:
         """The offset that the group has committed last."""
         offset: int = self.consumer.committed_offset(TP(topic, partition))
@@ -96,8 +133,22 @@ class App(faust.App):
 
     def is_member(self) -> bool:
         """Whether the group's coordinator still knows this worker by the generation its chunks came with."""
+        return bool(self._generation_known() == self.consumer_generation_id)
+
+    def _generation_known(self) -> int:
         consumer = self.consumer._thread._consumer
-        return consumer is not None and consumer._coordinator.generation == self.consumer_generation_id
+        return int(consumer._coordinator.generation) if consumer is not None else -1
+
+    async def still_owns(self, ends: Mapping[tuple[str, int], int]) -> bool:
+        """Whether the coordinator takes a commit of this worker's, which tells it what is being made durable.
+
+        The offsets are those of the last commit: nothing moves. `is_member` alone is what this process believes; after
+        a pause it believes it until the coordinator's next answer. And its consumer may have joined again by itself
+        while it waited, so that the commit was one of the new generation.
+        """
+        generation = self.consumer_generation_id
+        taken = self.is_member() and await self.consumer.commit_again(ends)
+        return bool(taken) and generation == self._generation_known()
 
     def _add_table(self, name: str) -> WriteBehindTable:
         table = WriteBehindTable(

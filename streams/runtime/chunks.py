@@ -8,7 +8,8 @@ The subclass also covers what 0.15.3 does wrong with commits and seeks:
 - offsets are committed for the acknowledged *prefix* of the chunks delivered, so nothing in flight is stepped over;
 - a fetch that raced a seek is thrown away, and the seek repeated;
 - a source's records are delivered without a gap from its committed offset on: at a rebalance Faust drops fetches that
-  have moved the position already, and what follows would be delivered before what was dropped;
+  have moved the position already, and what follows would be delivered before what was dropped. Offsets of which the
+  broker brings nothing when asked again are the log's own: transactions' markers, and what they aborted;
 - a partition without a commit is rewound to its beginning: aiokafka's seek-to-committed leaves it where it was;
 - a fetch waits at the broker for as long as a chunk may take to fill, then brings what there is of all partitions: one
   that returned with the first record cost as much as two hundred records do, and one that waits for 1.5 s, as Faust's,
@@ -25,14 +26,14 @@ from typing import Any, Final, Protocol
 
 import faust
 import structlog
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.structs import OffsetAndMetadata
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from streams.runtime.exits import Exit
 
-_GAP_SEEKS: Final = 4
 _LEAVE_S: Final = 10.0
 _FETCH_BYTES_MIN: Final = 2**20  # a fetch that has so much does not wait
 log = structlog.get_logger("streams.chunks")
@@ -49,6 +50,16 @@ class ChunkApp(Protocol):
         """Make everything taken so far durable."""
 
 
+class ChunkMessage(ConsumerMessage):
+    """A chunk. start: the offset of its first record; where a hole before it begins that the broker has confirmed."""
+
+    __slots__ = ("start",)
+
+    def __init__(self, start: int, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.start = start
+
+
 class ChunkSchema(faust.Schema):
     """Hands the list of records through as it is; decoding is the operators'."""
 
@@ -60,13 +71,14 @@ class ChunkSchema(faust.Schema):
 
 
 class ChunkConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's consumer thread, whose fetches wait for a chunk."""
+    """Faust's consumer thread, whose fetches wait for a chunk, and bring of transactions what was committed."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         chunk_app: ChunkApp = self.app
         consumer._fetch_max_wait_ms = chunk_app.chunk_ms_max
         consumer._fetch_min_bytes = _FETCH_BYTES_MIN
+        consumer._isolation_level = "read_committed"  # as sinks and the ledger read; Faust's own is of its own ones
         return consumer
 
 
@@ -80,8 +92,11 @@ class ChunkConsumer(driver.Consumer):
         self._seek_count = 0
         self._seeking = 0  # seeks under way
         self._next: dict[TP, int] = {}  # of each source: the offset to be delivered next; none before its first seek
-        # The last gap met: where it begins, where the log goes on, and how often it was met in a row.
-        self._gaps: dict[TP, tuple[int, int, int]] = {}
+        # The gap met last, whose records are asked for again: where it begins, and where the log goes on.
+        self._gaps: dict[TP, tuple[int, int]] = {}
+        self._holes: dict[TP, tuple[int, int]] = {}  # confirmed last
+        self._fetch: asyncio.Future[Any] | None = None
+        self._fetch_began = 0  # after so many seeks
         self._begins: dict[TP, int] = {}  # of each source: where its log began at the last seek
         self._expired_until: dict[TP, int] = {}
         # By topic: records that retention deleted before they were read.
@@ -91,50 +106,89 @@ class ChunkConsumer(driver.Consumer):
         return ChunkConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
-        seek_count = self._seek_count
-        records, active = await self._wait_next_records(timeout)
+        seek_count, records, active = await self._fetched(timeout)
         generation = self.app.consumer_generation_id
         if records is None or self.should_stop:
             return
-        if not self.flow_active or self._seeking or seek_count != self._seek_count or self._is_gap_before(records):
+        if not self.flow_active or self._seeking or seek_count != self._seek_count or self._is_unsought(records):
             await self._seek_again()
             return
+        if not records:
+            await self._ask_for_tails()
         chunk_records_max = self._chunk_app.chunk_records_max
         for record_tp, fetched in records.items():
             tp = ensure_TP(record_tp)
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 break
-            if active is not None and tp not in active and tp not in self._buffered_partitions:
+            if not fetched or (active is not None and tp not in active and tp not in self._buffered_partitions):
                 continue
             if self.app.topics.acks_enabled_for(tp.topic):
+                goes_on = await self._goes_on(tp, fetched[0].offset)
+                # It may have asked the broker; what happened meanwhile makes this fetch one of the past.
+                if seek_count != self._seek_count or self.app.consumer_generation_id != generation:
+                    break
+                if not goes_on:
+                    continue
                 self._next[tp] = fetched[-1].offset + 1
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+            from_offset = self._start(tp, fetched[0].offset)
             for start in range(0, len(fetched), chunk_records_max):
-                chunk = self._to_chunk(tp, fetched[start : start + chunk_records_max])
+                chunk = self._to_chunk(tp, from_offset, fetched[start : start + chunk_records_max])
+                from_offset = chunk.offset + 1
                 if self.app.topics.acks_enabled_for(tp.topic):
                     self._inflight[tp].append(chunk)
                 yield tp, chunk
 
-    def _is_gap_before(self, records: Mapping[Any, list[Any]]) -> bool:
-        """Whether a source's records do not go on where those delivered ended.
+    async def _fetched(self, timeout: float) -> Any:
+        """One fetch, and never two at a time: how many seeks there were when it began, its records, who is active.
 
-        A gap that is still there after several seeks is the log's own: its beginning was deleted, say.
+        Of one that is cancelled the request goes on in the consumer's thread, where it moves the position and takes
+        records: it is for the next call.
         """
-        for record_tp, fetched in records.items():
-            tp = ensure_TP(record_tp)
-            if not fetched or not self.app.topics.acks_enabled_for(tp.topic):
-                continue
-            first, expected = fetched[0].offset, self._next.get(tp, -1)
-            if expected >= 0 and first <= expected:
-                continue
-            begins, ends, times = self._gaps.get(tp, (-1, -1, 0))
-            times = times + 1 if (begins, ends) == (expected, first) else 1
-            if expected >= 0 and (times > _GAP_SEEKS or first <= self._begins.get(tp, -1)):
-                log.warning("the log has a gap", topic=tp.topic, partition=tp.partition, after=expected, until=first)
-                continue
-            log.info("reading again from the commit", topic=tp.topic, partition=tp.partition, at=first, due=expected)
-            self._gaps[tp] = expected, first, times
+        if self._fetch is None:
+            self._fetch_began = self._seek_count
+            self._fetch = asyncio.ensure_future(self._wait_next_records(timeout))
+        try:
+            return self._fetch_began, *await asyncio.shield(self._fetch)
+        finally:
+            if self._fetch.done():
+                self._fetch = None
+
+    def _is_unsought(self, records: Mapping[Any, list[Any]]) -> bool:
+        """Whether there are records of a source of which nobody knows yet where it goes on."""
+        tps = [ensure_TP(record_tp) for record_tp, fetched in records.items() if fetched]
+        return any(tp not in self._next and self.app.topics.acks_enabled_for(tp.topic) for tp in tps)
+
+    def _start(self, tp: TP, first: int) -> int:
+        begins, ends = self._holes.get(tp, (first, first))
+        return begins if ends == first else first
+
+    async def _goes_on(self, tp: TP, first: int) -> bool:
+        """Whether a source's records that begin with this offset go on where those delivered ended.
+
+        If not, they are asked for again from there: this partition's alone, and once. Those that come then are what
+        there is, since no other fetch was under way. So the holes of a log cost one request each.
+        """
+        expected = self._next.get(tp)
+        if expected is None:
+            return False  # revoked meanwhile
+        if first <= expected:
             return True
+        if self._gaps.pop(tp, None) == (expected, first):
+            self._holes[tp] = expected, first
+            log.info("the log has a gap", topic=tp.topic, partition=tp.partition, after=expected, until=first)
+            return True
+        self._begins |= dict(await self.earliest_offsets(tp))
+        self._count_expired([tp])
+        if first <= self._begins.get(tp, 0):
+            self._holes[tp] = expected, first
+            return True
+        log.info("reading a partition again", topic=tp.topic, partition=tp.partition, at=first, due=expected)
+        try:
+            await self._thread.seek_wait({tp: expected})
+            self._gaps[tp] = expected, first
+        except IllegalStateError:
+            log.info("seek skipped while partitions are being revoked")
         return False
 
     async def _seek_again(self) -> None:
@@ -144,17 +198,57 @@ class ChunkConsumer(driver.Consumer):
             # The partitions are being revoked: there is nothing to seek, and nothing to deliver either.
             log.info("seek skipped while partitions are being revoked")
 
-    def _to_chunk(self, tp: TP, records: list[Any]) -> ConsumerMessage:
+    def _to_chunk(self, tp: TP, start: int, records: list[Any]) -> ChunkMessage:
         last = records[-1]
         # Without generation_id a stream skips the message silently.
-        return ConsumerMessage(
-            tp.topic, tp.partition, last.offset, last.timestamp / 1000, 0, None, None, records, None, 0, 0, tp,
+        return ChunkMessage(
+            start, tp.topic, tp.partition, last.offset, last.timestamp / 1000, 0, None, None, records, None, 0, 0, tp,
             generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
 
     def committed_offset(self, tp: TP) -> int:
         """The offset committed last; before the first, where the log began."""
         return self._committed_offset[tp] or self._begins.get(tp, 0)
+
+    def is_at_end(self, tp: TP) -> bool:
+        """Whether all there is of a partition is committed, also when offsets without records follow the last one."""
+        position = self._position(tp)
+        asked_for_again = self._gaps.get(tp) == (self._committed_offset[tp], position)
+        return asked_for_again and position == self.highwater(tp)
+
+    def _position(self, tp: TP) -> int | None:
+        """The offset that the next fetch of a partition asks for."""
+        consumer = self._thread._consumer
+        assignment = consumer._subscription.subscription.assignment if consumer is not None else None
+        state = assignment.state_value(tp) if assignment is not None else None
+        return state.position if state is not None and state.has_valid_position else None
+
+    async def _ask_for_tails(self) -> None:
+        """Nothing came. Where the position has passed offsets all the same, ask for them again, once."""
+        for tp, expected in list(self._next.items()):
+            position = self._position(tp)
+            if position is not None and position > expected and self._gaps.get(tp) != (expected, position):
+                await self._goes_on(tp, position)
+
+    async def commit_again(self, ends: Mapping[tuple[str, int], int]) -> bool:
+        """Commit what is committed already, with where it will end as metadata; whether the coordinator took it.
+
+        It refuses who is not a member of its generation, and so tells a worker that was suspended. Without ends: of
+        all the sources that are ours.
+        """
+        places = [TP(*place) for place in ends]
+        if not places:
+            places = [tp for tp in self.assignment() if tp.topic in self._chunk_app.changelogs]
+        offsets = {
+            self._new_topicpartition(*tp): OffsetAndMetadata(self.committed_offset(tp), f"until {ends.get(tp, '')}")
+            for tp in places
+        }
+        try:
+            await self._thread.call_thread(self._thread._ensure_consumer().commit, offsets)
+        except (CommitFailedError, IllegalStateError) as error:
+            log.warning("the coordinator refuses this worker", error=str(error))
+            return False
+        return bool(places)
 
     async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
         before = {tp: self._committed_offset[tp] for tp in offsets}
@@ -189,6 +283,7 @@ class ChunkConsumer(driver.Consumer):
         try:
             self._inflight.clear()
             self._next.clear()
+            self._gaps.clear()
             await super().perform_seek()
             sources = [tp for tp in self.assignment() if self.app.topics.acks_enabled_for(tp.topic)]
             fresh = [self._new_topicpartition(*tp) for tp in sources if not self._committed_offset[tp]]
@@ -207,7 +302,7 @@ class ChunkConsumer(driver.Consumer):
             committed, begins = self._committed_offset[tp], self._begins.get(tp, 0)
             if not committed or begins <= committed:
                 continue
-            lost = begins - max(committed, self._expired_until.get(tp, 0))
+            lost = begins - max(committed, self._expired_until.get(tp, 0), self._next.get(tp, 0))
             self._expired_until[tp] = begins
             if lost > 0:
                 log.error("records were deleted before they were read", topic=tp.topic, partition=tp.partition, n=lost)

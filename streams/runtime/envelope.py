@@ -12,10 +12,11 @@ first byte is 0, or 255 when nothing was applied (-1), which no version is.
 """
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Generic, TypeVar
 
 import msgspec
+import numpy as np
 
 B = TypeVar("B")
 UNVERSIONED: Final = 0
@@ -41,12 +42,10 @@ def applied_offset(value: bytes) -> int:
     return applied
 
 
-def outdates(value: bytes, present: bytes | None) -> bool:
-    """Whether an encoded state takes the place of the one that is there, in the order of the changelog.
-
-    The larger applied offset wins: a worker that was paused may have written late.
-    """
-    return present is None or applied_offset(value) >= applied_offset(present)
+def highest_applied(values: Sequence[bytes]) -> int:
+    """The highest offset applied to any of encoded states, all of them of a version. There is at least one."""
+    column = np.frombuffer(b"".join([value[1:9] for value in values]), ">i8")
+    return int(column.max())
 
 
 def last_active_ms(value: bytes) -> int:

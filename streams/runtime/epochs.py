@@ -13,7 +13,7 @@ import os
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -27,10 +27,13 @@ from schemas.registry import RegistryUnavailableError
 from streams.runtime.breaker import Breaker, DeadLimits, TooManyDeadError
 from streams.runtime.envelope import UnreadableStateError
 from streams.runtime.exits import Exit
+from streams.runtime.invariants import BrokenInvariantError, Invariants
+from streams.runtime.newest import tombstone_headers
 from streams.runtime.operator import BadRecordsError, Changes, Operator, Outgoing, Outputs, Reached, Records
 from streams.runtime.publisher import Publisher
 from streams.runtime.schemas_apart import SchemaAbsentError
 from streams.runtime.set_aside import SetAside
+from streams.runtime.store import ForeignRecordsError
 
 _BACKLOG_FACTOR: Final = 6
 # A chunk has waited at the broker for as long as it may (`streams.runtime.chunks`). Such a share of that is enough for
@@ -48,6 +51,7 @@ class EpochLimits:
     chunk_ms_max: int
     epoch_records_max: int
     epoch_ms_max: int
+    last_look_s: float = 12.0  # how long the metrics of a broken invariant are there to be read: two scrapes
 
 
 class StepFailedError(RuntimeError):
@@ -58,11 +62,12 @@ class StepFailedError(RuntimeError):
 class Membership:
     """The worker's place in the consumer group, as Faust and the coordinator see it.
 
-    committed: the offset committed last, of a topic by its name and a partition.
+    still_owns: asks the coordinator, which refuses whoever it has given up; given the end of what is being made durable
+    of each partition. committed: the offset committed last, of a topic by its name and a partition.
     """
 
     generation: Callable[[], int]
-    is_member: Callable[[], bool]
+    still_owns: Callable[[Mapping[tuple[str, int], int]], Awaitable[bool]]
     commit: Callable[[set[str]], Awaitable[Any]]
     committed: Callable[[str, int], int]
 
@@ -100,6 +105,7 @@ class Epochs:
         self._processed_records = 0
         self._bad: dict[tuple[str, int, int], Invalid] = {}  # found in it, by topic, partition, offset
         self._processing = False
+        self._invariants, self._generation = Invariants(), -1
         self._published: Counter[str] = Counter()  # by topic: records that are not durable yet
         self._behind = False  # the last chunk was full: there is a backlog
         self._opened_at = 0.0  # when the oldest chunk arrived that is not durable
@@ -135,6 +141,18 @@ class Epochs:
         """Make everything taken so far durable, now."""
         await self._guarded(self._close)
 
+    async def tend(self, is_owed: Callable[[], bool]) -> None:
+        """Between two epochs, see whether states have to be written although no record touched them, and write them.
+
+        What `is_owed` raises ends the process.
+        """
+
+        async def write_if_owed() -> None:
+            if is_owed():
+                await (self._close() if self._processed else self._make_durable())
+
+        await self._guarded(write_if_owed)
+
     def oldest_seconds(self) -> float:
         """Age of the oldest chunk that is not durable; 0 when there is none."""
         at_work = self._waiting or self._processed or self._processing
@@ -144,7 +162,7 @@ class Epochs:
         """Nothing unexpected may end in an acknowledgement: the process ends, without a commit, and is restarted."""
         try:
             async with self._lock:
-                await step()
+                await self._watched(step)
         except asyncio.CancelledError:
             raise
         except TooManyDeadError as error:
@@ -156,9 +174,22 @@ class Epochs:
         except UnreadableStateError as error:
             log.critical("a state cannot be read; ending the process without a commit", error=str(error))
             os._exit(Exit.STATE_UNREADABLE)
+        except ForeignRecordsError as error:
+            log.critical("somebody else writes to our changelogs; ending without a commit", why=str(error))
+            os._exit(Exit.FOREIGN_RECORDS)
         except BaseException:
             log.exception("the epoch failed; ending the process without a commit")
             os._exit(Exit.FAILED)
+
+    async def _watched(self, step: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await step()
+        except BrokenInvariantError as error:
+            self._metrics.invariants_broken_total.labels(error.invariant).inc()
+            log.critical("an invariant is broken; ending the process without a commit", why=str(error))
+            # With the lock held nothing goes on; meanwhile somebody reads the counter.
+            await asyncio.sleep(self._limits.last_look_s)
+            os._exit(Exit.INVARIANT_BROKEN)
 
     async def _advance(self) -> None:
         await self._process_waiting()
@@ -181,6 +212,11 @@ class Epochs:
         # A chunk of an earlier generation belongs to somebody else by now, and its state may not be here.
         generation = self._membership.generation()
         chunks = [event for event in waiting if event.message.generation_id == generation]
+        if generation != self._generation:
+            self._invariants, self._generation = Invariants(), generation
+        for message in (event.message for event in chunks):
+            committed = self._membership.committed(message.topic, message.partition)
+            self._invariants.take((message.topic, message.partition), message.start, message.offset + 1, committed)
         for topic, operator in self._operators.items():
             mine = [event for event in chunks if event.message.topic == topic]
             if mine:
@@ -199,12 +235,15 @@ class Epochs:
             # What failed left half-changed states: what came before it in this epoch is processed again, too. Its
             # outputs are repeated, at or below the offsets that were published already.
             operator.rollback()
+            self._invariants.repeat(operator.topic)
             earlier = [event for event in self._processed if event.message.topic == operator.topic]
             parts = [*(to_records([event]) for event in earlier), records]
         for outputs, excused in made:
             breaker = self._breakers[operator.topic]
             breaker.note(outputs, excused)
             self._metrics.dead_share.labels(operator.name).set(breaker.share)
+            if outputs.sources is not None:
+                self._invariants.leave(operator.topic, *outputs.sources)
             self._publish(operator, outputs)
 
     async def _made_of(self, operator: Operator, parts: Sequence[Records]) -> list[tuple[Outputs, int]] | None:
@@ -295,13 +334,20 @@ class Epochs:
         for topic, count in self._published.items():
             self._metrics.published_total.labels(topic).inc(count)
         self._published.clear()
-        self._end_unless_member()
+        self._invariants.outputs_durable(self._outputs.queued())
+        await self._end_unless_owner()
+        for operator, end in ends:
+            self._invariants.write(operator.topic, end.changes.applied)
         reached = await self._write_states([end.changes for _, end in ends])
         for operator, _ in ends:
             operator.confirm(reached)
 
-    def _end_unless_member(self) -> None:
-        if not self._membership.is_member():
+    async def _end_unless_owner(self) -> None:
+        messages = [event.message for event in self._processed]
+        ends = {(message.topic, message.partition): message.offset + 1 for message in messages}
+        generation = self._membership.generation()
+        of_today = all(message.generation_id == generation for message in messages)
+        if not (of_today and await self._membership.still_owns(ends)):
             # Paused for longer than the session timeout: somebody else owns the partitions and has newer states.
             log.critical("no longer a member of the group; ending without writing states")
             os._exit(Exit.NOT_A_MEMBER)
@@ -310,8 +356,12 @@ class Epochs:
         """Make states durable; how far the changelogs are then."""
         for of_table in changes:
             for partition, pairs in of_table.by_partition.items():
-                records: list[Outgoing] = [{"key": key, "value": value} for key, value in pairs]
+                gone = of_table.gone.get(partition, {})
+                records: list[Outgoing] = [{"key": key, "value": value} for key, value in pairs if key not in gone]
                 self._changelogs.publish(of_table.changelog, records, partition)
+                for key, applied in gone.items():
+                    tombstone = {"key": key, "value": None, "headers": tombstone_headers(applied)}
+                    self._changelogs.publish_one(of_table.changelog, tombstone, partition)
         return await self._changelogs.flush()
 
 

@@ -55,6 +55,7 @@ class Positions(Protocol):
     def assignment(self) -> Iterable[TP]: ...
     def highwater(self, tp: TP) -> int | None: ...
     def committed_offset(self, tp: TP) -> int: ...
+    def is_at_end(self, tp: TP) -> bool: ...
 
 
 class Working(WorkerStatus, Protocol):
@@ -123,6 +124,8 @@ def lags(app: Working) -> dict[tuple[str, int], int]:
     for tp in app.consumer.assignment():
         if tp.topic in names:
             end = app.consumer.highwater(tp)
-            if end is not None:
+            if end is not None and app.consumer.is_at_end(tp):
+                found[names[tp.topic], tp.partition] = 0
+            elif end is not None:
                 found[names[tp.topic], tp.partition] = max(0, end - app.consumer.committed_offset(tp))
     return found

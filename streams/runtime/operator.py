@@ -94,6 +94,9 @@ class Outputs:
     replayed: int = 0
     dead: dict[DeadReason, int] = field(default_factory=dict)
     remarks: dict[Remark, int] = field(default_factory=dict)
+    sources: tuple[Any, Any] | None = field(
+        default=None, compare=False
+    )  # partitions and offsets of what is enriched, as arrays, in order
 
     def remark(self, remark: Remark, count: int) -> None:
         """Note what happened to so many."""
@@ -118,13 +121,15 @@ class Changes:
     """What a table's changelog gets: for each partition, keys and values, None for a key that leaves the table.
 
     changelog: the broker's name of the topic. clipped: states that were shortened, or no message could hold them.
-    gone: the offset applied to the state of each key that leaves.
+    gone: the offset applied to the state of each key that leaves. applied: the highest of the states that changed, by
+    partition; none of a partition where a state in the changelog has as high a one.
     """
 
     changelog: str
     by_partition: Mapping[int, Sequence[tuple[bytes, bytes | None]]]
     clipped: int = 0
     gone: Mapping[int, Mapping[bytes, int]] = field(default_factory=dict)
+    applied: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,12 @@ class Publisher(Protocol):
     def publish(self, topic: str, records: Sequence[Outgoing], partition: int = -1) -> None:
         """Queue records. Raises PublishError when there is no room for them."""
 
+    def publish_one(self, topic: str, record: Outgoing, partition: int) -> None:
+        """Queue a record that has `headers`, names and bytes. Raises PublishError when there is no room for it."""
+
+    def queued(self) -> int:
+        """How many records are not known to be durable."""
+
     async def flush(self) -> dict[TP, int]:
         """Return when all queued records are durable: the last offset of each partition written. Raises PublishError.
 
@@ -39,6 +45,7 @@ class KafkaPublisher:
 
     def __init__(self, config: dict[str, Any], offsets: bool = False, flush_timeout_s: float = 60.0) -> None:
         self._failures: list[str] = []
+        self._queued = 0
         self._reached: dict[TP, int] = {}
         self._flush_timeout_s = flush_timeout_s
         self._producer = Producer(
@@ -61,7 +68,21 @@ class KafkaPublisher:
         for chosen, some in by_partition.items():
             self._queue(topic, some, chosen)
 
+    def publish_one(self, topic: str, record: Outgoing, partition: int) -> None:
+        self._queued += 1
+        deadline = time.monotonic() + self._flush_timeout_s
+        while True:
+            try:
+                # `produce_batch` passes over headers.
+                self._producer.produce(topic, record["value"], record["key"], partition, headers=record["headers"])
+                return
+            except BufferError:
+                if time.monotonic() > deadline:
+                    raise PublishError(f"{topic}: a record found no room in the producer's queue") from None
+                self._producer.poll(_QUEUE_FULL_PAUSE_S)
+
     def _queue(self, topic: str, records: Sequence[Outgoing], partition: int) -> None:
+        self._queued += len(records)
         done = 0
         deadline = time.monotonic() + self._flush_timeout_s
         while done < len(records):
@@ -78,6 +99,9 @@ class KafkaPublisher:
                     raise PublishError(f"{topic}: {len(records) - done} records found no room in the producer's queue")
                 self._producer.poll(_QUEUE_FULL_PAUSE_S)
 
+    def queued(self) -> int:
+        return self._queued
+
     async def flush(self) -> dict[TP, int]:
         # Blocking, so in a thread: heartbeats and the web server go on.
         left = await asyncio.get_running_loop().run_in_executor(None, self._producer.flush, self._flush_timeout_s)
@@ -85,6 +109,7 @@ class KafkaPublisher:
             raise PublishError("; ".join(self._failures[:3]))
         if left:
             raise PublishError(f"{left} records not delivered within {self._flush_timeout_s} s")
+        self._queued = 0
         reached, self._reached = self._reached, {}
         return reached
 

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Generic, TypeVar
 
-from streams.runtime.envelope import UnreadableStateError
+from faust.types import TP
+
+from streams.runtime.envelope import UnreadableStateError, highest_applied
 from streams.runtime.eviction import Evictor
 from streams.runtime.operator import Changes, Reached, StateCodec
 from streams.runtime.tables import StateTable
@@ -73,37 +75,54 @@ class StateCache(Generic[S]):
     def end_epoch(self) -> Changes:
         """The touched states, encoded, and the keys whose time has passed."""
         by_partition: dict[int, list[tuple[bytes, bytes | None]]] = {}
+        applied: dict[int, int] = {}
         encode, clipped = self._codec.encode, self._codec.clipped
         for partition, states in self._touched.items():
-            pairs: list[tuple[bytes, bytes | None]] = []
+            pairs: list[tuple[bytes, bytes]] = []
             for key, state in states.items():
                 value = encode(state)
                 if len(value) > self.largest_bytes:
                     self.largest_bytes, self.largest_key = len(value), key
                 pairs.append((key, value))
             if pairs:
-                by_partition[partition] = pairs
-        gone: dict[int, dict[bytes, int]] = {}
-        if self._evictor is not None:
-            gone = self._evictor.expired(self._table.store, self._touched)
-            for partition, keys in gone.items():
-                by_partition.setdefault(partition, []).extend((key, None) for key in keys)
-        self._ending = Changes(self._table.changelog_topic_name, by_partition, self._codec.clipped - clipped, gone)
+                by_partition[partition] = [*pairs]
+                highest = highest_applied([value for _, value in pairs])
+                if highest > self._table.store.durable_to(partition):
+                    applied[partition] = highest
+        gone = self._evictor.expired(self._table.store, self._touched) if self._evictor is not None else {}
+        for partition, keys in gone.items():
+            by_partition.setdefault(partition, []).extend((key, None) for key in keys)
+        for partition, key, again, offset in self._table.store.owed():
+            if key in self._touched.get(partition, ()) or key in gone.get(partition, ()):
+                continue  # is written as it is now
+            by_partition.setdefault(partition, []).append((key, again))
+            if again is None:
+                gone.setdefault(partition, {})[key] = offset
+        clipped = self._codec.clipped - clipped
+        self._ending = Changes(self._table.changelog_topic_name, by_partition, clipped, gone, applied)
         return self._ending
 
     def confirm(self, reached: Reached) -> None:
-        """The changes are durable up to the changelog offsets `reached`: they become the table's."""
+        """The changes are durable up to the changelog offsets `reached`: they become the table's.
+
+        Raises ForeignRecordsError when there are others among them.
+        """
         if self._ending is None:
             raise RuntimeError("no epoch has ended: its changes cannot be durable")
         store = self._table.store
         for partition, pairs in self._ending.by_partition.items():
+            tp = TP(self._ending.changelog, partition)
+            if tp in reached:
+                store.check_end(tp, reached[tp], own=len(pairs))
             store.write(partition, pairs)
+            store.written(partition, (key for key, _ in pairs))
             clean = self._clean.setdefault(partition, {})
             for key, value in pairs:
                 if value is None:
                     clean.pop(key, None)
-        for tp, offset in reached.items():
-            store.set_persisted_offset(tp, offset)
+        store.confirm(self._ending.applied)
+        for place, offset in reached.items():
+            store.set_persisted_offset(TP(*place), offset)
         for partition, states in self._touched.items():
             self._clean.setdefault(partition, {}).update(states)
         self._touched, self._ending = {}, None

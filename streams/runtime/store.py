@@ -1,12 +1,16 @@
 """Where a table's values live: raw bytes, one dictionary a partition, with the changelog offset each has reached."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from faust.stores.base import Store
 from faust.types import TP
 
-from streams.runtime.envelope import outdates
+from streams.runtime.newest import Newest
+
+
+class ForeignRecordsError(Exception):
+    """Somebody else has written to the changelog of a partition that is ours, or was."""
 
 
 class ShardStore(Store):
@@ -20,6 +24,8 @@ class ShardStore(Store):
         self.version = 0  # rises when anything but `write` changes values
         self.restored = 0  # changelog records applied since the start
         self._reached: dict[TP, int] = {}
+        self._restored: dict[int, Newest] = {}
+        self._confirmed: dict[int, int] = {}
 
     def shard(self, partition: int) -> dict[bytes, bytes]:
         """The values of one partition."""
@@ -34,9 +40,46 @@ class ShardStore(Store):
             else:
                 shard[key] = value
 
+    def owed(self) -> Iterator[tuple[int, bytes, bytes | None, int]]:
+        """Partition, key, value and applied offset of what a late writer's records would outlive: to be written again.
+
+        The value is None for a key that has left.
+        """
+        for partition, restored in self._restored.items():
+            for key, value, applied in restored.owed():
+                yield partition, key, value, applied
+
+    def durable_to(self, partition: int) -> int:
+        """The highest offset applied to any state that the changelog has; -1 when there is none."""
+        restored = self._restored.get(partition)
+        return max(self._confirmed.get(partition, -1), restored.highest if restored is not None else -1)
+
+    def confirm(self, applied: Mapping[int, int]) -> None:
+        """States to which these offsets were applied, the highest of each partition, are durable."""
+        self._confirmed |= applied
+
+    def written(self, partition: int, keys: Iterable[bytes]) -> None:
+        """The changelog ends with what counts of these keys."""
+        if partition in self._restored:
+            self._restored[partition].written(keys)
+
+    def check_end(self, tp: TP, last: int, own: int = 0) -> None:
+        """Raises ForeignRecordsError if a changelog whose last offset is `last` holds more than we know and `own` more.
+
+        Nobody writes to it but the owner of its partition. So an offset that is not ours is that of a worker which had
+        been suspended, or was written while we were: in either case nobody knows here what is in the changelog.
+        """
+        known = self._reached.get(tp)
+        if known is not None and last > known + own:
+            raise ForeignRecordsError(f"{tp.topic}/{tp.partition} reaches to {last}, and what we know to {known + own}")
+
     def persisted_offset(self, tp: TP) -> int | None:
         """The changelog offset up to which `tp` is contained: what recovery need not read again."""
         return self._reached.get(tp)
+
+    def known(self) -> list[TP]:
+        """The changelog partitions of which is known how far they are contained."""
+        return list(self._reached)
 
     def set_persisted_offset(self, tp: TP, offset: int) -> None:
         self._reached[tp] = max(offset, self._reached.get(tp, -1))
@@ -46,13 +89,12 @@ class ShardStore(Store):
     ) -> None:
         """Apply chunks of changelog records."""
         for event in batch:
-            shard = self.shard(event.message.partition)
+            partition = event.message.partition
+            restored = self._restored.get(partition)
+            if restored is None:
+                restored = self._restored[partition] = Newest(self.shard(partition))
             for record in event.message.value:
-                key, value = record.key, record.value
-                if value is None:
-                    shard.pop(key, None)
-                elif outdates(value, shard.get(key)):
-                    shard[key] = value
+                restored.apply(record.key, record.value, record.headers)
             self.restored += len(event.message.value)
             self.version += 1
             self.set_persisted_offset(event.message.tp, event.message.offset)
@@ -66,10 +108,14 @@ class ShardStore(Store):
         kept = {tp.partition for tp in assigned if tp.topic == changelog}
         for partition in [partition for partition in self.shards if partition not in kept]:
             del self.shards[partition]
+            self._restored.pop(partition, None)
+            self._confirmed.pop(partition, None)
         self._reached = {tp: offset for tp, offset in self._reached.items() if tp.partition in kept}
 
     def reset_state(self) -> None:
         self.shards.clear()
+        self._restored.clear()
+        self._confirmed.clear()
         self._reached.clear()
 
     async def backup_partition(self, tp: Any, flush: bool = True, purge: bool = False, keep: int = 1) -> None:

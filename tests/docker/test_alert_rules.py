@@ -87,6 +87,9 @@ TROUBLES: Mapping[str, Mapping[str, str]] = {
     "TallyStreamsRecordsDie": {
         'tally_streams_dead_share{instance="streams-1",topic="raw_events"}': f"0x80 0.2x{STEPS - 80}"
     },
+    "TallyStreamsInvariantBroken": {
+        'tally_streams_invariants_broken_total{instance="streams-1",invariant="contiguous"}': f"0x{STEPS - 8} 1x3 _x4"
+    },
     "TallyStreamsExpired": {'tally_streams_expired_records_total{topic="raw_events"}': f"0x80 500x{STEPS - 80}"},
     "TallyStreamsStateLarge": {'tally_streams_largest_state_bytes{table="sessions"}': f"1000000x{STEPS}"},
     "TallyStreamsClockAhead": {

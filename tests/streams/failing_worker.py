@@ -3,6 +3,9 @@
 KILL_BEFORE_STATES=n: SIGKILL when the outputs of the n-th epoch of raw events are durable and its states are not.
 KILL_BEFORE_COMMIT=n: SIGKILL when the states of the n-th epoch of raw events are durable and its offsets are not
 committed.
+SUSPEND_BEFORE_ASKING=n: SIGSTOP when the outputs of the n-th epoch of raw events are durable, before the coordinator is
+asked whether its states may be written.
+SUSPEND_BEFORE_STATES=n: SIGSTOP when the coordinator has answered that they may.
 UNGUARDED=1: states come back from the table without what they know of the records applied to them.
 UNDEDUPLICATED=1: message ids are not remembered.
 UNHEARD_OF=word: the assignor's broker has not heard of the topics with this word in their names.
@@ -32,19 +35,35 @@ def decode_unguarded(value: bytes) -> SessionState:
     return state
 
 
-def _kill_before_states(epochs: int) -> None:
+def _signal_before_states(epochs: int, number: signal.Signals) -> None:
     write_states = Epochs._write_states
     left = epochs
 
-    async def write_states_or_die(self: Any, changes: Iterable[Changes]) -> Any:
+    async def write_states_after_it(self: Any, changes: Iterable[Changes]) -> Any:
         nonlocal left
         # An epoch without raw events has none of their outputs either.
         left -= any(EventChain.table in table.changelog for table in changes if table.by_partition)
         if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            left = -1
+            os.kill(os.getpid(), number)
         return await write_states(self, changes)
 
-    Epochs._write_states = write_states_or_die  # type: ignore[method-assign]
+    Epochs._write_states = write_states_after_it  # type: ignore[method-assign]
+
+
+def _suspend_before_asking(epochs: int) -> None:
+    end_unless_owner = Epochs._end_unless_owner
+    left = epochs
+
+    async def suspended(self: Any) -> None:
+        nonlocal left
+        left -= any(self.topics[event.message.topic] == "raw_events" for event in self._processed)
+        if left == 0:
+            left = -1
+            os.kill(os.getpid(), signal.SIGSTOP)
+        await end_unless_owner(self)
+
+    Epochs._end_unless_owner = suspended  # type: ignore[method-assign]
 
 
 def _kill_before_commit(epochs: int) -> None:
@@ -87,7 +106,11 @@ if os.environ.get("UNGUARDED"):
 if os.environ.get("UNDEDUPLICATED"):
     _forget_ids()
 if number := os.environ.get("KILL_BEFORE_STATES"):
-    _kill_before_states(int(number))
+    _signal_before_states(int(number), signal.SIGKILL)
+if number := os.environ.get("SUSPEND_BEFORE_STATES"):
+    _signal_before_states(int(number), signal.SIGSTOP)
+if number := os.environ.get("SUSPEND_BEFORE_ASKING"):
+    _suspend_before_asking(int(number))
 if number := os.environ.get("KILL_BEFORE_COMMIT"):
     _kill_before_commit(int(number))
 

@@ -6,7 +6,7 @@ Everything that happens is decided by one random.Random, so a seed repeats it.
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -42,6 +42,7 @@ GENERATION: Final = 3
 HANDSHAKE_MS: Final = 10**15  # events of some histories are centuries apart
 AHEAD_MS: Final = 7_200_000
 Place_ = tuple[str, int]  # topic and partition
+Headers = tuple[tuple[str, bytes], ...]
 
 
 class Killed(BaseException):
@@ -68,7 +69,7 @@ class Record:
     offset: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: Headers = ()
     timestamp: int = -1  # unknown
 
 
@@ -78,12 +79,27 @@ class Log:
 
     records: dict[Place_, list[Record]] = field(default_factory=lambda: defaultdict(list))
     committed: dict[Place_, int] = field(default_factory=lambda: defaultdict(int))
+    _ends: dict[Place_, int] = field(default_factory=lambda: defaultdict(int))
 
-    def append(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> int:
+    def append(self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> int:
         """The new record's offset."""
         records = self.records[topic, partition]
-        records.append(Record(len(records), key, value))
-        return len(records) - 1
+        records.append(Record(self._ends[topic, partition], key, value, headers))
+        self._ends[topic, partition] += 1
+        return records[-1].offset
+
+    def end(self, topic: str, partition: int) -> int:
+        """The offset of the next record."""
+        return self._ends[topic, partition]
+
+    def compact(self, topic: str) -> None:
+        """Of each key the last record stays, and no tombstone: an hour has passed, and a day."""
+        for partition in range(PARTITIONS):
+            records = self.records.get((topic, partition), [])
+            last = {record.key: record.offset for record in records}
+            self.records[topic, partition] = [
+                record for record in records if record.offset == last[record.key] and record.value is not None
+            ]
 
     def of(self, topic: str) -> list[tuple[int, Record]]:
         """Partition and record of all records of a topic."""
@@ -104,7 +120,7 @@ class LogPublisher:
         self._log = log
         self._fuse = fuse
         self._chance = chance
-        self._queued: dict[Place_, list[tuple[bytes | None, bytes | None]]] = defaultdict(list)
+        self._queued: dict[Place_, list[tuple[bytes | None, bytes | None, Headers]]] = defaultdict(list)
         self._tells_offsets = True
         self.gate: asyncio.Event | None = None  # what a flush waits for, as in a process that is suspended
         self.at_gate = asyncio.Event()
@@ -119,9 +135,15 @@ class LogPublisher:
                 continue  # the others are queued all the same
             chosen = partition if partition >= 0 else record.get("partition", -1)
             place = topic, partition_of(key) if chosen < 0 else chosen
-            self._queued[place].append((key, record["value"]))
+            self._queued[place].append((key, record["value"], ()))
         if too_large:
             raise PublishError(f"{topic}: a record is too large")
+
+    def publish_one(self, topic: str, record: Outgoing, partition: int) -> None:
+        self._queued[topic, partition].append((record["key"], record["value"], tuple(record["headers"])))
+
+    def queued(self) -> int:
+        return sum(map(len, self._queued.values()))
 
     async def flush(self) -> dict[TP, int]:
         self._fuse.burn()
@@ -139,8 +161,8 @@ class LogPublisher:
     def _deliver(self, how_many: Callable[[Sequence[object]], int]) -> dict[TP, int]:
         reached: dict[TP, int] = {}
         for (topic, partition), queue in self._queued.items():
-            for key, value in queue[: how_many(queue)]:
-                reached[TP(topic, partition)] = self._log.append(topic, partition, key, value)
+            for key, value, headers in queue[: how_many(queue)]:
+                reached[TP(topic, partition)] = self._log.append(topic, partition, key, value, headers)
         self._queued.clear()
         return reached if self._tells_offsets else {}
 
@@ -155,6 +177,7 @@ class ChunkMessage:
         self.partition = partition
         self.value = records
         self.generation_id = generation
+        self.start = records[0].offset
 
     @property
     def offset(self) -> int:
@@ -247,7 +270,7 @@ class Life:
         )  # fmt: skip
         self.outputs, self.changelogs = self._publishers
         membership = Membership(
-            lambda: self.seat.generation, lambda: self.seat.is_known, self._commit, lambda *place: log.committed[place]
+            lambda: self.seat.generation, self._still_owns, self._commit, lambda *place: log.committed[place]
         )
         self.epochs = Epochs(
             operators, self.outputs, self.changelogs, lambda name: name, membership,
@@ -282,6 +305,17 @@ class Life:
             self._now_s += self._chance.random()
             await self.epochs.add(self._fetch(self._chance.choice(unread)))
 
+    async def tend(self) -> None:
+        """Look at the changelogs, as a worker does every minute."""
+
+        def is_owed() -> bool:
+            for table in self._tables:
+                for tp in table.store.known():
+                    table.store.check_end(tp, self.log.end(*tp) - 1)
+            return any(True for table in self._tables for _ in table.store.owed())
+
+        await self.epochs.tend(is_owed)
+
     async def move(self, owned: set[int], generation: int) -> None:
         """What a rebalance brings, once the open epoch is durable."""
         assigned = {TP(table.changelog_topic_name, partition) for table in self._tables for partition in owned}
@@ -310,6 +344,10 @@ class Life:
     def committed(self, partition: int) -> int:
         """How far raw_events are committed, as its evictor asks."""
         return self.log.committed[RAW, partition]
+
+    async def _still_owns(self, ends: Mapping[Place_, int]) -> bool:
+        self._fuse.burn()
+        return self.seat.is_known  # which partitions whose are, the coordinator does not look at
 
     async def _commit(self, topics: set[str]) -> None:
         self._fuse.burn()

@@ -305,7 +305,7 @@ def test_a_tokens_state_leaves_when_it_can_tie_nobody_any_more_and_a_visitors_st
         table.store.write(0, [(key, codec.encode(state))])
     evictor = Evictor(silence_ms)
     evictor.expired(table.store, {})
-    assert evictor.expired(table.store, {}) == {0: [token]}
+    assert evictor.expired(table.store, {}) == {0: {token: -1}}
 
 
 def test_claims_that_cannot_be_are_dead_letters_of_the_tenant_alone() -> None:

@@ -5,9 +5,10 @@ import random
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+import numpy as np
 from faust.types import TP
 from prometheus_client import CollectorRegistry
 
@@ -15,6 +16,7 @@ from schemas.column_codec import Invalid
 from schemas.metrics import StreamsMetrics
 from schemas.outcomes import DeadReason
 from streams.runtime.breaker import DeadLimits
+from streams.runtime.envelope import Bodies
 from streams.runtime.epochs import EpochLimits, Epochs, Membership
 from streams.runtime.operator import BadRecordsError, EpochEnd, Outgoing, Outputs, Records
 from streams.runtime.publisher import PublishError
@@ -26,6 +28,14 @@ from tests.streams.world import Chunk, Fuse, Log, LogPublisher, Record
 NO_LIMITS: Final = DeadLimits(share_max=1, share_records=1, run_max=10**9)
 
 
+_BODIES: Final = Bodies[list[int]](
+    "counts",
+    1,
+    lambda state: b",".join(str(value).encode() for value in state),
+    {1: lambda body: [int(text) for text in body.split(b",")]},
+)
+
+
 class Counts:
     """A state that is the list of values folded in, behind the offset applied."""
 
@@ -35,10 +45,10 @@ class Counts:
         return [-1]
 
     def encode(self, state: list[int]) -> bytes:
-        return b",".join(str(value).encode() for value in state)
+        return _BODIES.seal(state[0], 0, state)
 
     def decode(self, value: bytes) -> list[int]:
-        return [int(text) for text in value.split(b",")]
+        return _BODIES.open(value)[2]
 
 
 @dataclass
@@ -60,6 +70,7 @@ class FakeOperator:
     def process(self, records: Records) -> Outputs:
         self.journal.append(f"process {len(records)}")
         outputs = Outputs()
+        left: list[tuple[int, int]] = []
         for partition, offset, key, value in zip(
             records.partitions, records.offsets, records.keys, records.values, strict=True
         ):
@@ -78,6 +89,9 @@ class FakeOperator:
                 raise self.fatal[int(value)]
             outputs.add("enriched_events", [{"key": key, "value": value, "partition": partition}])
             outputs.kept += 1
+            left.append((partition, offset))
+        if left:
+            outputs.sources = tuple(np.array(left).T)
         return outputs
 
     def dead_letters(self, records: Records, bad: Iterable[Invalid]) -> Outputs:
@@ -133,6 +147,11 @@ class FakePublisher(LogPublisher):
         super().publish(topic, taken, partition)
         if self.fails_at == "publish":
             raise PublishError(f"{topic}: no room")
+
+    def publish_one(self, topic: str, record: Outgoing, partition: int) -> None:
+        self.journal.append(f"{self.name} publish {topic} 1")
+        self.records.append((topic, partition, record))
+        super().publish_one(topic, record, partition)
 
     async def flush(self) -> dict[TP, int]:
         self.journal.append(f"{self.name} flush")
@@ -195,16 +214,22 @@ class EpochRig:
             self.outputs,
             self.changelogs,
             lambda name: f"t.{name}",
-            Membership(
-                lambda: self.generation, lambda: self.is_member, self._commit, lambda *place: self.committed[place]
+            Membership(lambda: self.generation, self._still_owns, self._commit, lambda *place: self.committed[place]),
+            replace(
+                limits or EpochLimits(chunk_records_max=100, chunk_ms_max=1, epoch_records_max=1_000, epoch_ms_max=500),
+                last_look_s=0,
             ),
-            limits or EpochLimits(chunk_records_max=100, chunk_ms_max=1, epoch_records_max=1_000, epoch_ms_max=500),
             StreamsMetrics(self.registry),
             dead_limits,
             SetAside(set_aside),
             clock=lambda: self.now_s,
         )
         self._ends: dict[str, int] = {}
+        self._follows: dict[tuple[str, int, int], int] = {}
+
+    async def _still_owns(self, ends: Mapping[tuple[str, int], int]) -> bool:
+        self.journal.append(f"still owns {dict(ends)}")
+        return self.is_member
 
     async def _commit(self, topics: set[str]) -> None:
         self.journal.append(f"commit {sorted(topics)}")
@@ -217,7 +242,11 @@ class EpochRig:
         records = [
             Record(start + index, b"key", b"%d" % value, timestamp=1_000 * value) for index, value in enumerate(values)
         ]
-        return JournalChunk(self.journal, topic, partition, records, generation)
+        chunk = JournalChunk(self.journal, topic, partition, records, generation)
+        # All partitions take their offsets from one row of numbers: what is not in one is a hole of its log.
+        chunk.message.start = self._follows.get((topic, partition, generation), 0)
+        self._follows[topic, partition, generation] = self._ends[topic]
+        return chunk
 
     async def add(self, chunk: Chunk) -> None:
         await self.epochs.add(chunk)

@@ -43,6 +43,9 @@ class FakePositions:
     def highwater(self, _tp: TP) -> int:
         return self.waiting
 
+    def is_at_end(self, _tp: TP) -> bool:
+        return not self.waiting
+
     def committed_offset(self, _tp: TP) -> int:
         return 0
 

@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -49,6 +50,11 @@ class FakeThread:
 
     def __init__(self) -> None:
         self.rewound: list[TP] = []
+        self.sought: list[tuple[TP, int]] = []
+        self._positions: dict[TP, Any] = {}
+        assignment = SimpleNamespace(state_value=self._positions.get)
+        subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
+        self._consumer = SimpleNamespace(_subscription=subscription)
         self.begins: dict[TP, int] = {}
 
     async def earliest_offsets(self, *partitions: TP) -> dict[TP, int]:
@@ -56,6 +62,15 @@ class FakeThread:
 
     async def seek_to_beginning(self, *partitions: TopicPartition) -> None:
         self.rewound += [TP(tp.topic, tp.partition) for tp in partitions]
+
+    async def seek_wait(self, partitions: dict[TP, int]) -> None:
+        self.sought += partitions.items()
+        for tp, offset in partitions.items():
+            self.move(tp, offset)
+
+    def move(self, tp: TP, offset: int) -> None:
+        """Its position is there."""
+        self._positions[tp] = SimpleNamespace(has_valid_position=True, position=offset)
 
 
 class QuietConsumer(ChunkConsumer):
@@ -240,11 +255,11 @@ async def test_a_fetch_that_began_and_ended_during_a_seek_is_thrown_away(consume
 
 async def test_records_that_do_not_follow_those_delivered_are_read_again(consumer: QuietConsumer) -> None:
     await consumer.begin(tp0=5, tp1=3)
-    consumer.fetches = [{TP0: fetched(5, 6)}, {TP0: fetched(9), TP1: fetched(3)}, {TP0: fetched(5, 6, 7)}]
+    consumer.fetches = [{TP0: fetched(5, 6)}, {TP0: fetched(9), TP1: fetched(3)}, {TP0: fetched(7, 8)}]
     assert len(await consumer.delivered()) == 1
-    assert await consumer.delivered() == []
-    assert consumer.seeks == 1
-    assert [chunk.offset for _, chunk in await consumer.delivered()] == [7]
+    assert [tp for tp, _ in await consumer.delivered()] == [TP1]  # which goes on
+    assert (consumer.thread.sought, consumer.seeks) == ([(TP0, 7)], 0)
+    assert [chunk.offset for _, chunk in await consumer.delivered()] == [8]
 
 
 async def test_records_of_a_partition_that_was_not_sought_yet_are_not_delivered(consumer: QuietConsumer) -> None:
@@ -255,15 +270,97 @@ async def test_records_of_a_partition_that_was_not_sought_yet_are_not_delivered(
     assert await consumer.delivered() == []
 
 
-async def test_a_gap_that_stays_after_several_seeks_is_the_log_s_own(consumer: QuietConsumer) -> None:
+async def test_a_gap_that_is_there_when_asked_again_is_the_log_s_own(consumer: QuietConsumer) -> None:
     await consumer.begin(tp0=5)
-    for _ in range(4):
-        consumer.fetches = [{TP0: fetched(70)}]
-        assert await consumer.delivered() == []
-    consumer.fetches = [{TP0: fetched(70)}, {TP0: fetched(71)}]
+    consumer.fetches = [{TP0: fetched(70)}, {TP0: fetched(70)}, {TP0: fetched(71)}, {TP0: fetched(80)}]
+    assert await consumer.delivered() == []
     assert [chunk.offset for _, chunk in await consumer.delivered()] == [70]
     assert [chunk.offset for _, chunk in await consumer.delivered()] == [71]
-    assert consumer.seeks == 4
+    assert consumer.thread.sought == [(TP0, 5)]
+    assert await consumer.delivered() == []
+    assert (consumer.thread.sought, consumer.seeks) == ([(TP0, 5), (TP0, 72)], 0)
+
+
+async def test_another_gap_than_the_one_met_is_asked_for_again(consumer: QuietConsumer) -> None:
+    await consumer.begin(tp0=5)
+    consumer.fetches = [{TP0: fetched(70)}, {TP0: fetched(60)}, {TP0: fetched(60)}]
+    assert (await consumer.delivered(), await consumer.delivered()) == ([], [])
+    assert [chunk.offset for _, chunk in await consumer.delivered()] == [60]
+    assert consumer.thread.sought == [(TP0, 5), (TP0, 5)]
+
+
+async def test_after_a_seek_to_the_commits_a_gap_is_asked_for_anew(consumer: QuietConsumer) -> None:
+    await consumer.begin(tp0=5)
+    consumer.fetches = [{TP0: fetched(70)}, {TP0: fetched(70)}]
+    assert await consumer.delivered() == []
+    await consumer.perform_seek()
+    assert await consumer.delivered() == []
+    assert consumer.thread.sought == [(TP0, 5), (TP0, 5)]
+
+
+async def test_a_log_that_ends_with_what_is_no_record_waits_for_nothing(consumer: QuietConsumer) -> None:
+    await consumer.begin(tp0=5)
+    consumer.fetches = [{TP0: fetched(5, 6)}, {}, {}, {TP0: fetched(1_000)}]
+    chunks = await consumer.delivered()
+    consumer.thread.move(TP0, 1_000)  # behind a marker, to the end
+    assert await consumer.delivered() == []
+    assert consumer.thread.sought == [(TP0, 7)]
+    consumer.thread.move(TP0, 1_000)
+    assert not consumer.is_at_end(TP0)  # two records are not committed
+    ack(chunks)
+    await commit(consumer, TP0)
+    assert consumer.is_at_end(TP0)
+    assert await consumer.delivered() == []
+    assert consumer.thread.sought == [(TP0, 7)]
+    assert [(chunk.start, chunk.offset) for _, chunk in await consumer.delivered()] == [(7, 1_000)]
+    assert not consumer.is_at_end(TP0)
+
+
+async def test_who_has_not_asked_again_does_not_know_that_nothing_waits(consumer: QuietConsumer) -> None:
+    await consumer.begin(tp0=5)
+    consumer.thread.move(TP0, 1_000)  # as when a fetch got lost
+    assert not consumer.is_at_end(TP0)
+
+
+async def test_a_fetch_of_before_a_seek_is_thrown_away_also_when_it_was_cancelled(consumer: QuietConsumer) -> None:
+    going_on, end = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        going_on.set()
+        await end.wait()
+
+    await consumer.begin(tp0=5)
+    consumer.before_fetch_returns = wait
+    consumer.fetches = [{TP0: fetched(5)}]
+    cancelled = asyncio.ensure_future(consumer.delivered())
+    await going_on.wait()
+    cancelled.cancel()
+    await asyncio.wait({cancelled})
+    await consumer.perform_seek()
+    end.set()
+    assert await consumer.delivered() == []
+    assert consumer.seeks == 2
+
+
+async def test_what_a_cancelled_fetch_brings_is_not_lost(consumer: QuietConsumer) -> None:
+    # Its request goes on in the consumer's thread, and moves the position.
+    going_on, end = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        going_on.set()
+        await end.wait()
+
+    await consumer.begin(tp0=5)
+    consumer.before_fetch_returns = wait
+    consumer.fetches = [{TP0: fetched(5)}, {TP0: fetched(6)}]
+    cancelled = asyncio.ensure_future(consumer.delivered())
+    await going_on.wait()
+    cancelled.cancel()
+    await asyncio.wait({cancelled})
+    end.set()
+    assert [chunk.offset for _, chunk in await consumer.delivered()] == [5]
+    assert [chunk.offset for _, chunk in await consumer.delivered()] == [6]
+    assert consumer.thread.sought == []
 
 
 async def test_a_fetch_that_ended_after_the_flow_was_stopped_is_thrown_away(consumer: QuietConsumer) -> None:
@@ -387,7 +484,7 @@ async def test_what_was_fetched_of_a_partition_that_is_not_active_is_not_deliver
     # Once it is active, what was passed over is read again.
     consumer._active_partitions = {TP0, TP1}
     consumer.fetches = [{TP1: fetched(3)}]
-    assert (await consumer.delivered(), consumer.seeks) == ([], 1)
+    assert (await consumer.delivered(), consumer.thread.sought) == ([], [(TP1, 1)])
 
 
 async def test_a_source_without_the_changelog_of_its_states_is_not_taken(

@@ -39,6 +39,7 @@ async def test_outputs_are_durable_before_states_and_states_before_the_commit() 
         "outputs publish t.enriched_events 3",
         "outputs publish t.sessions 1",
         "outputs flush",
+        "still owns {('t.raw', 0): 3}",
         "changelogs publish sessions-changelog 1",
         "changelogs flush",
         "confirm",
@@ -96,7 +97,7 @@ async def test_a_failed_commit_ends_the_process() -> None:
     async def refuse(topics: set[str]) -> None:
         raise ConnectionError("coordinator away")
 
-    rig.epochs._membership = Membership(lambda: 1, lambda: True, refuse, lambda *_place: 0)
+    rig.epochs._membership = Membership(lambda: 1, rig._still_owns, refuse, lambda *_place: 0)
     await rig.add(rig.chunk(1))
     with pytest.raises(Exited):
         await rig.epochs.commit()

@@ -28,6 +28,9 @@ class Consumer:
     def highwater(self, _tp: TP) -> int | None:
         return self.end
 
+    def is_at_end(self, _tp: TP) -> bool:
+        return False
+
     def committed_offset(self, _tp: TP) -> int:
         return self.committed
 

@@ -12,6 +12,7 @@ from docker.local.kafka import KafkaServer
 from docker.local.process import HOST, free_port
 from schemas.kafka import producer_config
 from schemas.settings import MESSAGE_BYTES_MAX, Settings
+from streams.runtime.newest import tombstone_headers
 from streams.runtime.operator import Outgoing
 from streams.runtime.publisher import KafkaPublisher, Publisher, PublishError
 from tests.kafka import Kafka
@@ -33,6 +34,9 @@ class Subject(Protocol):
 
     def stored(self) -> list[Stored]:
         """What is durable in each partition."""
+
+    def headers(self, partition: int) -> Iterator[list[tuple[str, bytes]]]:
+        """Those of each record of a partition."""
 
 
 class InMemory:
@@ -57,6 +61,9 @@ class InMemory:
             for partition in range(PARTITIONS)
         ]
 
+    def headers(self, partition: int) -> Iterator[list[tuple[str, bytes]]]:
+        return (list(record.headers) for record in self._log.records[self.topic, partition])
+
 
 class OnKafka:
     """On a real Kafka."""
@@ -79,6 +86,9 @@ class OnKafka:
         for record in self.kafka.read("topic"):
             found[record.partition].append((record.key, record.value))
         return found
+
+    def headers(self, partition: int) -> Iterator[list[tuple[str, bytes]]]:
+        return (list(record.headers) for record in self.kafka.read("topic") if record.partition == partition)
 
 
 @pytest.fixture(params=["fake", "log", pytest.param("kafka", marks=pytest.mark.integration)])
@@ -139,6 +149,25 @@ async def test_a_record_without_a_value_is_kept_as_one(subject: Subject) -> None
     publisher.publish(subject.topic, [{"key": b"gone", "value": None}], 0)
     await publisher.flush()
     assert subject.stored()[0] == [(b"gone", None)]
+
+
+async def test_a_tombstone_keeps_its_headers_and_its_place(subject: Subject) -> None:
+    publisher = subject.open(offsets=True)
+    publisher.publish(subject.topic, [{"key": b"a", "value": b"1"}], 2)
+    publisher.publish_one(subject.topic, {"key": b"a", "value": None, "headers": tombstone_headers(7)}, 2)
+    assert await publisher.flush() == {TP(subject.topic, 2): 1}
+    assert subject.stored()[2] == [(b"a", b"1"), (b"a", None)]
+    assert list(subject.headers(2)) == [[], [("applied", b"7")]]
+
+
+async def test_what_is_not_flushed_is_counted(subject: Subject) -> None:
+    publisher = subject.open(offsets=True)
+    assert publisher.queued() == 0
+    publisher.publish(subject.topic, [{"key": b"a", "value": b"1"}, {"key": b"b", "value": b"2"}], 2)
+    publisher.publish_one(subject.topic, {"key": b"a", "value": None, "headers": tombstone_headers(7)}, 2)
+    assert publisher.queued() == 3
+    await publisher.flush()
+    assert publisher.queued() == 0
 
 
 async def test_the_offsets_reached_are_told_once(subject: Subject) -> None:

@@ -9,9 +9,10 @@ from hypothesis import given
 
 from streams.runtime.envelope import last_active_ms
 from streams.runtime.eviction import Evictor, sizes
+from streams.runtime.newest import tombstone_headers
 from streams.runtime.operator import Changes
 from streams.runtime.state_cache import StateCache
-from streams.runtime.store import ShardStore
+from streams.runtime.store import ForeignRecordsError, ShardStore
 from streams.runtime.tables import StateTable
 from streams.sessions.state import SessionStateCodec, encode_state, new_state
 from tests.streams.runtime.epoch_fakes import Counts
@@ -60,6 +61,74 @@ def test_of_equal_offsets_the_later_record_counts(table: StateTable) -> None:
 def test_a_tombstone_removes_and_a_later_value_brings_back(table: StateTable) -> None:
     restore(table, 0, (b"a", value_of(7)), (b"a", None), (b"b", None), (b"b", value_of(1)))
     assert table.store.shards == {0: {b"b": value_of(1)}}
+
+
+def tombstone(applied: int) -> tuple[tuple[str, bytes], ...]:
+    return tuple(tombstone_headers(applied))
+
+
+def test_a_tombstone_ends_no_state_with_later_records(table: StateTable) -> None:
+    records = [Record(0, b"a", value_of(7)), Record(1, b"a", None, tombstone(3))]
+    records += [Record(2, b"b", value_of(7)), Record(3, b"b", None, tombstone(7))]
+    table.store.apply_changelog_batch([Chunk(table.changelog_topic_name, 0, records)], bytes, bytes)
+    assert table.store.shards[0] == {b"a": value_of(7)}
+    assert list(table.store.owed()) == [(0, b"a", value_of(7), 7)]
+
+
+def test_a_state_that_left_is_not_brought_back_by_an_older_one(table: StateTable) -> None:
+    records = [Record(0, b"a", value_of(7)), Record(1, b"a", None, tombstone(7)), Record(2, b"a", value_of(6))]
+    records += [Record(3, b"b", None, tombstone(7)), Record(4, b"b", value_of(7)), Record(5, b"c", None, tombstone(7))]
+    records += [Record(6, b"c", value_of(8))]
+    table.store.apply_changelog_batch([Chunk(table.changelog_topic_name, 0, records)], bytes, bytes)
+    assert table.store.shards[0] == {b"c": value_of(8)}
+    assert sorted(table.store.owed()) == [(0, b"a", None, 7), (0, b"b", None, 7)]
+
+
+def test_what_an_older_record_would_outlive_is_written_again_once(table: StateTable) -> None:
+    records = [Record(0, b"a", value_of(7)), Record(1, b"a", value_of(3))]
+    records += [Record(2, b"b", None, tombstone(5)), Record(3, b"b", value_of(2))]
+    table.store.apply_changelog_batch([Chunk(table.changelog_topic_name, 0, records)], bytes, bytes)
+    cache = StateCache(table, SessionStateCodec())
+    changes = cache.end_epoch()
+    assert (dict(changes.by_partition[0]), changes.gone) == ({b"a": value_of(7), b"b": None}, {0: {b"b": 5}})
+    cache.rollback()
+    assert len(cache.end_epoch().by_partition[0]) == 2
+    cache.confirm({TP(table.changelog_topic_name, 0): 5})
+    assert cache.end_epoch().by_partition == {}
+
+
+def test_records_of_somebody_else_in_the_changelog_are_noticed(table: StateTable) -> None:
+    tp = TP(table.changelog_topic_name, 0)
+    restore(table, 0, (b"a", value_of(7)), start=4)
+    cache = StateCache(table, SessionStateCodec())
+    cache.state_of(0, b"a")
+    cache.end_epoch()
+    cache.confirm({tp: 5})
+    cache.state_of(0, b"a")
+    cache.end_epoch()
+    with pytest.raises(ForeignRecordsError):
+        cache.confirm({tp: 7})
+    table.store.check_end(tp, 5)
+    with pytest.raises(ForeignRecordsError):
+        table.store.check_end(tp, 6)
+
+
+def test_the_highest_offset_applied_is_told_where_the_changelog_has_none_as_high(table: StateTable) -> None:
+    restore(table, 0, (b"old", value_of(7)))
+    cache = StateCache(table, SessionStateCodec())
+
+    def applied_after(**offsets: int) -> dict[int, int]:
+        for key, offset in offsets.items():
+            cache.state_of(0, key.encode()).applied = offset
+        changes = cache.end_epoch()
+        cache.confirm({})
+        return dict(changes.applied)
+
+    assert applied_after(old=7, a=3) == {}
+    assert applied_after(a=9, b=12) == {0: 12}
+    # Read again, after a commit that was refused.
+    assert applied_after(b=12) == {}
+    assert applied_after(b=13) == {0: 13}
 
 
 def test_recovery_reads_on_where_the_store_has_got_to(table: StateTable) -> None:
@@ -113,10 +182,10 @@ def write(store: ShardStore, partition: int, key: bytes, state: list[int]) -> No
 def test_changes_become_the_stores_when_confirmed_and_not_before(table: StateTable) -> None:
     cache = cache_over(table)
     cache.state_of(2, b"a").append(5)
-    assert cache.end_epoch() == Changes(table.changelog_topic_name, {2: [(b"a", b"-1,5")]})
+    assert cache.end_epoch() == Changes(table.changelog_topic_name, {2: [(b"a", Counts().encode([-1, 5]))]})
     assert table.store.shard(2) == {}
     cache.confirm({TP("log", 2): 8})
-    assert table.store.shards[2] == {b"a": b"-1,5"}
+    assert table.store.shards[2] == {b"a": Counts().encode([-1, 5])}
     assert table.store.persisted_offset(TP("log", 2)) == 8
     assert (len(cache), list(cache.touched()), cache.end_epoch().by_partition) == (0, [], {})
 
@@ -125,7 +194,10 @@ def test_one_key_in_two_partitions_is_two_states(table: StateTable) -> None:
     cache = cache_over(table)
     for partition in (0, 1, 0):
         cache.state_of(partition, b"a").append(partition)
-    assert cache.end_epoch().by_partition == {0: [(b"a", b"-1,0,0")], 1: [(b"a", b"-1,1")]}
+    assert cache.end_epoch().by_partition == {
+        0: [(b"a", Counts().encode([-1, 0, 0]))],
+        1: [(b"a", Counts().encode([-1, 1]))],
+    }
     cache.confirm({})
     assert [cache.state_of(partition, b"a") for partition in (0, 1)] == [[-1, 0, 0], [-1, 1]]
 
@@ -159,7 +231,7 @@ def test_a_confirmed_state_stays_decoded_and_goes_on(table: StateTable) -> None:
     confirm(cache)
     cache.state_of(0, b"a").append(2)
     confirm(cache)
-    assert table.store.shards[0] == {b"a": b"-1,1,2"}
+    assert table.store.shards[0] == {b"a": Counts().encode([-1, 1, 2])}
 
 
 def test_a_restore_invalidates_what_is_decoded(table: StateTable) -> None:
@@ -195,7 +267,8 @@ def test_an_epoch_takes_out_keys_whose_time_has_passed_and_none_in_use(table: St
         cache.state_of(0, b"old")
         assert [key for key, value in cache.end_epoch().by_partition[0] if value is None] == []
         cache.confirm({})
-    assert cache.end_epoch().by_partition == {0: [(b"old", None)]}
+    changes = cache.end_epoch()
+    assert (changes.by_partition, changes.gone) == ({0: [(b"old", None)]}, {0: {b"old": 1}})
     cache.confirm({})
     assert list(table.store) == [b"new"]
     assert cache.state_of(0, b"old") == new_state()

@@ -1,0 +1,73 @@
+"""Which record of a changelog counts, of several of one key. Pure.
+
+The one with the larger applied offset, whichever stands last: a worker that was suspended while it wrote may have gone
+on after the next owner had written newer states. A tombstone says in a header which offset was applied to the state
+that left, so the same holds for it. Those of older releases do not: they end whatever stands before them.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from streams.runtime.envelope import applied_offset
+
+_APPLIED: Final = "applied"
+Headers = Iterable[tuple[str, bytes]] | None
+
+
+def tombstone_headers(applied: int) -> list[tuple[str, bytes]]:
+    """The headers of the tombstone of a state to which records up to this offset were applied."""
+    return [(_APPLIED, str(applied).encode())]
+
+
+def _applied_of_tombstone(headers: Headers) -> int | None:
+    return next((int(value) for name, value in headers or () if name == _APPLIED), None)
+
+
+class Newest:
+    """What the changelog of one partition says of its keys, record by record.
+
+    values: of the keys that there are; outdone: keys of which the record that stands last is not the one that counts.
+    Compaction would keep that one, so they have to be written again.
+    """
+
+    def __init__(self, values: dict[bytes, bytes]) -> None:
+        self.values = values
+        self.outdone: set[bytes] = set()
+        self.highest = -1  # offset applied, of all values that came
+        self._gone: dict[bytes, int] = {}
+
+    def apply(self, key: bytes, value: bytes | None, headers: Headers) -> bool:
+        """Take the next record; whether it counts, as long as no other comes."""
+        present = self.values.get(key)
+        known = applied_offset(present) if present is not None else self._gone.get(key, -1)
+        if value is not None:
+            applied = applied_offset(value)
+            self.highest = max(self.highest, applied)
+            # A state that left does not come back as it was: the next one of its key begins with a later record.
+            outdone = applied < known or (present is None and key in self._gone and applied == known)
+        else:
+            said = _applied_of_tombstone(headers)
+            applied, outdone = (known, False) if said is None else (said, said < known)
+        if outdone:
+            self.outdone.add(key)
+            return False
+        self.outdone.discard(key)
+        if value is None:
+            self.values.pop(key, None)
+            self._gone[key] = applied
+        else:
+            self.values[key] = value
+            self._gone.pop(key, None)
+        return True
+
+    def owed(self) -> Iterator[tuple[bytes, bytes | None, int]]:
+        """Key, value (None when it is gone) and applied offset of what has to be written again."""
+        for key in self.outdone:
+            value = self.values.get(key)
+            yield key, value, self._gone.get(key, -1) if value is None else applied_offset(value)
+
+    def written(self, keys: Iterable[bytes]) -> None:
+        """The last record of these keys is the one that counts."""
+        self.outdone.difference_update(keys)
+        if not self.outdone:
+            self._gone.clear()

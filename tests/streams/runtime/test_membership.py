@@ -1,0 +1,108 @@
+"""Whether a worker's states may be written: what it asks the coordinator, and which answers count."""
+
+from typing import Any
+
+import pytest
+from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.types import TP
+
+from streams.runtime.app import App
+from tests.streams.runtime.faust_app import faust_app
+
+RAW = "t_raw_events"
+
+
+class Coordinator:
+    """Knows the worker by a generation."""
+
+    def __init__(self) -> None:
+        self.generation = 4
+
+
+class Kafka:
+    """The consumer of aiokafka, as far as commits go."""
+
+    def __init__(self) -> None:
+        self._coordinator = Coordinator()
+        self.committed: dict[TopicPartition, OffsetAndMetadata] = {}
+        self.refuses: Exception | None = None
+        self.during: Any = None
+
+    async def commit(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
+        if self.refuses is not None:
+            raise self.refuses
+        self.committed |= offsets
+        if self.during is not None:
+            self.during()
+
+
+class Thread:
+    """The consumer's thread, which is this one."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        self._consumer = kafka
+
+    def _ensure_consumer(self) -> Kafka:
+        return self._consumer
+
+    async def call_thread(self, function: Any, *args: Any) -> Any:
+        return await function(*args)
+
+
+async def _nothing(*args: Any, **kwargs: Any) -> None:
+    """Done."""
+
+
+@pytest.fixture
+def kafka() -> Kafka:
+    return Kafka()
+
+
+@pytest.fixture
+async def app(kafka: Kafka) -> App:
+    app = faust_app()
+    app.consumer_generation_id = 4
+    app.consumer = app.transport.create_consumer(
+        _nothing, on_partitions_revoked=_nothing, on_partitions_assigned=_nothing
+    )
+    app.consumer._thread = Thread(kafka)
+    app.consumer._committed_offset[TP(RAW, 1)] = 70
+    return app
+
+
+async def test_the_coordinator_is_asked_by_a_commit_that_moves_nothing(app: App, kafka: Kafka) -> None:
+    assert await app.still_owns({(RAW, 1): 90})
+    assert kafka.committed == {TopicPartition(RAW, 1): OffsetAndMetadata(70, "until 90")}
+    assert app.consumer.committed_offset(TP(RAW, 1)) == 70
+
+
+@pytest.mark.parametrize("error", [CommitFailedError("rebalanced"), IllegalStateError("not assigned")])
+async def test_a_worker_that_the_coordinator_refuses_owns_nothing(app: App, kafka: Kafka, error: Exception) -> None:
+    kafka.refuses = error
+    assert not await app.still_owns({(RAW, 1): 90})
+
+
+async def test_who_knows_that_he_is_no_member_does_not_ask(app: App, kafka: Kafka) -> None:
+    kafka._coordinator.generation = -1
+    assert not await app.still_owns({(RAW, 1): 90})
+    assert kafka.committed == {}
+
+
+async def test_an_answer_to_a_later_generation_is_none(app: App, kafka: Kafka) -> None:
+    def join_again() -> None:
+        kafka._coordinator.generation = 5
+
+    kafka.during = join_again
+    assert not await app.still_owns({(RAW, 1): 90})
+    assert len(kafka.committed) == 1
+
+
+async def test_who_has_nothing_in_hand_asks_for_what_it_owns(
+    app: App, kafka: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.consumer, "assignment", lambda: {TP(RAW, 1), TP(app.changelogs[RAW], 1)})
+    assert await app.still_owns({})
+    assert list(kafka.committed) == [TopicPartition(RAW, 1)]
+    monkeypatch.setattr(app.consumer, "assignment", set)
+    assert not await app.still_owns({})

@@ -1,0 +1,72 @@
+"""A worker looks at the ends of its changelogs, also of those to which it writes nothing."""
+
+from typing import Any
+
+import pytest
+from faust.types import TP
+
+from streams.runtime.app import App
+from streams.runtime.store import ForeignRecordsError
+from streams.sessions.state import new_state
+from tests.streams.runtime.faust_app import faust_app
+from tests.streams.world import Chunk, Record
+
+
+class Ends:
+    """The consumer, as far as it tells where logs end."""
+
+    def __init__(self) -> None:
+        self.end = 2
+
+    async def highwaters(self, *tps: TP) -> dict[TP, int]:
+        return dict.fromkeys(tps, self.end)
+
+
+@pytest.fixture
+async def app(monkeypatch: pytest.MonkeyPatch) -> App:
+    """A worker that has restored two states of a partition, of which the older stands last."""
+    app = faust_app()
+    app.consumer = Ends()
+    for name, value in {"started": True, "in_recovery": False}.items():
+        monkeypatch.setattr(type(app), name, value, raising=False)
+    app.rebalancing_count, app.rebalancing = 1, False
+    return app
+
+
+def restore(app: App, *applied: int) -> None:
+    table = app.state_tables["sessions"]
+    records = []
+    for offset, one in enumerate(applied):
+        state = new_state()
+        state.applied = one
+        records.append(Record(offset, b"a", app.state_caches["sessions"]._codec.encode(state)))
+    table.store.apply_changelog_batch([Chunk(table.changelog_topic_name, 0, records)], bytes, bytes)
+
+
+async def is_owed(app: App) -> Any:
+    return app._is_owed(await app._changelog_ends())
+
+
+async def test_a_changelog_that_ends_where_it_was_left_owes_nothing(app: App) -> None:
+    restore(app, 3, 5)
+    assert not await is_owed(app)
+
+
+async def test_a_state_over_which_an_older_one_was_written_is_owed(app: App) -> None:
+    restore(app, 5, 3)
+    assert await is_owed(app)
+
+
+async def test_a_changelog_that_somebody_else_went_on_with_is_noticed(app: App) -> None:
+    restore(app, 3, 5)
+    app.consumer.end = 3
+    with pytest.raises(ForeignRecordsError):
+        await is_owed(app)
+
+
+async def test_nothing_is_owed_while_the_group_changes(app: App) -> None:
+    restore(app, 5, 3)
+    ends = await app._changelog_ends()
+    app.rebalancing = True
+    assert not app._is_owed(ends)
+    assert await app._changelog_ends() == {}
