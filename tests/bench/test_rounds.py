@@ -121,10 +121,9 @@ def test_work_of_a_process_that_this_run_did_not_start_is_not_its_own() -> None:
     """An orphan is nobody's child: its parent ends at once, and init takes it over."""
     (_, others), own = machine_ticks(), own_ticks()
     orphaned = f"import os\nif os.fork(): os._exit(0)\n{_BURN}\nos.write(2, b'done')"
-    parent = subprocess.Popen([sys.executable, "-c", orphaned], stderr=subprocess.PIPE)
-    assert parent.stderr is not None
-    assert parent.stderr.read() == b"done"  # the orphan's, after its second of CPU
-    parent.wait()
+    with subprocess.Popen([sys.executable, "-c", orphaned], stderr=subprocess.PIPE) as parent:
+        assert parent.stderr is not None
+        assert parent.stderr.read() == b"done"  # the orphan's, after its second of CPU
     assert own_ticks() - own < _BURNT_TICKS
     assert machine_ticks()[1] - others >= _BURNT_TICKS
 

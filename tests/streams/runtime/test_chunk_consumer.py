@@ -83,6 +83,7 @@ class QuietConsumer(ChunkConsumer):
         self.seeks = 0
         self.refuses = False
         self.before_fetch_returns: Any = None
+        self._thread.thread_loop.close()  # the thread never runs, and would close it at its end
         self.thread = FakeThread()
         self._thread = self.thread
         self._active_partitions = {TP0, TP1, TP2}
