@@ -5,6 +5,7 @@ before the first server has bound it, and while a server restarts its port is an
 on a file for as long as its process lives, and a port of it is not handed out again before all the others were.
 """
 
+import atexit
 import fcntl
 import os
 import socket
@@ -81,6 +82,7 @@ def free_port(count: int = 1) -> int:
     global _slice
     if _slice is None or _slice.pid != os.getpid():  # a fork shares its parent's lock: it takes a slice of its own
         _slice = PortSlice.take()
+        atexit.register(_slice.close)
     return _slice.hand_out(count)
 
 

@@ -83,7 +83,7 @@ class QuietConsumer(ChunkConsumer):
         self.seeks = 0
         self.refuses = False
         self.before_fetch_returns: Any = None
-        self._thread.thread_loop.close()  # the thread never runs, and would close it at its end
+        vars(self)["_thread"].thread_loop.close()  # the thread never runs, and would close it at its end
         self.thread = FakeThread()
         self._thread = self.thread
         self._active_partitions = {TP0, TP1, TP2}
@@ -508,6 +508,9 @@ async def test_a_source_without_the_changelog_of_its_states_is_not_taken(
 
 
 async def test_a_fetch_waits_as_long_as_a_chunk_may_take_to_fill(consumer: QuietConsumer) -> None:
-    asked = consumer._new_consumer_thread()._create_consumer(loop=asyncio.get_running_loop())
+    thread = consumer._new_consumer_thread()
+    thread.thread_loop.close()
+    asked = thread._create_consumer(loop=asyncio.get_running_loop())
+    await asked.stop()
     assert asked._fetch_max_wait_ms == consumer.app.chunk_ms_max
     assert asked._fetch_min_bytes > 100_000
