@@ -192,6 +192,7 @@ class ChunkConsumer(driver.Consumer):
         return False
 
     async def _seek_again(self) -> None:
+        log.info("reading all partitions again from their commits")
         try:
             await self.perform_seek()
         except IllegalStateError:

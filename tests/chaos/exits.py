@@ -56,6 +56,8 @@ RULES: Final = (
     Rule("streams", 73, "nothing moved", (KAFKA, MEMBERS, SUSPENDED), STUCK_S + _EPOCH_S),
     # Any change of the group in the middle of an epoch, be it a heartbeat that came late on a busy machine.
     Rule("streams", 75, "no longer a member of the group it read with"),
+    # And then of a worker that was given up after the coordinator's answer, and of the owner who finds its states.
+    Rule("streams", 78, "somebody else wrote to the changelogs; they are restored anew"),
     Rule("sinks", 69, "Kafka did not answer, or has given the consumer's place to another", (KAFKA, SUSPENDED), 90.0),
 )
 
