@@ -49,7 +49,7 @@ test: setup
 	echo "→ tests on real servers: $(WORKERS) workers with servers of their own"; \
 	$(PYTEST) -q -n $(WORKERS) --dist loadfile -m "integration and not alone" || failed=$$?; \
 	echo "→ the test that loads the machine; in its pauses those that need no server, shown afterwards"; \
-	shown=$$(mktemp); nice -n 5 $(PYTEST) -q -n 2 --dist loadfile -m "not integration" >$$shown 2>&1 & others=$$!; \
+	shown=$$(mktemp); nice -n 5 $(PYTEST) -q -n 3 --dist loadfile -m "not integration" >$$shown 2>&1 & others=$$!; \
 	$(PYTEST) -q -m alone || failed=$$?; \
 	wait $$others || failed=$$?; cat $$shown; rm -f $$shown; exit $$failed
 endif

@@ -55,6 +55,15 @@ _LONGEST_FIRST: Final = (
     "tests/streams/test_assignments.py",
     "tests/collector/events/test_hostile_json.py",
     "tests/schemas/apply/test_operators_changes.py",
+    # Those that need no server, in a run of their own.
+    "tests/collector/http/test_connection.py",
+    "tests/streams/events/test_enrich_law.py",
+    "tests/streams/sessions/test_sessionize_law.py",
+    "tests/chaos/test_faults.py",
+    "tests/project/",
+    "tests/bench/test_bench.py",
+    "tests/streams/test_group_law.py",
+    "tests/streams/test_crash_law.py",
 )
 
 
