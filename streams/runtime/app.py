@@ -118,10 +118,18 @@ class App(faust.App):
     def _is_owed(self, ends: Mapping[TP, int]) -> bool:
         if not self._is_settled():
             return False
+        self._note_ends()
         stores = {table.changelog_topic_name: table.store for table in self.state_tables.values()}
         for tp, end in ends.items():
             stores[tp.topic].check_end(TP(*tp), end - 1)
         return any(True for store in stores.values() for _ in store.owed())
+
+    def _note_ends(self) -> None:
+        """A restore has read to the end of its changelog, where offsets may stand that have no record any more."""
+        for table in self.state_tables.values():
+            for tp in table.store.known():
+                if (read_to := self.consumer.read_to(tp)) is not None:
+                    table.store.set_persisted_offset(tp, read_to - 1)
 
     def _is_settled(self) -> bool:
         return bool(self.started and self.rebalancing_count and not self.rebalancing and not self.in_recovery)
@@ -146,6 +154,7 @@ class App(faust.App):
         a pause it believes it until the coordinator's next answer. And its consumer may have joined again by itself
         while it waited, so that the commit was one of the new generation.
         """
+        self._note_ends()
         generation = self.consumer_generation_id
         taken = self.is_member() and await self.consumer.commit_again(ends)
         return bool(taken) and generation == self._generation_known()

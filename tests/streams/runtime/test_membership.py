@@ -66,6 +66,7 @@ async def app(kafka: Kafka) -> App:
     app.consumer = app.transport.create_consumer(
         _nothing, on_partitions_revoked=_nothing, on_partitions_assigned=_nothing
     )
+    app.consumer._thread.thread_loop.close()  # the thread never runs, and would close it at its end
     app.consumer._thread = Thread(kafka)
     app.consumer._committed_offset[TP(RAW, 1)] = 70
     return app

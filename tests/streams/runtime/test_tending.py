@@ -17,6 +17,10 @@ class Ends:
 
     def __init__(self) -> None:
         self.end = 2
+        self.position: int | None = None
+
+    def read_to(self, _tp: TP) -> int | None:
+        return self.position
 
     async def highwaters(self, *tps: TP) -> dict[TP, int]:
         return dict.fromkeys(tps, self.end)
@@ -60,6 +64,15 @@ async def test_a_state_over_which_an_older_one_was_written_is_owed(app: App) -> 
 async def test_a_changelog_that_somebody_else_went_on_with_is_noticed(app: App) -> None:
     restore(app, 3, 5)
     app.consumer.end = 3
+    with pytest.raises(ForeignRecordsError):
+        await is_owed(app)
+
+
+async def test_offsets_at_the_end_of_a_restored_changelog_without_a_record_are_nobody_s(app: App) -> None:
+    restore(app, 3, 5)
+    app.consumer.end = app.consumer.position = 4
+    assert not await is_owed(app)
+    app.consumer.end = 5
     with pytest.raises(ForeignRecordsError):
         await is_owed(app)
 
