@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from docker.local import RUN_DIR
+from docker.local.kafka import archive_classes
 from docker.local.packages import PACKAGES, FetchFailedError, fetch
 from docker.local.process import ServerFailedError
 from docker.local.stack import Stack, StackError, listing
@@ -29,6 +30,8 @@ def fetch_packages(
     for name in wanted:
         started = time.monotonic()
         fetch(name)
+        if name == "kafka":
+            archive_classes()
         typer.echo(f"{name} is there ({time.monotonic() - started:.2f} s)")
 
 

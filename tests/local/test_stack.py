@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from docker.local.clickhouse import ClickHouseServer
-from docker.local.kafka import KafkaServer
+from docker.local.kafka import KafkaServer, archive_classes
 from docker.local.postgresql import PostgresServer
 from docker.local.prometheus import PrometheusServer
 
@@ -58,6 +58,12 @@ def test_kafka_keeps_acknowledged_records_over_a_crash(own_kafka: KafkaServer, u
     assert not own_kafka.running
     own_kafka.start()
     assert consume(own_kafka, unique_name, 1) == [b"acknowledged"]
+
+
+def test_kafka_starts_with_the_classes_that_another_has_left(tmp_path: Path) -> None:
+    archive_classes()
+    with KafkaServer(tmp_path / "kafka", heap_mb=256, lives_minutes=True) as server:
+        assert "/classes.jsa" in Path(f"/proc/{server.pid}/maps").read_text()
 
 
 def test_kafka_creates_no_topic_that_was_only_written_to(own_kafka: KafkaServer, unique_name: str) -> None:
