@@ -40,24 +40,30 @@ class Newest:
         """Take the next record; whether it counts, as long as no other comes."""
         present = self.values.get(key)
         known = applied_offset(present) if present is not None else self._gone.get(key, -1)
-        if value is not None:
-            applied = applied_offset(value)
-            self.highest = max(self.highest, applied)
-            # A state that left does not come back as it was: the next one of its key begins with a later record.
-            outdone = applied < known or (present is None and key in self._gone and applied == known)
-        else:
+        if value is None:
             said = _applied_of_tombstone(headers)
-            applied, outdone = (known, False) if said is None else (said, said < known)
-        if outdone:
+            return self._bury(key, known if said is None else said, known)
+        applied = applied_offset(value)
+        if applied > self.highest:
+            self.highest = applied
+        # A state that left does not come back as it was: the next one of its key begins with a later record.
+        if applied < known or (present is None and applied == known and key in self._gone):
+            self.outdone.add(key)
+            return False
+        self.values[key] = value
+        if self.outdone:
+            self.outdone.discard(key)
+        if self._gone:
+            self._gone.pop(key, None)
+        return True
+
+    def _bury(self, key: bytes, applied: int, known: int) -> bool:
+        if applied < known:
             self.outdone.add(key)
             return False
         self.outdone.discard(key)
-        if value is None:
-            self.values.pop(key, None)
-            self._gone[key] = applied
-        else:
-            self.values[key] = value
-            self._gone.pop(key, None)
+        self.values.pop(key, None)
+        self._gone[key] = applied
         return True
 
     def owed(self) -> Iterator[tuple[bytes, bytes | None, int]]:
