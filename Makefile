@@ -44,7 +44,7 @@ test: packages ## everything CI runs: lint, types, contracts, all tests on real 
 	@$(PYTEST) -q $(ONLY)
 else
 test: setup
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target lint packages collected
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target lint packages collected || { echo "error: no test was run: what failed before stands above" >&2; exit 1; }
 	@failed=0; \
 	echo "→ tests on real servers: $(WORKERS) workers with servers of their own"; \
 	$(PYTEST) -q -n $(WORKERS) --dist loadfile -m "integration and not alone" || failed=$$?; \
