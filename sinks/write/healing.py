@@ -116,6 +116,9 @@ class Healing:
         if standing.obstacle is not None:
             self._give_up(lacking, standing.obstacle)
             return False
+        # A killed process forgets them, and then these lines are all there is.
+        statements = list(standing.statements)
+        log.warning("rows wait to be sent again for the views", token=token, rows=len(rows), statements=statements)
         self._lacking.append(lacking)
         while sum(held.size for held in self._lacking) > self._bytes_max:
             self._give_up(self._lacking.popleft(), "too much waits (sinks_heal_bytes_max)")

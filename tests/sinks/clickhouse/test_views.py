@@ -240,12 +240,14 @@ def test_a_failing_view_a_kill_and_a_lost_answer_leave_each_row_once_and_the_vie
     assert seen() == (ROWS, ROWS)
     assert rig.consume("dead_letters") == []
     view.mend()
-    # Batches whose failure the killed process alone knew of stay for the statement in its log.
+    # The first batch's failure the killed process alone knew of: it left the statement that fills the view with it.
     lacking = 100 if "kill" in failpoint else 0
     rig.wait_until(lambda: view.rows >= ROWS - lacking, lambda: view.rows)
     assert view.rows == ROWS - lacking
     assert seen() == (ROWS, ROWS)
-    assert f"view={view.qualified}" in sink.log_path.read_text()
+    log = sink.log_path.read_text()
+    assert f"view={view.qualified}" in log
+    assert "source_offset BETWEEN 0 AND 99" in log
 
 
 def test_a_broken_view_is_named_by_a_metric(rig: SinkRig) -> None:
