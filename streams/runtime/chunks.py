@@ -143,13 +143,21 @@ class ChunkConsumer(driver.Consumer):
         """One fetch, and never two at a time: how many seeks there were when it began, its records, who is active.
 
         Of one that is cancelled the request goes on in the consumer's thread, where it moves the position and takes
-        records: it is for the next call.
+        records: it is for the next call. Unless it fails: it was of an assignment that is no more.
         """
+        is_of_before = self._fetch is not None
         if self._fetch is None:
             self._fetch_began = self._seek_count
             self._fetch = asyncio.ensure_future(self._wait_next_records(timeout))
+            # At the end of the process nobody asks how the last one ended.
+            self._fetch.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             return self._fetch_began, *await asyncio.shield(self._fetch)
+        except Exception as error:
+            if not is_of_before:
+                raise
+            log.info("a fetch of before failed", error=repr(error))
+            return self._fetch_began, None, None
         finally:
             if self._fetch.done():
                 self._fetch = None

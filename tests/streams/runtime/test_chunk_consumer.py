@@ -343,6 +343,26 @@ async def test_a_fetch_of_before_a_seek_is_thrown_away_also_when_it_was_cancelle
     assert consumer.seeks == 2
 
 
+async def test_a_cancelled_fetch_that_fails_is_no_crash_and_another_is(consumer: QuietConsumer) -> None:
+    going_on, end = asyncio.Event(), asyncio.Event()
+
+    async def fail() -> None:
+        going_on.set()
+        await end.wait()
+        raise IllegalStateError("No current assignment")
+
+    await consumer.begin(tp0=5)
+    consumer.before_fetch_returns = fail
+    cancelled = asyncio.ensure_future(consumer.delivered())
+    await going_on.wait()
+    cancelled.cancel()
+    await asyncio.wait({cancelled})
+    end.set()
+    assert await consumer.delivered() == []
+    with pytest.raises(IllegalStateError):
+        await consumer.delivered()
+
+
 async def test_what_a_cancelled_fetch_brings_is_not_lost(consumer: QuietConsumer) -> None:
     # Its request goes on in the consumer's thread, and moves the position.
     going_on, end = asyncio.Event(), asyncio.Event()
