@@ -192,3 +192,10 @@ def test_no_layout_is_read_as_another() -> None:
     packed[2][0][6] = 7
     with pytest.raises(UnreadableStateError):
         decode_state(encode_state(new)[1:17] + msgspec.msgpack.encode(packed))
+
+
+def test_of_two_half_hours_that_one_slice_covers_the_earlier_fact_counts() -> None:
+    """A session whose start is fixed is one slice; two events of one chunk come late, into two of its half-hours."""
+    early = [event(number, 900 * number) for number in range(5)]
+    late = [event(6, 2_100, country_code="DE"), event(7, 1_100, country_code="NL")]
+    assert session_of([*early, event(5, 9_500), *late], chunk=2)["country_code"] == "NL"
