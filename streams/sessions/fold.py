@@ -78,7 +78,7 @@ def _fold(
     """
     pieces: list[Slice] = []
     learning: list[int] = []
-    firsts = groups.facts["first_at"]
+    firsts = groups.facts["first_at"].tolist()
     exit_pages = _texts_at(frame["page_path"], groups.exit)
     columns = groups.cells, firsts, groups.last, groups.events, groups.pages, groups.bots, groups.had, groups.exit
     rows = zip(states, *columns, exit_pages, strict=True)
@@ -114,7 +114,7 @@ def _texts_at(column: pl.Series, rows: Sequence[int]) -> list[str]:
 
 
 def _fold_facts(
-    learning: Sequence[int],
+    learning: list[int],
     pieces: Sequence[Slice],
     groups: Groups,
     frame: pl.DataFrame,
@@ -122,21 +122,23 @@ def _fold_facts(
 ) -> None:
     """Fold the facts of the first event that has them into the pieces of the groups `learning`."""
     for fact in FACTS:
-        at, firsts = fact.at, groups.facts[fact.at]
-        new = []
-        for index in learning:
-            row = firsts[index]
-            if row >= 0 and (not (known := getattr(pieces[index], at)) or moment_at[row] < known):
-                setattr(pieces[index], at, moment_at[row])
-                new.append(index)
+        at = fact.at
+        new: list[Slice] = []
+        taken: list[int] = []
+        for index, row in zip(learning, groups.facts[at][learning].tolist(), strict=True):
+            piece = pieces[index]
+            if row >= 0 and (not (known := getattr(piece, at)) or moment_at[row] < known):
+                setattr(piece, at, moment_at[row])
+                new.append(piece)
+                taken.append(row)
         if not new:
             continue
-        rows = pl.Series([firsts[index] for index in new], dtype=pl.UInt32)
+        rows = pl.Series(taken, dtype=pl.UInt32)
         for member, column in fact.columns.items():
             texts = frame[column][rows]
             known_texts = outside(texts, frame[fact.site][rows]) if fact.site else texts.to_list()
-            for index, text in zip(new, known_texts, strict=True):
-                setattr(pieces[index], member, text)
+            for piece, text in zip(new, known_texts, strict=True):
+                setattr(piece, member, text)
 
 
 def _fold_users(pieces: Sequence[Slice], users: Sequence[int], frame: pl.DataFrame, moment_at: Sequence[int]) -> None:

@@ -139,7 +139,7 @@ class Groups:
 
     places: of their states; cells; events, pages, bots: how many; had: bits of the facts that an event of the group
     has. Rows of the chunk, -1 where a group has none: last, and the last with a page (exit) and with a user (user); the
-    first with a fact, by the fact's `at`. of_row: (n,), the group of each row.
+    first with a fact, by the fact's `at`, as arrays, since few groups are asked. of_row: (n,), the group of each row.
     """
 
     places: list[int]
@@ -151,7 +151,7 @@ class Groups:
     last: list[int]
     exit: list[int]
     user: list[int]
-    facts: Mapping[str, list[int]]
+    facts: Mapping[str, npt.NDArray[np.intp]]
     of_row: npt.NDArray[np.intp]
 
 
@@ -179,19 +179,19 @@ def group_by_cell(
     in_time = np.argsort(first)  # the groups, by their first event
     counts = np.diff(starts, append=len(rows))
 
-    def rows_at(found: npt.NDArray[np.intp]) -> list[int]:
+    def rows_at(found: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
         """The rows at such places in time."""
-        listed: list[int] = np.where((found >= 0) & (found < len(rows)), by_time.take(found, mode="clip"), -1).tolist()
-        return listed
+        return np.where((found >= 0) & (found < len(rows)), by_time.take(found, mode="clip"), -1)
 
     def sums(of: Bools) -> list[int]:
         summed: list[int] = np.add.reduceat(of[rows], starts, dtype=np.int64)[in_time].tolist()
         return summed
 
     def lasts(of: Bools) -> list[int]:
-        return rows_at(np.maximum.reduceat(np.where(of[rows], ranks, -1), starts)[in_time])
+        listed: list[int] = rows_at(np.maximum.reduceat(np.where(of[rows], ranks, -1), starts)[in_time]).tolist()
+        return listed
 
-    facts: dict[str, list[int]] = {}
+    facts: dict[str, npt.NDArray[np.intp]] = {}
     had = np.zeros(len(starts), dtype=np.int64)
     is_conversion = convert(frame, conversions).to_numpy()
     for bit, fact in enumerate(FACTS):
