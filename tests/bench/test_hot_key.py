@@ -32,6 +32,7 @@ def test_bytes_are_counted_by_key_with_what_stands_around_it() -> None:
 def test_straight_line_is_drawn_on() -> None:
     assert drawn_on([1, 2, 3], [20.0, 21.0, 22.0], to=10) == pytest.approx(29)
     assert drawn_on([1, 2, 3], [20.0, 20.0, 20.0], to=10) == pytest.approx(20)
+    assert drawn_on([1, 2, 3], [22.0, 21.0, 20.0], to=10) == pytest.approx(21)  # and not 13
 
 
 def test_growth_leaves_out_the_first_slice_which_is_a_warm_up() -> None:
