@@ -34,6 +34,7 @@ from schemas.registry import SchemaIds, open_ids
 from schemas.registry_wait import registry_answers
 from schemas.settings import Settings, SettingsError, load
 from schemas.topics import TOPICS
+from streams.carry.command import carry
 from streams.events.claims import PlaceholderIds
 from streams.events.lookups import Lookups, open_lookups
 from streams.inspection.commands import explain, state
@@ -53,6 +54,7 @@ _SAY_WAITING_S: Final = 10.0
 
 app.command()(state)
 app.command()(explain)
+app.command()(carry)
 
 
 @app.callback()

@@ -80,7 +80,10 @@ class Kafka:
         wait_until(lambda: name not in self._names(), lambda: f"{name} is still there")
         self.create(topic, partitions)
         wait_until(lambda: self._is_empty(topic, partitions), lambda: f"{name} has {self.bounds(topic)}")
-        # One that knew the topic before would try its old places first.
+        self.forget_places()
+
+    def forget_places(self) -> None:
+        """From here on produce like somebody who has not heard of how many partitions topics had, and where."""
         self._producer = Producer(producer_config(self._settings, linger_ms=5) | {"log_level": 0})
 
     def _is_empty(self, topic: str, partitions: int) -> bool:

@@ -48,6 +48,12 @@ def highest_applied(values: Sequence[bytes]) -> int:
     return int(column.max())
 
 
+def with_applied(value: bytes, applied: int) -> bytes:
+    """An encoded state, with another highest source offset."""
+    start = 1 if 0 < value[0] < VERSIONS_END else 0
+    return value[:start] + _LONG.pack(applied) + value[start + _LONG.size :]
+
+
 def last_active_ms(value: bytes) -> int:
     """When the key was active last (ms), of an encoded state."""
     at: int = _LONG.unpack_from(value, 9 if 0 < value[0] < VERSIONS_END else 8)[0]

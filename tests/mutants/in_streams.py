@@ -362,6 +362,26 @@ IN_STREAMS: Final[tuple[Fault, ...]] = (
         guarantee="A session stays in the state as long as an event within the bound can reach it.",
     ),
     Fault(
+        name="streams-carried-offset",
+        file="streams/carry/moves.py",
+        text="value if target == partition else with_applied(value, _NOTHING_APPLIED)",
+        becomes="value",
+        tests=(
+            "tests/streams/carry/test_moves.py::test_a_state_whose_partition_stays_is_the_same_and_one_that_moves_counts_anew",
+        ),
+        guarantee="A state that moves to another partition has nothing of that applied.",
+    ),
+    Fault(
+        name="streams-alias-forgotten",
+        file="streams/identities/links.py",
+        text="    if is_alias:\n",
+        becomes="    if False:\n",
+        tests=(
+            "tests/streams/identities/test_links.py::test_what_was_once_an_alias_stays_one_whatever_else_is_claimed",
+        ),
+        guarantee="What was once said to be an alias stays one.",
+    ),
+    Fault(
         name="streams-claim-of-a-placeholder",
         file="streams/events/claims.py",
         text='return "" if text is None or is_placeholder(text, own) else text',

@@ -58,11 +58,11 @@ class StreamsRig:
         self.kafka = Kafka(self.settings)
         apply_topics(self.settings)
 
-    def worker(self, package: str = "streams") -> WorkerProcess:
-        """One more worker of the group, not started."""
+    def worker(self, package: str = "streams", static: bool = True) -> WorkerProcess:
+        """One more worker of the group, not started. static: a member that stays for a while when it has ended."""
         number = len(self.workers)
         # A static member that was killed is back at once; of another the group waits for the session to end.
-        own = {"streams_admin_port": free_port(), "streams_instance_id": f"worker-{number}"}
+        own = {"streams_admin_port": free_port(), "streams_instance_id": f"worker-{number}" if static else None}
         settings = self.settings.model_copy(update=own)
         found = WorkerProcess(package, self.home / f"worker-{number}", settings, settings.streams_admin_port)
         self.workers.append(found)
@@ -112,7 +112,7 @@ class StreamsRig:
         return {
             (topic, answer.partition): max(0, answer.offset)
             for topic in _SOURCES
-            for answer in self.kafka.committed(group, topic, PARTITIONS)
+            for answer in self.kafka.committed(group, topic, self.settings.partitions)
         }
 
     def ends(self) -> dict[tuple[str, int], int]:

@@ -1,0 +1,1 @@
+"""`python -m streams carry`: the states of one generation become those of the next, which then forgets nothing."""
