@@ -42,10 +42,10 @@ class Record(NamedTuple):
     headers: Sequence[tuple[str, bytes]] = ()
 
 
-def answered(ask: Callable[[], _Answer]) -> _Answer:
+def answered(ask: Callable[[], _Answer], timeout_s: float = _TIMEOUT_S) -> _Answer:
     """The answer to a request that changes nothing, asked again while the broker says: not yet. Raises KafkaException
-    with any other error, and with that one after a minute."""
-    give_up_at = time.monotonic() + _TIMEOUT_S
+    with any other error, and with that one after `timeout_s`."""
+    give_up_at = time.monotonic() + timeout_s
     while True:
         try:
             return ask()
@@ -58,8 +58,9 @@ def answered(ask: Callable[[], _Answer]) -> _Answer:
 class Kafka:
     """The topics of one prefix. Every call returns when it is done, or raises."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, timeout_s: float = _TIMEOUT_S) -> None:
         self._settings = settings
+        self._timeout_s = timeout_s  # of what only asks
         self._consumers: dict[str, Consumer] = {}
         self.admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
         self._producer = Producer(producer_config(settings, linger_ms=5) | {"log_level": 0})
@@ -145,11 +146,13 @@ class Kafka:
         """The first and the next offset of each partition."""
         consumer = self._consumer("reader")
         name = self._settings.topic(topic)
-        partitions = sorted(consumer.list_topics(name, timeout=_TIMEOUT_S).topics[name].partitions)
+        partitions = sorted(consumer.list_topics(name, timeout=self._timeout_s).topics[name].partitions)
         return [
-            answered(partial(consumer.get_watermark_offsets, TopicPartition(name, partition), timeout=_TIMEOUT_S))
-            for partition in partitions
+            self._ask(partial(consumer.get_watermark_offsets, TopicPartition(name, number))) for number in partitions
         ]
+
+    def _ask(self, ask: Callable[..., _Answer]) -> _Answer:
+        return answered(partial(ask, timeout=self._timeout_s), self._timeout_s)
 
     def ends(self, topic: str) -> list[int]:
         """The offset that comes next in each partition."""
@@ -185,9 +188,14 @@ class Kafka:
     def committed(self, group: str, topic: str, partitions: int) -> list[TopicPartition]:
         """What a group has committed of each partition; offset -1001 where it has nothing."""
         asked = [TopicPartition(self._settings.topic(topic), partition) for partition in range(partitions)]
-        consumer = self._consumer(group)
-        answers: list[TopicPartition] = answered(lambda: consumer.committed(asked, timeout=_TIMEOUT_S))
+        answers: list[TopicPartition] = self._ask(partial(self._consumer(group).committed, asked))
         return answers
+
+    def lag(self, group: str, topic: str) -> int:
+        """How many records of a topic a group has not committed yet."""
+        bounds = self.bounds(topic)
+        committed = self.committed(group, topic, len(bounds))
+        return sum(high - max(low, place.offset) for (low, high), place in zip(bounds, committed, strict=True))
 
     def commit(self, group: str, topic: str, offsets: Sequence[int], metadata: str = "") -> None:
         """Commit for a group that has no members: one offset for each of the first partitions."""
@@ -203,10 +211,15 @@ class Kafka:
             if answer.error is not None:
                 raise KafkaException(answer.error)
 
-    def close(self) -> None:
-        """Let go of the connections; delete the topics of the prefix."""
+    def disconnect(self) -> None:
+        """Let go of the connections."""
         for consumer in self._consumers.values():
             consumer.close()
+        self._consumers.clear()
+
+    def close(self) -> None:
+        """Let go of the connections; delete the topics of the prefix."""
+        self.disconnect()
         prefix = self._settings.topic_prefix
         assert prefix, "without a prefix the topics are not this test's alone"
         topics = [name for name in self._names() if name.startswith(prefix)]

@@ -1,15 +1,15 @@
 """The topic `projects` as the commands use it: read all of it, write one record and wait for the acknowledgement."""
 
-import uuid
 from collections.abc import Mapping
 from typing import Any, Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaException, Producer
 
 from collector.projects.directory import ProjectDirectory
 from schemas.codec import Codec
-from schemas.kafka import consumer_config, producer_config
+from schemas.kafka import producer_config
 from schemas.settings import Settings
+from schemas.whole_topic import TopicUnreadableError, read_whole
 
 _WAIT_S_MAX: Final = 10.0
 
@@ -21,26 +21,13 @@ class ProjectsUnavailableError(RuntimeError):
 def read_projects(settings: Settings, codec: Codec) -> ProjectDirectory:
     """All projects as the topic has them now. Raises ProjectsUnavailableError."""
     directory = ProjectDirectory()
-    topic = settings.topic("projects")
-    config = consumer_config(settings, f"projects-{uuid.uuid4()}", enable_partition_eof=True)
-    consumer = Consumer(config)
     try:
-        if consumer.list_topics(topic, _WAIT_S_MAX).topics[topic].error is not None:
-            raise ProjectsUnavailableError(f"there is no topic {topic}: run `python -m schemas apply` first")
-        consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
-        while (message := consumer.poll(_WAIT_S_MAX)) is not None:
-            error = message.error()
-            if error is None:
-                value = message.value()
-                directory.apply((message.key() or b"").decode(), None if value is None else codec.decode(value))
-            elif error.code() == KafkaError._PARTITION_EOF:
-                return directory
-        raise ProjectsUnavailableError(f"Kafka at {settings.kafka_bootstrap} did not answer")
-    except KafkaException as error:
-        reason = error.args[0].str()
-        raise ProjectsUnavailableError(f"Kafka at {settings.kafka_bootstrap} cannot be reached: {reason}") from None
-    finally:
-        consumer.close()
+        for record in read_whole(settings, "projects", _WAIT_S_MAX):
+            value = None if record.value is None else codec.decode(record.value)
+            directory.apply((record.key or b"").decode(), value)
+    except TopicUnreadableError as error:
+        raise ProjectsUnavailableError(str(error)) from None
+    return directory
 
 
 def write_project(settings: Settings, codec: Codec, record: Mapping[str, Any]) -> None:

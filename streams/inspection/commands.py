@@ -6,11 +6,11 @@ from typing import Annotated, Any, Final, NoReturn
 import typer
 
 from schemas import exits, keys
-from schemas.apply.findings import UnreachableError
 from schemas.codec import Codec
 from schemas.registry import open_ids
 from schemas.settings import Settings
 from schemas.topics import STATE_TABLES, changelog_of
+from schemas.whole_topic import TopicUnreadableError
 from streams.inspection.explain import Event, explained
 from streams.inspection.states import at, described, is_of_visitor, newest
 from streams.inspection.topics import Found, find
@@ -125,7 +125,7 @@ def _summary(row: dict[str, Any]) -> str:
 def _find(settings: Settings, topic: str, wanted: Callable[[bytes, bytes | None], bool]) -> list[Found]:
     try:
         return find(settings, topic, wanted)
-    except UnreachableError as error:
+    except TopicUnreadableError as error:
         _end(exits.UNREACHABLE, str(error))
 
 

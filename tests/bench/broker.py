@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from schemas.kafka import consumer_config, producer_config
@@ -45,32 +45,25 @@ class Broker:
         self._produce(topic, records)
 
     def _produce(self, topic: str, records: Mapping[int, Sequence[Record]]) -> None:
-        # Only errors are logged: a broker that has just started answers the first request with "retry".
-        producer = Producer(producer_config(self._settings, linger_ms=5, batch_size=2**20, log_level=3))
+        appending = Appending(self._settings, topic)
         # The partition is the call's: produce_batch takes one in a record too, and ignores it.
         for partition, some in records.items():
             for start in range(0, len(some), _SLICE):
-                part = [dict(record) for record in some[start : start + _SLICE]]
-                while part:
-                    part = part[producer.produce_batch(topic, part, partition=partition) :]
-                    producer.poll(0.01 if part else 0)
-        require(producer.flush(_TIMEOUT_S) == 0, f"{topic}: Kafka did not take all records")
+                appending.append(some[start : start + _SLICE], partition)
+        appending.finish()
 
     def pace(self, topic: str, records: Sequence[Record], per_s: float) -> None:
         """Append records at a rate, each slice when it is due, and wait until all are durable. Raises WrongOutputError.
 
         Records that Kafka has no room for yet keep their order, and delay those after them.
         """
-        producer = Producer(producer_config(self._settings, linger_ms=5, batch_size=2**20, log_level=3))
+        appending = Appending(self._settings, topic)
         size = max(1, round(per_s * _PACED_S))
         started = time.monotonic()
         for start in range(0, len(records), size):
             time.sleep(max(0.0, started + start / per_s - time.monotonic()))
-            part = [dict(record) for record in records[start : start + size]]
-            while part:
-                part = part[producer.produce_batch(topic, part) :]
-                producer.poll(0.01 if part else 0)
-        require(producer.flush(_TIMEOUT_S) == 0, f"{topic}: Kafka did not take all records")
+            appending.append(records[start : start + size])
+        appending.finish()
 
     def ends(self, topic: str) -> dict[int, int]:
         """The offset that comes next in each partition."""
@@ -121,6 +114,36 @@ class Broker:
             for part in (message.key() or b"", message.value() or b""):
                 digests[message.partition() or 0].update(len(part).to_bytes(8, "big") + part)
         return {partition: digest.hexdigest() for partition, digest in digests.items()}
+
+
+class Appending:
+    """Records on their way to one topic."""
+
+    def __init__(self, settings: Settings, topic: str) -> None:
+        self._topic = topic
+        self._failed: list[str] = []
+        # An empty queue does not tell that all was delivered. Only failures are reported: a report for each record
+        # would cost the generator what the measured process should have. Of the log only errors: a broker that has
+        # just started answers the first request with "retry".
+        reports = {"delivery.report.only.error": True, "on_delivery": self._note}
+        own = producer_config(settings, linger_ms=5, batch_size=2**20, log_level=3)
+        self._producer = Producer(own | reports)
+
+    def append(self, records: Sequence[Record], partition: int = -1) -> None:
+        """Queue records, waiting for room."""
+        part = [dict(record) for record in records]
+        while part:
+            part = part[self._producer.produce_batch(self._topic, part, partition=partition) :]
+            self._producer.poll(0.01 if part else 0)
+
+    def finish(self) -> None:
+        """Wait until all are durable. Raises WrongOutputError."""
+        left = self._producer.flush(_TIMEOUT_S)
+        require(left == 0 and not self._failed, f"{self._topic}: Kafka did not take all records: {self._failed[:1]}")
+
+    def _note(self, error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            self._failed.append(error.str())
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float, poll_s: float = POLL_S) -> None:

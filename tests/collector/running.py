@@ -6,13 +6,10 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
-
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
 from collector.projects.record import project_record
 from collector.projects.topic import write_project
@@ -21,9 +18,9 @@ from docker.local.process import HOST, free_port
 from docker.local.services import Service, python
 from docker.local.tools import bare_environ
 from schemas.apply.topics import apply_topics
-from schemas.kafka import consumer_config
 from schemas.settings import Settings, to_environ
 from tests.collector.made import codec
+from tests.kafka import Kafka
 from tests.waiting import wait_until
 
 TENANT = "0c9a3f52-6f0b-4a86-8f4c-3f2f6f1f4a22"
@@ -119,21 +116,9 @@ class Running:
 
 def read_topic(settings: Settings, topic: str) -> list[Stored]:
     """Everything in a topic, in the order of partitions and offsets."""
-    consumer = Consumer(consumer_config(settings, f"test-{uuid.uuid4()}", enable_partition_eof=True))
-    name = settings.topic(topic)
-    found: list[Stored] = []
+    kafka = Kafka(settings)
     try:
-        partitions = consumer.list_topics(name, timeout=10).topics[name].partitions
-        consumer.assign([TopicPartition(name, partition, OFFSET_BEGINNING) for partition in partitions])
-        ended = 0
-        while ended < len(partitions):
-            message = consumer.poll(20)
-            assert message is not None, f"{name} cannot be read"
-            if message.error() is None:
-                found.append(Stored(message.key(), message.partition(), codec(topic).decode(message.value())))
-            else:
-                assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
-                ended += 1
+        records = kafka.read(topic)
     finally:
-        consumer.close()
-    return sorted(found, key=lambda stored: stored.partition)
+        kafka.disconnect()
+    return [Stored(record.key or b"", record.partition, codec(topic).decode(record.value or b"")) for record in records]

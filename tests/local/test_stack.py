@@ -1,63 +1,59 @@
 """The local stack: real servers that survive what a test does to them."""
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import fastavro
 import pytest
 from clickhouse_driver import Client
-from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
 
 from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer, archive_classes
 from docker.local.postgresql import PostgresServer
 from docker.local.prometheus import PrometheusServer
+from schemas.settings import Settings
+from tests.kafka import Kafka
 
 pytestmark = pytest.mark.integration
 
 
-def create_topic(server: KafkaServer, topic: str) -> None:
-    admin = AdminClient({"bootstrap.servers": server.bootstrap})
-    admin.create_topics([NewTopic(topic, num_partitions=2)])[topic].result(timeout=15)
+@pytest.fixture
+def kafka(own_kafka: KafkaServer, topic_prefix: str) -> Iterator[Kafka]:
+    """A topic `kept` of two partitions."""
+    kafka = Kafka(Settings.model_validate({"kafka_bootstrap": own_kafka.bootstrap, "topic_prefix": topic_prefix}))
+    kafka.create("kept", 2)
+    yield kafka
+    kafka.close()
 
 
-def produce(server: KafkaServer, topic: str, values: list[bytes]) -> None:
-    producer = Producer({"bootstrap.servers": server.bootstrap, "acks": "all"})
-    for value in values:
-        producer.produce(topic, value, partition=1)
-    assert producer.flush(15) == 0
+def produce(kafka: Kafka, values: list[bytes]) -> None:
+    kafka.produce("kept", [(None, value) for value in values], partition=1)
 
 
-def consume(server: KafkaServer, topic: str, count: int) -> list[bytes]:
-    consumer = Consumer({"bootstrap.servers": server.bootstrap, "group.id": topic})
-    consumer.assign([TopicPartition(topic, 1, 0)])
-    records = consumer.consume(count, timeout=15)
-    consumer.close()
-    return [record.value() for record in records]
+def kept(kafka: Kafka) -> list[bytes | None]:
+    return [record.value for record in kafka.read("kept") if record.partition == 1]
 
 
-def test_kafka_gives_back_what_was_produced_also_after_a_restart(own_kafka: KafkaServer, unique_name: str) -> None:
+def test_kafka_gives_back_what_was_produced_also_after_a_restart(own_kafka: KafkaServer, kafka: Kafka) -> None:
     values = [b"one", b"two", b"three"]
-    create_topic(own_kafka, unique_name)
-    produce(own_kafka, unique_name, values)
-    assert consume(own_kafka, unique_name, 3) == values
+    produce(kafka, values)
+    assert kept(kafka) == values
     bootstrap, pid = own_kafka.bootstrap, own_kafka.pid
 
     own_kafka.restart()
 
     assert own_kafka.bootstrap == bootstrap
     assert own_kafka.pid != pid
-    assert consume(own_kafka, unique_name, 3) == values
+    assert kept(kafka) == values
 
 
-def test_kafka_keeps_acknowledged_records_over_a_crash(own_kafka: KafkaServer, unique_name: str) -> None:
-    create_topic(own_kafka, unique_name)
-    produce(own_kafka, unique_name, [b"acknowledged"])
+def test_kafka_keeps_acknowledged_records_over_a_crash(own_kafka: KafkaServer, kafka: Kafka) -> None:
+    produce(kafka, [b"acknowledged"])
     own_kafka.kill()
     assert not own_kafka.running
     own_kafka.start()
-    assert consume(own_kafka, unique_name, 1) == [b"acknowledged"]
+    assert kept(kafka) == [b"acknowledged"]
 
 
 def test_kafka_starts_with_the_classes_that_another_has_left(tmp_path: Path) -> None:
@@ -66,10 +62,9 @@ def test_kafka_starts_with_the_classes_that_another_has_left(tmp_path: Path) -> 
         assert "/classes.jsa" in Path(f"/proc/{server.pid}/maps").read_text()
 
 
-def test_kafka_creates_no_topic_that_was_only_written_to(own_kafka: KafkaServer, unique_name: str) -> None:
-    admin = AdminClient({"bootstrap.servers": own_kafka.bootstrap})
-    admin.list_topics(unique_name, timeout=15)
-    assert unique_name not in admin.list_topics(timeout=15).topics
+def test_kafka_creates_no_topic_that_was_only_asked_for(kafka: Kafka, unique_name: str) -> None:
+    kafka.admin.list_topics(unique_name, timeout=15)
+    assert unique_name not in kafka.admin.list_topics(timeout=15).topics
 
 
 def test_clickhouse_takes_rows_from_both_clients_and_keeps_them_over_a_crash(own_clickhouse: ClickHouseServer) -> None:

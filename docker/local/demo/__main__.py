@@ -136,6 +136,8 @@ def _send_and_show(pipeline: Pipeline) -> bool:
             time.sleep(0.2)
         # Sessions and identities follow their events by at most one batch.
         pipeline.wait_until(lambda: _sessions_complete(pipeline, run_id, found), "sessions", _LANDED_TIMEOUT_S)
+        # A worker commits after its events are rows already: until then the ledger calls them in flight.
+        pipeline.wait_until(lambda: _nothing_in_flight(pipeline), "nothing is in flight", _LANDED_TIMEOUT_S)
     report.show(console, pipeline.query, sent, found, run_id)
     console.print("\n[bold]python -m sinks ledger[/]: everything that raw_events holds, of this run and earlier ones")
     console.print(pipeline.run("sinks", "ledger").rstrip(), markup=False, highlight=False, soft_wrap=True)
@@ -147,6 +149,10 @@ def _sessions_complete(pipeline: Pipeline, run_id: str, found: report.Account) -
     counted = int(pipeline.query(f"SELECT toUInt64(sum(event_count)) {mine}"))
     with_visitor = int(pipeline.query(f"SELECT count() FROM events WHERE anonymous_id LIKE 'demo-{run_id}-%'"))
     return counted == with_visitor and found.stored >= with_visitor
+
+
+def _nothing_in_flight(pipeline: Pipeline) -> bool:
+    return bool(json.loads(pipeline.run("sinks", "ledger", "--json"))["in_flight"] == 0)
 
 
 def _addresses(pipeline: Pipeline) -> None:
