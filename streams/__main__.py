@@ -15,7 +15,7 @@ import signal
 import time
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Annotated, Final
+from typing import Annotated, Final, Protocol
 
 import structlog
 import typer
@@ -153,7 +153,12 @@ def _parts(
     )
 
 
-async def _start(worker: App, settings: Settings) -> None:
+class _Starting(Protocol):
+    async def start(self) -> None:
+        """Join the group."""
+
+
+async def _start(worker: _Starting, settings: Settings) -> None:
     """Join the group. Raises UnreachableError when Kafka went away after the topics were looked at."""
     try:
         await worker.start()

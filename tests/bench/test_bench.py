@@ -1,15 +1,12 @@
 """The benchmarks themselves: that lines are printed as promised, and that a wrong output is no figure."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, cast
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from schemas.column_codec import ColumnCodec
 from schemas.registry import open_ids
 from schemas.settings import Settings
-from tests.bench.broker import Broker
 from tests.bench.command import bench
 from tests.bench.enriched import enrich, repeat
 from tests.bench.lines import WrongOutputError, quantile
@@ -41,28 +38,28 @@ def test_quantile_is_a_value_that_occurred() -> None:
 class StoredRecord:
     """A record as the reader gets it."""
 
-    record: Mapping[str, Any]
+    its_value: bytes
+    its_key: bytes = b""
+    its_partition: int = 0
 
     def key(self) -> bytes:
-        key: bytes = self.record["key"]
-        return key
+        return self.its_key
 
     def value(self) -> bytes:
-        value: bytes = self.record["value"]
-        return value
+        return self.its_value
 
     def partition(self) -> int:
-        return int(self.record.get("partition", 0))
+        return self.its_partition
 
 
 @dataclass
 class Topics:
     """What a worker might have written, in place of a broker."""
 
-    records: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    records: dict[str, list[StoredRecord]] = field(default_factory=dict)
 
-    def read(self, topic: str) -> Iterator[StoredRecord]:
-        return map(StoredRecord, self.records.get(topic, []))
+    def read(self, topic: str) -> list[StoredRecord]:
+        return self.records.get(topic, [])
 
     def count(self, topic: str) -> int:
         return len(self.records.get(topic, []))
@@ -78,30 +75,26 @@ def topics(load: Load) -> Topics:
     """What a worker that does its work writes for the load."""
     rows = enrich(settings(), load, 0)
     codec = {name: ColumnCodec(name, open_ids(None)) for name in ("sessions", "identities")}
-    session: dict[str, Any] = dict.fromkeys(codec["sessions"].arrow_schema.names, "")
+    session: dict[str, object] = dict.fromkeys(codec["sessions"].arrow_schema.names, "")
     session |= {"is_bot": False, "converted": False}
     session |= dict.fromkeys(("started_at", "ended_at", "duration_seconds", "page_count", "version"), 0)
-    identity = {"tenant_id": "t", "link_source": "identify", "traits": "{}", "is_deleted": False}
+    identity: dict[str, object] = {"tenant_id": "t", "link_source": "identify", "traits": "{}", "is_deleted": False}
     identity |= {"linked_at": 0, "first_linked_at": 0}
     half, rest = len(load.event_ids) // 2, len(load.event_ids) - len(load.event_ids) // 2
     counts = [("a", 1, False), ("a", half, False), ("b", rest, False), ("gone", 5, True)]
     return Topics(
         {
             "enriched_events": [
-                {"key": b"", "value": value, "partition": partition} for partition in rows for value in rows[partition]
+                StoredRecord(value, its_partition=partition) for partition in rows for value in rows[partition]
             ],
             "sessions": [
-                {
-                    "key": key.encode(),
-                    "value": codec["sessions"].encode(session | {"event_count": count, "is_deleted": is_deleted}),
-                }
+                StoredRecord(
+                    codec["sessions"].encode(session | {"event_count": count, "is_deleted": is_deleted}), key.encode()
+                )
                 for key, count, is_deleted in counts
             ],
             "identities": [
-                {
-                    "key": b"",
-                    "value": codec["identities"].encode(identity | {"anonymous_id": visitor, "user_id": user}),
-                }
+                StoredRecord(codec["identities"].encode(identity | {"anonymous_id": visitor, "user_id": user}))
                 for visitor, user in load.links
             ],
         }
@@ -113,7 +106,7 @@ def settings() -> Settings:
 
 
 def verify(topics: Topics, load: Load) -> None:
-    verify_streams(cast(Broker, topics), settings(), load)
+    verify_streams(topics, settings(), load)
 
 
 def test_right_outputs_pass(topics: Topics, load: Load) -> None:
@@ -135,14 +128,14 @@ def test_one_event_twice_is_no_figure(topics: Topics, load: Load) -> None:
 
 
 def test_event_in_another_partition_is_no_figure(topics: Topics, load: Load) -> None:
-    moved = topics.records["enriched_events"][0]
-    moved["partition"] += 1
+    events = topics.records["enriched_events"]
+    events[0] = replace(events[0], its_partition=events[0].its_partition + 1)
     with pytest.raises(WrongOutputError, match="partition"):
         verify(topics, load)
 
 
 def test_dead_letter_is_no_figure(topics: Topics, load: Load) -> None:
-    topics.records["dead_letters"] = [{"key": b"", "value": b""}]
+    topics.records["dead_letters"] = [StoredRecord(b"")]
     with pytest.raises(WrongOutputError, match="dead letters"):
         verify(topics, load)
 

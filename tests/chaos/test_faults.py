@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +164,7 @@ def test_a_process_that_was_killed_first_did_not_reach_its_failpoint(shop: Shop)
 def test_a_suspension_is_of_one_process_all_the_time(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     assert do("freeze_sink", shop)
 
-    def dies_meanwhile(slot: Slot) -> Any:
+    def dies_meanwhile(slot: Slot) -> AbstractContextManager[None]:
         slot.service.kill()
         return nullcontext()
 

@@ -1,7 +1,6 @@
 """A worker that starts while Kafka is away says so and ends with a code of its own."""
 
 import asyncio
-from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
@@ -31,6 +30,5 @@ def test_kafka_away_when_the_topics_are_looked_at(monkeypatch: pytest.MonkeyPatc
 
 
 def test_kafka_away_when_the_group_is_joined() -> None:
-    worker: Any = _Worker()
     with pytest.raises(UnreachableError, match="cannot be reached"):
-        asyncio.run(program._start(worker, Settings.model_validate({})))
+        asyncio.run(program._start(_Worker(), Settings.model_validate({})))

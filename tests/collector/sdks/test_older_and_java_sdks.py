@@ -2,40 +2,18 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from docker.local.packages import fetch
-from docker.local.tools import bare_environ, java, require_tool
+from docker.local.tools import java, require_tool
 from tests.collector.running import Running
+from tests.collector.sdks.programs import run, stored_by_type
 
 _SCRIPTS = Path(__file__).parent
 _TYPES = ["alias", "group", "identify", "page", "track"]
-
-
-def run(command: list[str], **environment: str) -> None:
-    """Run a program to its end; it must end with 0."""
-    done = subprocess.run(
-        command,
-        env=bare_environ(**environment),
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def stored_by_type(running: Running) -> dict[str, dict[str, Any]]:
-    """The raw events by type: one of each, and none refused."""
-    assert running.stored("dead_letters") == []
-    events = running.raw_events()
-    assert sorted(event["event_type"] for event in events) == _TYPES
-    return {event["event_type"]: event for event in events}
 
 
 @pytest.mark.parametrize("encoding", ["plain", "gzip"])
@@ -43,6 +21,7 @@ def test_analytics_python_1(running: Running, encoding: str) -> None:
     script = str(_SCRIPTS / "analytics_python.py")
     run([sys.executable, script, running.url, running.write_key, encoding], PYTHONPATH=str(fetch("older-python-sdk")))
     found = stored_by_type(running)
+    assert sorted(found) == _TYPES
     assert json.loads(found["track"]["properties"]) == {"price": 12.5, "big": 9007199254740993}
     assert (found["identify"]["user_id"], found["identify"]["properties"]) == ("u1", '{"plan": "pro"}')
     assert (found["group"]["group_id"], found["alias"]["previous_id"]) == ("g1", "a1")
@@ -54,6 +33,7 @@ def test_analytics_node_6(running: Running) -> None:
     modules = str(fetch("older-node-sdk") / "node_modules")
     run([require_tool("node"), script, running.url, running.write_key], NODE_PATH=modules)
     found = stored_by_type(running)
+    assert sorted(found) == _TYPES
     assert json.loads(found["track"]["properties"]) == {"price": 12.5, "big": 9007199254740991}
     assert {event["user_id"] for event in found.values()} == {"17"}
     assert (found["group"]["group_id"], found["alias"]["previous_id"]) == ("23", "a1")
@@ -67,6 +47,7 @@ def test_java(running: Running, tmp_path: Path, program: str) -> None:
     run([*compiler, "-d", str(tmp_path), str(_SCRIPTS / f"{program}.java")])
     run([str(java()), "-cp", os.pathsep.join([str(tmp_path), jars]), program, running.url, running.write_key])
     found = stored_by_type(running)
+    assert sorted(found) == _TYPES
     assert json.loads(found["track"]["properties"]) == {"price": 12.5, "big": 9007199254740993}
     assert (found["track"]["event_name"], found["page"]["event_name"]) == ("Order Completed", "Start")
     assert json.loads(found["identify"]["properties"]) == {"plan": "pro"}

@@ -1,43 +1,25 @@
 """The SDKs people use already, unmodified, against the running collector."""
 
 import json
-import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import rudderstack.analytics as rudder
 from segment.analytics.client import Client as SegmentClient
 
 from docker.local.packages import fetch
-from docker.local.tools import bare_environ, require_tool
+from docker.local.tools import require_tool
 from tests.collector.running import Running
+from tests.collector.sdks.programs import run, stored_by_type
 
 _SCRIPTS = Path(__file__).parent
 
 
 def run_node(script: str, running: Running, *more: str) -> None:
     """Run one of the scripts in `sdks/`; it must end with 0."""
-    modules = fetch("sdks") / "node_modules"
-    done = subprocess.run(
-        [require_tool("node"), str(_SCRIPTS / script), running.url, running.write_key, *more],
-        env=bare_environ(NODE_PATH=str(modules)),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def by_type(running: Running) -> dict[str, dict[str, Any]]:
-    """The raw events by their type; nothing was refused and each type came once."""
-    assert running.stored("dead_letters") == []
-    events = running.raw_events()
-    found = {event["event_type"]: event for event in events}
-    assert len(found) == len(events)
-    return found
+    command = [require_tool("node"), str(_SCRIPTS / script), running.url, running.write_key, *more]
+    run(command, NODE_PATH=str(fetch("sdks") / "node_modules"))
 
 
 @pytest.mark.parametrize("gzip", [False, True])
@@ -54,7 +36,7 @@ def test_segment_analytics_python(running: Running, gzip: bool) -> None:
     client.alias("a1", "u1")
     client.shutdown()
     assert failures == []
-    found = by_type(running)
+    found = stored_by_type(running)
     assert set(found) == {"track", "identify", "page", "screen", "group", "alias"}
     assert (found["track"]["event_name"], found["track"]["properties"]) == ("Order Completed", '{"price": 12.5}')
     assert found["track"]["client_message_id"] == "m-1"
@@ -97,7 +79,7 @@ def test_rudder_sdk_python(running: Running) -> None:
     rudder.shutdown()
     rudder.default_client = None
     assert failures == []
-    found = by_type(running)
+    found = stored_by_type(running)
     assert set(found) == {"track", "identify"}
     assert json.loads(found["track"]["properties"]) == {"price": 12.5}
 
@@ -105,7 +87,7 @@ def test_rudder_sdk_python(running: Running) -> None:
 def test_segment_analytics_node(running: Running) -> None:
     told = datetime.now(UTC).replace(microsecond=678_000) - timedelta(days=30)
     run_node("segment_node.cjs", running, told.isoformat())
-    found = by_type(running)
+    found = stored_by_type(running)
     assert set(found) == {"track", "identify", "page", "screen", "group", "alias"}
     track = found["track"]
     assert track["client_message_id"].startswith("node-next-")
@@ -120,7 +102,7 @@ def test_segment_analytics_node(running: Running) -> None:
 
 def test_segment_analytics_js(running: Running) -> None:
     run_node("segment_browser.cjs", running)
-    found = by_type(running)
+    found = stored_by_type(running)
     assert set(found) == {"track", "identify", "page"}
     track = found["track"]
     context = json.loads(track["context"])
@@ -134,14 +116,14 @@ def test_segment_analytics_js(running: Running) -> None:
 
 def test_rudder_sdk_node(running: Running) -> None:
     run_node("rudder_node.cjs", running)
-    found = by_type(running)
+    found = stored_by_type(running)
     assert set(found) == {"track", "identify", "page"}
     assert found["track"]["client_session_id"] == "1795000000000"
 
 
 def test_jitsu(running: Running) -> None:
     run_node("jitsu.cjs", running)
-    found = by_type(running)
+    found = stored_by_type(running)
     assert set(found) == {"track", "identify", "page"}
     assert found["track"]["event_name"] == "Order Completed"
     assert json.loads(found["track"]["properties"])["price"] == 12.5

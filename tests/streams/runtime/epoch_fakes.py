@@ -137,8 +137,6 @@ class FakePublisher(LogPublisher):
         self.journal = journal
         self.records: list[tuple[str, int, Outgoing]] = []
         self.fails_at = ""
-        self.pause: asyncio.Event | None = None  # what a flush waits for
-        self.flushing = asyncio.Event()
 
     def publish(self, topic: str, records: Sequence[Outgoing], partition: int = -1) -> None:
         self.journal.append(f"{self.name} publish {topic} {len(records)}")
@@ -155,9 +153,6 @@ class FakePublisher(LogPublisher):
 
     async def flush(self) -> dict[TP, int]:
         self.journal.append(f"{self.name} flush")
-        self.flushing.set()
-        if self.pause is not None:
-            await self.pause.wait()
         if self.fails_at == "flush":
             last = next(reversed(self._queued.values()), None)
             self._deliver(lambda queue: 0 if queue is last else len(queue))

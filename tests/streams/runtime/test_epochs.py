@@ -379,11 +379,11 @@ async def test_chunks_that_come_during_a_commit_wait_for_the_next() -> None:
     rig = EpochRig()
     first, second = rig.chunk(1), rig.chunk(2)
     await rig.add(first)
-    rig.outputs.pause = asyncio.Event()
+    rig.outputs.gate = asyncio.Event()
     committing = asyncio.create_task(rig.epochs.commit())
-    await rig.outputs.flushing.wait()
+    await rig.outputs.at_gate.wait()
     await rig.add(second)
-    rig.outputs.pause.set()
+    rig.outputs.gate.set()
     await committing
     assert (first.acked, second.acked) == (True, False)
     assert rig.operator.states() == {b"key": [0, 1]}
@@ -394,10 +394,10 @@ async def test_chunks_that_come_during_a_commit_wait_for_the_next() -> None:
 async def test_two_commits_at_once_are_one_after_the_other() -> None:
     rig = EpochRig()
     await rig.add(rig.chunk(1))
-    rig.outputs.pause = asyncio.Event()
+    rig.outputs.gate = asyncio.Event()
     both = asyncio.gather(rig.epochs.commit(), rig.epochs.commit())
-    await rig.outputs.flushing.wait()
-    rig.outputs.pause.set()
+    await rig.outputs.at_gate.wait()
+    rig.outputs.gate.set()
     await both
     assert rig.journal.count("outputs flush") == 1
 
@@ -406,14 +406,14 @@ async def test_a_cancelled_commit_loses_nothing() -> None:
     rig = EpochRig()
     chunk = rig.chunk(1, 2)
     await rig.add(chunk)
-    rig.changelogs.pause = asyncio.Event()
+    rig.changelogs.gate = asyncio.Event()
     committing = asyncio.create_task(rig.epochs.commit())
-    await rig.changelogs.flushing.wait()
+    await rig.changelogs.at_gate.wait()
     committing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await committing
     assert not chunk.acked
-    rig.changelogs.pause.set()
+    rig.changelogs.gate.set()
     await rig.epochs.commit()
     assert chunk.acked
     assert rig.operator.states() == {b"key": [1, 1, 2]}

@@ -1,8 +1,10 @@
 """What a publisher of streams promises: one suite for Kafka's and for those in memory that stand in for it."""
 
+import asyncio
 import random
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 import pytest
@@ -32,6 +34,9 @@ class Subject(Protocol):
     def open(self, offsets: bool = False, fails_at: str = "") -> Publisher:
         """A publisher: one without room, or one that does not deliver what goes to the topic `lost`."""
 
+    def late(self, publisher: Publisher) -> AbstractContextManager[None]:
+        """While it lasts nothing is answered."""
+
     def stored(self) -> list[Stored]:
         """What is durable in each partition."""
 
@@ -55,6 +60,13 @@ class InMemory:
         publisher.fails_at = fails_at
         return publisher
 
+    @contextmanager
+    def late(self, publisher: Publisher) -> Iterator[None]:
+        assert isinstance(publisher, LogPublisher)
+        publisher.gate = asyncio.Event()
+        yield
+        publisher.gate.set()
+
     def stored(self) -> list[Stored]:
         return [
             [(record.key, record.value) for record in self._log.records[self.topic, partition]]
@@ -68,9 +80,11 @@ class InMemory:
 class OnKafka:
     """On a real Kafka."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, server: KafkaServer, prefix: str) -> None:
+        settings = Settings.model_validate({"kafka_bootstrap": server.bootstrap, "topic_prefix": prefix})
         self.kafka = Kafka(settings)
         self.kafka.create("topic", PARTITIONS)
+        self._server = server
         self.topic, self.lost = settings.topic("topic"), settings.topic("lost")
         self._settings = settings
 
@@ -80,6 +94,14 @@ class OnKafka:
             config |= {"bootstrap.servers": f"{HOST}:{free_port()}", "queue.buffering.max.messages": 1}
         # Of the topic `lost` nothing more is to be done: it is not there.
         return KafkaPublisher(config, offsets, flush_timeout_s={"": 60.0, "publish": 0.2, "flush": 2.0}[fails_at])
+
+    @contextmanager
+    def late(self, publisher: Publisher) -> Iterator[None]:
+        self._server.suspend()
+        try:
+            yield
+        finally:
+            self._server.resume()
 
     def stored(self) -> list[Stored]:
         found: list[Stored] = [[] for _ in range(PARTITIONS)]
@@ -96,11 +118,22 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     if request.param != "kafka":
         yield InMemory(request.param)
         return
-    server: KafkaServer = request.getfixturevalue("kafka_server")
-    prefix = request.getfixturevalue("topic_prefix")
-    on_kafka = OnKafka(Settings.model_validate({"kafka_bootstrap": server.bootstrap, "topic_prefix": prefix}))
-    yield on_kafka
-    on_kafka.kafka.close()
+    yield from on_kafka(request, "kafka_server")
+
+
+@pytest.fixture(params=["fake", "log", pytest.param("kafka", marks=pytest.mark.integration)])
+def late_subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    """One that can be made to answer late."""
+    if request.param == "kafka":
+        yield from on_kafka(request, "own_kafka")
+    else:
+        yield InMemory(request.param)
+
+
+def on_kafka(request: pytest.FixtureRequest, server: str) -> Iterator[Subject]:
+    subject = OnKafka(request.getfixturevalue(server), request.getfixturevalue("topic_prefix"))
+    yield subject
+    subject.kafka.close()
 
 
 can_fail = pytest.mark.parametrize(
@@ -185,6 +218,20 @@ async def test_who_does_not_track_offsets_tells_none(subject: Subject) -> None:
     publisher = subject.open()
     publisher.publish(subject.topic, [record(1)], 1)
     assert await publisher.flush() == {}
+
+
+async def test_a_flush_waits_for_late_answers_and_for_what_is_published_meanwhile(late_subject: Subject) -> None:
+    publisher = late_subject.open(offsets=True)
+    publisher.publish(late_subject.topic, [record(0)], 1)
+    await publisher.flush()
+    with late_subject.late(publisher):
+        publisher.publish(late_subject.topic, [record(1)], 1)
+        flush = asyncio.ensure_future(publisher.flush())
+        answered, _ = await asyncio.wait({flush}, timeout=0.5)
+        publisher.publish(late_subject.topic, [record(2)], 1)
+    assert not answered
+    assert await flush == {TP(late_subject.topic, 1): 2}
+    assert numbers(late_subject.stored()[1]) == [0, 1, 2]
 
 
 async def test_a_record_too_large_is_refused_and_its_neighbours_may_stand_all_the_same(subject: Subject) -> None:
