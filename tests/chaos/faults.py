@@ -13,15 +13,14 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
-from docker.local.clickhouse import ClickHouseServer
-from docker.local.kafka import KafkaServer
+from docker.local.process import ServerProcess
 from sinks import failpoints
 from tests.chaos.counters import SKIPPED
 from tests.chaos.exits import DATABASE
-from tests.chaos.site import COPIES, REQUEST_S, Site
-from tests.chaos.supervisor import Slot
+from tests.chaos.site import COPIES, REQUEST_S
+from tests.chaos.supervisor import Slot, Supervisor
 
 _READY_S: Final = 150.0
 _FAILPOINT_S: Final = 25.0
@@ -39,11 +38,37 @@ _BETWEEN_HANGS_S: Final = 2.0
 _GROUP_S: Final = (1.0, 3.0)  # in which a second process takes over some of the partitions
 
 
+class Queried(Protocol):
+    """What knows the database: a Pipeline."""
+
+    def query(self, sql: str) -> str:
+        """One statement."""
+
+
+class Place(Protocol):
+    """Where harm is done: a Site, whose methods say what these do, or as much of one as a test needs."""
+
+    @property
+    def supervisor(self) -> Supervisor: ...
+    @property
+    def pipeline(self) -> Queried: ...
+    @property
+    def kafka(self) -> ServerProcess: ...
+    @property
+    def clickhouse(self) -> ServerProcess: ...
+    def of(self, kind: str) -> list[Slot]: ...
+    def up(self, kind: str) -> list[Slot]: ...
+    def ours(self, server: ServerProcess) -> AbstractContextManager[bool]: ...
+    def outage(self, server: ServerProcess) -> AbstractContextManager[None]: ...
+    def wait_ready(self) -> None: ...
+    def wait_until(self, condition: Callable[[], bool], what: str, timeout_s: float) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Harm:
     """What a fault works with; outage_s: how long a server is away; freeze_s: how long a process is suspended."""
 
-    site: Site
+    site: Place
     chance: random.Random
     poison: Callable[[random.Random], None]
     clients_paused: Callable[[], AbstractContextManager[None]]
@@ -284,7 +309,7 @@ def _restart_with(harm: Harm, kind: str, failpoint: Mapping[str, str], losses: i
     return False
 
 
-def _outage(harm: Harm, server: KafkaServer | ClickHouseServer, seconds: float) -> bool:
+def _outage(harm: Harm, server: ServerProcess, seconds: float) -> bool:
     with harm.site.ours(server) as is_ours:
         if not is_ours or not server.running:
             return False

@@ -12,7 +12,7 @@ from confluent_kafka import KafkaException
 
 from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
-from docker.local.process import HOST, ServerFailedError, free_port
+from docker.local.process import HOST, ServerFailedError, ServerProcess, free_port
 from docker.local.services import Pipeline, Service
 from tests.chaos.batches import CONVERSION
 from tests.chaos.exits import DATABASE, KAFKA, STUCK_S
@@ -111,7 +111,7 @@ class Site:
         return self
 
     @contextmanager
-    def ours(self, server: KafkaServer | ClickHouseServer) -> Iterator[bool]:
+    def ours(self, server: ServerProcess) -> Iterator[bool]:
         """Whether nobody else does something to the server; then nobody will until the block is left."""
         is_ours = self._busy[server.name].acquire(blocking=False)
         try:
@@ -121,7 +121,7 @@ class Site:
                 self._busy[server.name].release()
 
     @contextmanager
-    def outage(self, server: KafkaServer | ClickHouseServer) -> Iterator[None]:
+    def outage(self, server: ServerProcess) -> Iterator[None]:
         """SIGKILL of a server; it is started again, and answers, when the block is left."""
         with self.supervisor.trouble(KAFKA if server is self.kafka else DATABASE):
             if server is self.clickhouse:

@@ -4,11 +4,11 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from docker.local.clickhouse import ClickHouseServer
+from docker.local.process import ServerProcess
 from tests.chaos import faults
 from tests.chaos.counters import SKIPPED
 from tests.chaos.faults import EVERY, FAULTS, KILLS, SHORT, Harm
@@ -18,22 +18,21 @@ from tests.chaos.supervisor import Slot, Supervisor
 pytestmark = pytest.mark.command
 
 
-class Server:
+class Server(ServerProcess):
     """Runs or not, and has a process id; each start gives it another."""
 
-    name = "clickhouse"
-
-    def __init__(self) -> None:
-        self.pid: int | None = 1
+    def __init__(self, home: Path) -> None:
+        super().__init__("clickhouse", home)
+        self.its_pid: int | None = 1
         self.starts_meanwhile = False
 
     @property
-    def running(self) -> bool:
-        return self.pid is not None
+    def pid(self) -> int | None:
+        return self.its_pid
 
     def suspend(self) -> None:
         if self.starts_meanwhile:
-            self.pid = 2
+            self.its_pid = 2
 
     def resume(self) -> None:
         """Nothing was suspended."""
@@ -46,7 +45,7 @@ class Shop:
         self.shells = [Shell(f"sinks-{number}", home) for number in range(2)]
         self.slots = [Slot("sinks", shell, 0, {}) for shell in self.shells]
         self.supervisor = Supervisor(self.slots, ClickHouseServer(home / "clickhouse"))
-        self.clickhouse = Server()
+        self.clickhouse = self.kafka = Server(home)
         self.is_free = True
         self.outages = 0
         self.statements: list[str] = []
@@ -57,21 +56,24 @@ class Shop:
         self.statements.append(" ".join(sql.split()[:2]))
         return str(self.doubled) if sql.startswith("SELECT") else ""
 
-    def of(self, _kind: str) -> list[Slot]:
+    def of(self, kind: str) -> list[Slot]:
         return self.slots
 
-    def up(self, _kind: str) -> list[Slot]:
+    def up(self, kind: str) -> list[Slot]:
         return [slot for slot in self.slots if slot.wanted and slot.service.running and not slot.frozen]
 
     def wait_until(self, condition: Callable[[], bool], what: str, timeout_s: float) -> None:
         """A shell is ready at once."""
 
+    def wait_ready(self) -> None:
+        """Likewise."""
+
     @contextmanager
-    def ours(self, _server: Server) -> Iterator[bool]:
+    def ours(self, server: ServerProcess) -> Iterator[bool]:
         yield self.is_free
 
     @contextmanager
-    def outage(self, _server: Server) -> Iterator[None]:
+    def outage(self, server: ServerProcess) -> Iterator[None]:
         self.outages += 1
         yield
 
@@ -98,8 +100,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def do(name: str, shop: Shop) -> bool:
-    site: Any = shop
-    return FAULTS[name].do(Harm(site, random.Random(1), lambda _chance: None, nullcontext, 0.0, 0.2))
+    return FAULTS[name].do(Harm(shop, random.Random(1), lambda _chance: None, nullcontext, 0.0, 0.2))
 
 
 def test_a_kill_needs_somebody_to_kill(shop: Shop) -> None:
@@ -186,7 +187,7 @@ def test_a_server_hangs_only_if_it_runs_and_is_the_same_afterwards(shop: Shop) -
     assert do("database_hangs", shop)
     shop.clickhouse.starts_meanwhile = True
     assert not do("database_hangs", shop)
-    shop.clickhouse.pid = None
+    shop.clickhouse.its_pid = None
     assert not do("database_hangs", shop)
 
 
