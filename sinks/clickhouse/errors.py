@@ -50,7 +50,7 @@ def from_answer(status: int, code: int, text: str) -> SinkError:
     detail = text.strip()[:DETAIL_CHARS_MAX] or f"HTTP status {status}"
     if view := _VIEW.search(text) or _VIEW_TARGET.search(text):
         # Whatever it says of data: the table itself has taken the rows, or would.
-        return ViewFailedError(detail, code, view[1])
+        return ViewFailedError(detail, code, view[1].replace("`", ""))  # as system.tables has it
     if code in BAD_DATA or (code == _STD_EXCEPTION and _AVRO in text):
         row = _ROW.search(text)
         return RowsRefusedError(detail, code, int(row[1]) - 1 if row else None)

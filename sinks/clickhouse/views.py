@@ -53,16 +53,21 @@ def standing(connection: Connection, table: str, partition: int, rows: Rows, pos
     base = (connection.database, table)
     try:
         tables = {found.name: found for found in _walk(connection, base)}
+        if base not in tables:
+            return Standing(obstacle=f"{'.'.join(base)} cannot be looked at")
         views = [found for found in tables.values() if found.engine == "MaterializedView"]
-        direct = tables[base].views if base in tables else ()
+        direct = tables[base].views
         names = {".".join(name): "" for name in direct} | {".".join(view.name): view.uuid for view in views}
         if not names and position is None:
             return Standing()
         statements = [_fill_statement(tables[name], base, partition, rows) for name in direct if name in tables]
         if position is None and _were_refused(connection, partition, rows):
             return Standing(names, "rows among them were dead letters, and may have come by replay", {}, statements)
-        obstacle, found = _obstacle(connection, base, tables, views, rows, position)
-        return Standing(names, obstacle, found, statements)
+        targets = {view.target for view in views}
+        unseen = ({name for found in tables.values() for name in found.views} | targets) - tables.keys()
+        taking = [tables[base], *(tables[target] for target in sorted(targets & tables.keys()))]
+        obstacle, found = _obstacle(connection, taking, rows, position)
+        return Standing(names, obstacle, found, statements, [".".join(name) for name in sorted(unseen)])
     except RowsRefusedError as error:  # which a question should not be answered with
         raise WriteFailedError(error.detail, error.code) from None
 
@@ -87,20 +92,11 @@ def _walk(connection: Connection, base: _Name) -> Iterator[_Table]:
 
 
 def _obstacle(
-    connection: Connection,
-    base: _Name,
-    tables: dict[_Name, _Table],
-    views: Sequence[_Table],
-    rows: Rows,
-    position: Position | None,
+    connection: Connection, tables: Sequence[_Table], rows: Rows, position: Position | None
 ) -> tuple[str | None, Position]:
-    """Why the rows must not be sent again, and where all tables are that take part."""
-    unseen = {name for found in tables.values() for name in found.views} - tables.keys()
-    unseen |= {view.target for view in views} - tables.keys()
-    if unseen:
-        return f"{', '.join('.'.join(name) for name in sorted(unseen))} cannot be looked at", {}
+    """Why the rows must not be sent again, and where all tables are that take them."""
     places = {}
-    for taking in (tables[base], *(tables[view.target] for view in views)):
+    for taking in tables:
         label = ".".join(taking.name)
         size = window(connection, taking.engine, taking.full) if taking.engine.endswith("MergeTree") else 0
         if not size:

@@ -108,7 +108,7 @@ class Healing:
     def _take(self, partition: int, rows: Rows, token: str, position: Position | None, failed: str = "") -> bool:
         standing = self._writer.standing(partition, rows, position)
         views = set(standing.views)
-        if failed and failed not in standing.position:  # where a target is missing, the error may name that
+        if failed and failed not in {*standing.position, *standing.unseen}:  # an error may name a missing target
             views.add(failed)  # although it may be gone by now
         if not views:
             return False
@@ -150,6 +150,8 @@ class Healing:
             else:
                 log.info("the views that lack rows are gone", token=lacking.token, views=sorted(lacking.views))
             return set()
+        if standing.unseen:
+            raise WriteFailedError(f"{', '.join(standing.unseen)} cannot be looked at")
         if not there:
             return lacking.views
         self._writer.insert(lacking.rows, lacking.token)

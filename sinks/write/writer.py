@@ -18,12 +18,14 @@ class Standing:
     views: their names, each with what becomes another when the view is made anew. obstacle: why the rows must not be
     sent again under their token; None when that fills what views lack and doubles nothing. position: how many INSERTs
     the tables had taken, to be given back when it is asked again. statements: what fills a view by hand, one each.
+    unseen: views and targets that cannot be looked at, be it because they are being made anew.
     """
 
     views: Mapping[str, str] = field(default_factory=dict)
     obstacle: str | None = None
     position: Position = field(default_factory=dict)
     statements: Sequence[str] = ()
+    unseen: Sequence[str] = ()
 
 
 class Writer(Protocol):

@@ -9,10 +9,7 @@ class BrokenView:
     def __init__(self, rig: SinkRig, window: bool = True, name: str = "numbers") -> None:
         self._rig = rig
         self._name = name
-        rig.query(
-            f"CREATE TABLE {{db}}.{name}_target (n UInt32) ENGINE = MergeTree ORDER BY n "
-            f"SETTINGS non_replicated_deduplication_window = {100 if window else 0}"
-        )
+        self.create_target(window)
         self._create("toUInt32(page_title)")
 
     @property
@@ -37,6 +34,13 @@ class BrokenView:
     def rows(self) -> int:
         """How many rows the target has."""
         return self._rig.rows(f"{self._name}_target")
+
+    def create_target(self, window: bool = True) -> None:
+        """What the view writes to, empty."""
+        self._rig.query(
+            f"CREATE TABLE {{db}}.{self._name}_target (n UInt32) ENGINE = MergeTree ORDER BY n "
+            f"SETTINGS non_replicated_deduplication_window = {100 if window else 0}"
+        )
 
     def drop_target(self) -> None:
         """What the view writes to is gone."""

@@ -46,7 +46,7 @@ def test_an_answer_without_any_text_says_at_least_its_status() -> None:
     ("text", "view"),
     [
         ("Code: {}. DB::Exception: Cannot parse: while pushing to view tally.by_day (0c1d2e3f).", "tally.by_day"),
-        ("Code: {}. DB::Exception: broken: while pushing to view `by.day`, after 3 rows", "`by.day`"),
+        ("Code: {}. DB::Exception: broken: while pushing to view `by.day`, after 3 rows", "by.day"),
         ("Code: {}. DB::Exception: Target table 'tally.days' of view 'tally.by_day' doesn't exist.", "tally.days"),
     ],
 )

@@ -10,8 +10,10 @@ import pytest
 
 from sinks.batching import watermark
 from sinks.batching.batch import Batch, Rows
+from sinks.clickhouse.views import standing
 from sinks.failpoints import VARIABLE
 from sinks.routes import ROUTES
+from sinks.write.writer import JUST_NOW
 from tests.sinks.records import NOT_A_UUID, codec, framed, framed_all, session
 from tests.sinks.rig import SinkRig
 from tests.sinks.sender import Sender
@@ -183,6 +185,19 @@ def test_a_view_without_its_target_stops_nobody(rig: SinkRig, seen: Seen) -> Non
     assert (receipt.stored, receipt.tries) == (ROWS, 1)
     assert seen() == (ROWS, ROWS)
     assert len(sender.report.failing) == 1
+    sender.heal()
+    assert (sender.report.lacking, sender.report.given_up) == (ROWS, 0)
+    view.create_target()
+    view.mend()
+    for _ in range(2):
+        sender.heal()
+    assert (sender.report.lacking, sender.report.given_up, view.rows) == (0, 0, ROWS)
+    assert seen() == (ROWS, ROWS)
+
+
+def test_of_a_table_that_may_not_be_looked_at_nothing_is_sent_again(rig: SinkRig) -> None:
+    found = standing(Sender(rig).connection, "hidden", 0, rows(), JUST_NOW)
+    assert (found.views, found.obstacle) == ({}, f"{rig.settings.clickhouse_database}.hidden cannot be looked at")
 
 
 def test_a_bad_row_beside_a_failing_view_is_the_only_dead_letter(rig: SinkRig, seen: Seen) -> None:

@@ -1,5 +1,6 @@
 """What is refused may stand all the same: the table is asked before another token is used."""
 
+from dataclasses import replace
 from threading import Event
 
 import numpy as np
@@ -13,6 +14,7 @@ from sinks.routes import ROUTES
 from sinks.write.attempts import Attempts, Way
 from sinks.write.delivery import AbandonedError, Delivery
 from sinks.write.healing import Healing
+from sinks.write.writer import Position, Standing
 from tests.sinks.memory import MemoryDeadLetters, MemoryReport, MemoryTable, MemoryView, MemoryWriter
 
 ROWS = 60
@@ -168,6 +170,26 @@ def test_rows_are_sent_again_when_their_view_was_made_anew_meanwhile(monkeypatch
     assert (sink.report.lacking, anew.rows) == (ROWS, [])
     sink.heal()
     assert (sink.report.lacking, anew.rows) == (0, values(range(ROWS)))
+
+
+def test_rows_wait_while_a_view_is_told_of_and_cannot_be_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for a moment when it is dropped or made: the table names it, and it is not there."""
+    view = MemoryView(fails=lambda _value: True)
+    sink = Sink(MemoryWriter(MemoryTable(views=[view])))
+    standing = sink.writer.standing
+
+    def standing_half(partition: int, rows: Rows, position: Position | None = None) -> Standing:
+        return replace(standing(partition, rows, position), unseen=["view"])
+
+    monkeypatch.setattr(sink.writer, "standing", standing_half)
+    sink.send(batch())
+    sink.heal()
+    assert (sink.report.lacking, sink.report.given_up, len(sink.writer.inserts)) == (ROWS, 0, 1)
+    monkeypatch.undo()
+    view.fails = lambda _value: False
+    sink.heal()
+    assert (sink.report.lacking, sink.report.given_up) == (0, 0)
+    assert view.rows == values(range(ROWS))
 
 
 def test_a_view_that_is_gone_already_when_its_failure_is_looked_at_gets_its_rows(
