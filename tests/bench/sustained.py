@@ -11,7 +11,7 @@ from tests.bench.machine import Meter
 from tests.bench.pipeline_run import Run, cores_busy, started
 from tests.bench.rounds import Arm, Reading, Readings, in_turn, make_line
 from tests.bench.search import Found, highest
-from tests.bench.sizes import Sizes
+from tests.bench.sizes import Held, Sizes
 from tests.bench.workbench import Workbench
 
 _HELD: Final = "held_events_per_s"
@@ -20,9 +20,6 @@ _DATABASE: Final = ("clickhouse_steady_cpu_us_per_row", "clickhouse_parts_per_s"
 NAMES: Final = (_HELD, *_HIGH, *_DATABASE)
 _EVENTS_PER_REQUEST: Final = 100  # fewer requests, so that what sends leaves the cores to the pipeline
 _ASK_S: Final = 0.1
-_GROWTH_MAX: Final = 0.05  # s a second: rows come 3 s later after a minute; the sink's batches make waits differ by 1 s
-_WAIT_S_MAX: Final = 5.0  # of 95 in 100 rows: a lag that is large and stays so is not what one wants to hold
-_LATE_S_MAX: Final = 0.5
 _IDLE_S: Final = 2.0
 
 
@@ -43,8 +40,8 @@ class Rates:
         self._run.warm_up(rate, self._bench.sizes.steady_warm_up_s)
         reading = self._run.measure(rate, self._bench.sizes.search_s)
         self.trials.append((rate, reading))
-        self._bench.say(f"  {told(rate, reading)}")
-        return is_held(reading)
+        self._bench.say(f"  {told(rate, reading, self._bench.sizes.held)}")
+        return is_held(reading, self._bench.sizes.held)
 
     def arm(self, rate: int) -> Arm:
         """Measurements at this rate, with ClickHouse's part."""
@@ -62,17 +59,17 @@ class Rates:
         return Reading({**reading.figures, **figures}, reading.others_cpu)
 
 
-def is_held(reading: Reading) -> bool:
+def is_held(reading: Reading, held: Held) -> bool:
     """Whether requests were sent on time, rows were there soon, and no later at the end than at the beginning."""
-    limits = {"growth": _GROWTH_MAX, "sending p95": _WAIT_S_MAX, "late_s": _LATE_S_MAX}
+    limits = {"growth": held.growth_max, "sending p95": held.wait_s_max, "late_s": held.late_s_max}
     return all(reading.figures[figure] <= limit for figure, limit in limits.items())
 
 
-def told(rate: int, reading: Reading) -> str:
+def told(rate: int, reading: Reading, held: Held) -> str:
     """One trial in a few words."""
     figures = reading.figures
-    late = f", sent {figures['late_s']:.1f} s late" if figures["late_s"] > _LATE_S_MAX else ""
-    verdict = "held" if is_held(reading) else "not held"
+    late = f", sent {figures['late_s']:.1f} s late" if figures["late_s"] > held.late_s_max else ""
+    verdict = "held" if is_held(reading, held) else "not held"
     return f"{rate:,} {verdict} ({figures['growth']:+.2f} s/s, p95 {figures['sending p95']:.1f} s{late})"
 
 
@@ -95,7 +92,7 @@ def lines(bench: Workbench, wanted: frozenset[str]) -> Iterator[Line]:
                     rates.holds, sizes.search_first_events_per_s, sizes.search_step_events_per_s, sizes.search_trials
                 )
                 require(found.held > 0, f"not even {found.refused} events/s were held")
-                yield held(rates.trials, found, sizes)
+                yield held_line(rates.trials, found, sizes)
                 high = min(high, found.held)
                 arms["high"] = rates.arm(high)
             readings = in_turn(arms, sizes.rounds, bench.others_before)
@@ -105,18 +102,19 @@ def lines(bench: Workbench, wanted: frozenset[str]) -> Iterator[Line]:
     yield from database(readings, high, idle, sizes)
 
 
-def held(trials: list[tuple[int, Reading]], found: Found, sizes: Sizes) -> Line:
+def held_line(trials: list[tuple[int, Reading]], found: Found, sizes: Sizes) -> Line:
     """The line about the highest rate that was held."""
     best = next(reading for rate, reading in trials if rate == found.held)
     readings = Readings((Reading({"rate": found.held, **best.figures}, max(one.others_cpu for _, one in trials)),))
-    tried = "; ".join(told(rate, reading) for rate, reading in trials)
+    tried = "; ".join(told(rate, reading, sizes.held) for rate, reading in trials)
+    limits = sizes.held
     above = "nothing higher was tried" if found.refused is None else f"{found.refused:,} is the next that was tried"
     note = (
         f"the highest rate held by the whole pipeline, one process of each kind, no process bound to a core, the load "
         f"on the same cores, requests of {_EVENTS_PER_REQUEST} events; in steps of {sizes.search_step_events_per_s:,} "
         f"events/s, {sizes.search_s:.0f} s each: {tried}; {above}. "
-        f"Held: requests sent at most {_LATE_S_MAX} s late, 95 % of rows there within {_WAIT_S_MAX:.0f} s, and later "
-        f"by at most {_GROWTH_MAX} s for each second; "
+        f"Held: requests sent at most {limits.late_s_max} s late, 95 % of rows there within {limits.wait_s_max:.0f} s, "
+        f"and later by at most {limits.growth_max} s for each second; "
         f"cores busy: {cores_busy(readings)}"
     )
     return make_line(_HELD, "events/s", readings, "rate", note=note)

@@ -7,7 +7,7 @@ from tests.bench.pipeline_run import growth
 from tests.bench.rounds import Reading, Readings
 from tests.bench.search import Found, highest
 from tests.bench.sizes import FULL
-from tests.bench.sustained import database, held, is_held, told
+from tests.bench.sustained import database, held_line, is_held, told
 
 
 @pytest.mark.parametrize(
@@ -50,20 +50,20 @@ def reading(grows: float, late_s: float = 0.0, others_cpu: float = 0.0, p95: flo
 
 
 def test_rate_is_held_when_rows_come_soon_and_no_later_and_requests_were_sent_on_time() -> None:
-    assert is_held(reading(0.01))
-    assert not is_held(reading(0.2))
-    assert not is_held(reading(-0.5, p95=13.0))
-    assert not is_held(reading(0.01, late_s=2.0))
-    assert told(5_000, reading(0.01, late_s=2.0)) == "5,000 not held (+0.01 s/s, p95 1.2 s, sent 2.0 s late)"
+    assert is_held(reading(0.01), FULL.held)
+    assert not is_held(reading(0.2), FULL.held)
+    assert not is_held(reading(-0.5, p95=13.0), FULL.held)
+    assert not is_held(reading(0.01, late_s=2.0), FULL.held)
+    assert told(5_000, reading(0.01, late_s=2.0), FULL.held) == "5,000 not held (+0.01 s/s, p95 1.2 s, sent 2.0 s late)"
 
 
 def test_line_of_the_rate_tells_the_step_and_every_trial_and_is_as_busy_as_the_busiest_of_them() -> None:
     trials = [(10_000, reading(0.0)), (20_000, reading(0.3, others_cpu=BUSY_SHARE * 2))]
-    line = held(trials, Found(10_000, 20_000), FULL)
+    line = held_line(trials, Found(10_000, 20_000), FULL)
     assert (line.value, line.low, line.high, line.busy) == (10_000, 10_000, 10_000, True)
     for text in ("steps of 2,500", "10,000 held", "20,000 not held", "streams 0.40"):
         assert text in line.note
-    assert "nothing higher was tried" in held(trials[:1], Found(10_000, None), FULL).note
+    assert "nothing higher was tried" in held_line(trials[:1], Found(10_000, None), FULL).note
 
 
 def test_database_lines_tell_merges_idle_and_both_rates() -> None:
