@@ -3,11 +3,13 @@
 A server that does not start fails the tests that need it, with its last log lines: nothing is skipped.
 """
 
+import logging
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
@@ -32,6 +34,16 @@ effort.register()
 
 
 KAFKA_HEAP_MB = 384  # a worker of the parallel run may have two at once
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    """A command that a test runs in this process sets up logging for the stream of that test, which is closed then."""
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
+        for handler in [handler for handler in logging.root.handlers if type(handler) is logging.StreamHandler]:
+            logging.root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")
