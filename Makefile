@@ -44,14 +44,15 @@ test: packages ## everything CI runs: lint, types, contracts, all tests on real 
 	@$(PYTEST) -q $(ONLY)
 else
 test: setup
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target lint packages collected || { echo "error: no test was run: what failed before stands above" >&2; exit 1; }
-	@failed=0; \
+	@$(MAKE) --no-print-directory --jobs=3 lint packages collected || { echo "error: no test was run: what failed before stands above" >&2; exit 1; }
+	@failed=0; shown=; others=; trap 'exit 130' INT TERM; \
+	trap '[ -z "$$others" ] || kill $$others 2>/dev/null || true; [ -z "$$shown" ] || rm -f $$shown' EXIT; \
 	echo "→ tests on real servers: $(WORKERS) workers with servers of their own"; \
 	$(PYTEST) -q -n $(WORKERS) --dist loadfile -m "integration and not alone" || failed=$$?; \
 	echo "→ the test that loads the machine; in its pauses those that need no server, shown afterwards"; \
 	shown=$$(mktemp); nice -n 5 $(PYTEST) -q -n 3 --dist loadfile -m "not integration" >$$shown 2>&1 & others=$$!; \
 	$(PYTEST) -q -m alone || failed=$$?; \
-	wait $$others || failed=$$?; cat $$shown; rm -f $$shown; exit $$failed
+	wait $$others || failed=$$?; others=; cat $$shown; exit $$failed
 endif
 
 # What fails here would fail in each worker, which finds the tests compiled.
