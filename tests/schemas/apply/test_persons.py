@@ -36,6 +36,14 @@ class Tables:
             [row],
         )
 
+    def take_back(self, known_as: str, user: str) -> None:
+        """As the README of streams says it."""
+        self._client.execute(
+            "INSERT INTO identities (tenant_id, anonymous_id, user_id, linked_at, is_deleted) "
+            "VALUES (%(tenant)s, %(known_as)s, %(user)s, now64(3), 1)",
+            {"tenant": self.tenant, "known_as": known_as, "user": user},
+        )
+
     def resolved(self, *people: tuple[str, str | None]) -> list[str | None]:
         """Whose events of these visitors and users are."""
         rows = [
@@ -114,6 +122,62 @@ def test_an_alias_that_was_taken_back_is_none(tables: Tables) -> None:
     tables.link("alias", "ann", "bea")
     tables.link("alias", "ann", "bea", deleted=True, s=1)
     assert tables.resolved(("", "ann")) == ["ann"]
+
+
+@pytest.mark.parametrize("source", ["", "manual", "alias"])
+def test_whoever_takes_an_alias_back_need_not_say_that_it_was_one(tables: Tables, source: str) -> None:
+    tables.link("alias", "ann", "bea", s=1)
+    tables.link(source, "ann", "bea", deleted=True, s=2)
+    assert tables.resolved(("", "ann"), ("ann", None)) == ["ann", None]
+
+
+def test_a_link_is_taken_back_by_its_ids_alone_until_it_is_claimed_again(tables: Tables) -> None:
+    tables.link("alias", "ann", "bea")
+    tables.link("alias", "ann", "cleo", s=1)
+    tables.take_back("ann", "bea")
+    assert tables.resolved(("", "ann"), ("ann", None)) == ["cleo", "cleo"]
+    tables.link("alias", "ann", "bea", s=7200)
+    assert tables.resolved() == ["cleo", "cleo"]  # since it was claimed first now
+    tables.take_back("ann", "cleo")
+    assert tables.resolved() == ["bea", "bea"]
+
+
+def test_an_alias_that_is_claimed_after_it_was_taken_back_counts_from_its_claims(tables: Tables) -> None:
+    tables.link("alias", "ann", "early", s=2)
+    tables.link("", "ann", "late", deleted=True, s=1)
+    tables.link("alias", "ann", "late", s=3)
+    assert tables.resolved(("", "ann")) == ["early"]
+
+
+def test_what_was_taken_back_and_then_claimed_as_no_alias_joins_no_users(tables: Tables) -> None:
+    tables.link("", "ann", "bea", deleted=True, s=1)
+    tables.link("identify", "ann", "bea", s=2)
+    assert tables.resolved(("", "ann"), ("ann", None)) == ["ann", "bea"]
+
+
+def test_a_ring_is_one_person_as_far_as_chains_are_followed(tables: Tables) -> None:
+    ring = [f"u{number:02}" for number in range(CHAIN_MAX)]
+    for known_as, user in zip(ring, (*ring[1:], ring[0]), strict=True):
+        tables.link("alias", known_as, user)
+    assert tables.resolved(*(("", known_as) for known_as in ring)) == [ring[0]] * CHAIN_MAX
+
+
+def test_a_way_that_is_too_long_to_see_the_ring_ends_where_a_chain_would(tables: Tables) -> None:
+    ring = [f"r{number:02}" for number in range(CHAIN_MAX + 1)]
+    for known_as, user in zip(ring, (*ring[1:], ring[0]), strict=True):
+        tables.link("alias", known_as, user)
+    one_before = [ring[-1], *ring[:-1]]
+    assert tables.resolved(*(("", known_as) for known_as in ring)) == one_before
+
+
+def test_the_way_into_a_ring_counts_too(tables: Tables) -> None:
+    ring = [f"u{number:02}" for number in range(CHAIN_MAX - 1)]
+    for known_as, user in zip(ring, (*ring[1:], ring[0]), strict=True):
+        tables.link("alias", known_as, user)
+    for known_as, user in (("near", "u05"), ("far", "near")):
+        tables.link("alias", known_as, user)
+    too_far = "u04"  # the last of the ring that is looked at, once around
+    assert tables.resolved(("", "near"), ("", "far")) == ["u00", too_far]
 
 
 def test_chains_are_followed_as_far_as_is_said(tables: Tables) -> None:
