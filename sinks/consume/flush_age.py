@@ -24,8 +24,8 @@ class FlushAge:
         self._write_s = 0.0
 
     def wrote(self, seconds: float) -> None:
-        """A batch took so long."""
-        self._write_s += (seconds - self._write_s) / _MEMORY
+        """A batch took so long, with the pauses between its attempts: an outage is no slower than the longest age."""
+        self._write_s += (min(seconds, self._most_s) - self._write_s) / _MEMORY
 
     def seconds(self, partitions: int) -> float:
         """For a consumer that writes so many partitions."""

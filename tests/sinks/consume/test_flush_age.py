@@ -44,5 +44,13 @@ def test_a_database_that_becomes_slow_is_soon_asked_less_often_and_one_that_reco
     assert age.seconds(12) == LEAST_S
 
 
+def test_an_outage_is_forgotten_as_soon_as_any_slow_write() -> None:
+    age = after([0.001] * MANY)
+    age.wrote(600.0)  # with the pauses between its attempts
+    for _ in range(24):  # two rounds of twelve partitions
+        age.wrote(0.001)
+    assert age.seconds(12) < MOST_S / 2
+
+
 def test_a_longest_age_below_the_least_is_what_counts() -> None:
     assert FlushAge(0.25, 0.05).seconds(12) == 0.05
