@@ -61,5 +61,9 @@ def _read(consumer: Consumer, name: str, partitions: list[int], timeout_s: float
                 if error.code() != KafkaError._PARTITION_EOF:
                     raise KafkaException(error)
                 unread.discard(partition)
-            elif offset < ends[partition]:
+                continue
+            if offset < ends[partition]:
                 yield Record(partition, offset, message.key(), message.value(), message.headers() or ())
+            # An end is only told where nothing more comes at once, which may be never; it is for ends without a record.
+            if offset + 1 >= ends[partition]:
+                unread.discard(partition)
