@@ -166,7 +166,7 @@ class Ingest:
         if admission.admitted:
             encode = self._encoders.raw_events.encode
             key_of = keys.of_raw_event
-            scope, nobody = project.scope, project.placeholders
+            scope, nobody = project.scope, self._directory.placeholders(project.project_id)
             records: list[Record] = [
                 {
                     "key": key_of(

@@ -66,14 +66,18 @@ class ByProject:
 
     def apply(self, write_key: str, record: Mapping[str, Any] | None) -> None:
         """Take a record of the topic `projects`. Raises ValueError when its settings cannot be read."""
-        if record is None:
-            self._by_write_key.pop(write_key, None)
+        own: tuple[str, frozenset[str]] | None = None
+        if record is not None and (texts := self._of(read_project_settings(record["settings"]))):
+            own = record["project_id"], texts
+        if own == self._by_write_key.get(write_key):
+            return  # most have none: reading many projects is not to cost the square of their number
+        if own is None:
+            del self._by_write_key[write_key]
         else:
-            self._by_write_key[write_key] = record["project_id"], self._of(read_project_settings(record["settings"]))
+            self._by_write_key[write_key] = own
         merged: dict[str, frozenset[str]] = {}
-        for project_id, texts in self._by_write_key.values():
-            if texts:
-                merged[project_id] = texts | merged.get(project_id, frozenset())
+        for project_id, added in self._by_write_key.values():
+            merged[project_id] = added | merged.get(project_id, frozenset())
         self.by_project = merged
 
 

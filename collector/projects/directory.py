@@ -2,21 +2,22 @@
 
 import base64
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
 from schemas import keys
 from schemas.message_ids import MessageIds
-from schemas.project_settings import read_project_settings
+from schemas.project_settings import ByProject, ProjectSettings
 
 ANY_ORIGIN: Final = "*"
+_NO_WORDS: Final[frozenset[str]] = frozenset()
 
 
 class Project:
     """A project as the collector needs it.
 
-    `scope` begins the Kafka keys of its raw events, `dead_letter_key` is that of its dead letters; `placeholders` are
-    the ids that name nobody in it.
+    `scope` begins the Kafka keys of its raw events, `dead_letter_key` is that of its dead letters.
     """
 
     def __init__(self, record: Mapping[str, Any]) -> None:
@@ -32,7 +33,6 @@ class Project:
         self.scope = keys.scope(self.tenant_id, self.project_id)
         self.dead_letter_key = keys.of_dead_letter(self.tenant_id, self.project_id)
         self.message_ids = MessageIds(self.project_id)
-        self.placeholders = _placeholders(self.settings)
 
     def allows(self, origin: str) -> bool:
         """Whether pages of this origin may send events; an empty list allows every origin."""
@@ -45,12 +45,18 @@ class ProjectDirectory:
     def __init__(self) -> None:
         self._by_key: dict[str, Project] = {}
         self._by_authorization: dict[str, Project] = {}
+        self._placeholders = ByProject(ProjectSettings.placeholder_words)
 
     def __len__(self) -> int:
         return len(self._by_key)
 
     def apply(self, write_key: str, record: Mapping[str, Any] | None) -> None:
-        """Take over one record of the topic; None removes the key. Raises ValueError or KeyError for a bad record."""
+        """Take over one record of the topic; None removes the key. Raises ValueError or KeyError for a bad record.
+
+        Settings that cannot be read, which only a foreign command writes, leave the project's former ones.
+        """
+        with suppress(ValueError):
+            self._placeholders.apply(write_key, record)
         if record is None:
             self._by_key.pop(write_key, None)
             self._by_authorization.pop(basic_authorization(write_key), None)
@@ -69,17 +75,13 @@ class ProjectDirectory:
         """The project of a whole `Authorization: Basic …` header, as SDKs write it: nothing is decoded."""
         return self._by_authorization.get(header)
 
+    def placeholders(self, project_id: str) -> frozenset[str]:
+        """The ids that name nobody in a project, by the settings of all its write keys: the same as workers take."""
+        return self._placeholders.by_project.get(project_id, _NO_WORDS)
+
     def all(self) -> list[Project]:
         """Every project, in the order of their names."""
         return sorted(self._by_key.values(), key=lambda project: (project.name, project.write_key))
-
-
-def _placeholders(settings: str) -> frozenset[str]:
-    """None in settings that cannot be read, which only a foreign command writes: the project's events go on."""
-    try:
-        return read_project_settings(settings).placeholder_words()
-    except ValueError:
-        return frozenset()
 
 
 def _ms(moment: datetime) -> int:

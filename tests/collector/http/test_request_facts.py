@@ -6,7 +6,7 @@ import pytest
 from aiohttp import ClientSession
 
 from tests.collector.conftest import Serve
-from tests.collector.made import PROJECT_ID, RECEIVED_AT, TENANT_ID, as_json, track
+from tests.collector.made import PROJECT_ID, RECEIVED_AT, TENANT_ID, as_json, directory_of, project_fields, track
 from tests.collector.posting import BASIC, post
 
 YEAR_AND_A_HALF_AGO = RECEIVED_AT - 548 * 86_400_000
@@ -47,6 +47,15 @@ async def test_strangers_with_a_placeholder_do_not_share_a_key(client: ClientSes
     assert first == again != second
     assert first.startswith(f"{TENANT_ID}/{PROJECT_ID}/v/{nil}/".encode())
     assert [event["anonymous_id"] for event in served.publisher.decoded("raw_events")] == [nil] * 3
+
+
+async def test_the_placeholders_of_a_project_hold_for_all_its_write_keys(client: ClientSession, serve: Serve) -> None:
+    of_another_key = project_fields(write_key="another", settings='{"placeholder_ids": ["no-user"]}')
+    served = await serve(directory_of(project_fields(), of_another_key))
+    for agent in ("A", "B"):
+        await post(client, served, "/v1/track", track(anonymousId="No-User", context={"userAgent": agent}), BASIC)
+    first, second = [record["key"] for _, record in served.publisher.records]
+    assert first != second
 
 
 async def test_a_nan_in_a_single_event_is_a_dead_letter_with_its_bytes(client: ClientSession, serve: Serve) -> None:

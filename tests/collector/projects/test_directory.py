@@ -8,7 +8,7 @@ import pytest
 from collector.errors import Refusal, RefusedRequest
 from collector.projects.authenticate import Credentials, find_project, require_project
 from collector.projects.directory import Project, ProjectDirectory, basic_authorization
-from tests.collector.made import WRITE_KEY, directory_of, project_fields
+from tests.collector.made import PROJECT_ID, WRITE_KEY, directory_of, project_fields
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -44,6 +44,15 @@ def test_a_record_that_cannot_be_used_changes_nothing() -> None:
     with pytest.raises(ValueError, match="tenant_id 'a/b' is empty or has a '/'"):
         directory.apply(WRITE_KEY, project_fields(tenant_id="a/b"))
     assert directory.by_key(WRITE_KEY) is not None
+
+
+def test_a_project_whose_settings_cannot_be_read_goes_on_with_the_placeholders_it_had() -> None:
+    directory = directory_of(project_fields(settings='{"placeholder_ids": ["No-User"]}'))
+    directory.apply(WRITE_KEY, project_fields(name="renamed", settings="["))
+    found = directory.by_key(WRITE_KEY)
+    assert found is not None
+    assert found.name == "renamed"
+    assert directory.placeholders(PROJECT_ID) == {"no-user"}
 
 
 @pytest.mark.parametrize(

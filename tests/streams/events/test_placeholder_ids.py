@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 from types import MappingProxyType
 
 import polars as pl
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.events.session_key import visitor_of
+from collector.projects.directory import ProjectDirectory
 from schemas import keys
 from schemas.placeholders import PATTERN, WORDS, is_placeholder
 from schemas.project_settings import ProjectSettings
@@ -18,6 +21,7 @@ from streams.events.claims import PlaceholderIds, claims
 from streams.runtime.operator import Records
 from streams.runtime.state_cache import StateCache
 from streams.sessions.state import SessionStateCodec
+from tests.collector.made import project_fields
 from tests.streams.raw import IDS, RAW, key_of, raw_event
 from tests.streams.runtime.tables import FakeTable
 from tests.streams.world import conversions, rules, simple_lookups
@@ -34,6 +38,8 @@ NOBODY = (
     ),
 )
 NONE: Mapping[str, frozenset[str]] = MappingProxyType({})
+PROJECTS = ("5b1c0c0e-7d0f-4a53-9b6a-0a1f8f0b7a11", "5b1c0c0e-7d0f-4a53-9b6a-0a1f8f0b7a12", "no uuid")
+SETTINGS = ("", '{"placeholder_ids": ["No-User"]}', '{"placeholder_ids": ["nobody"]}', '{"placeholder_ids": 7}', "[")
 SOMEBODY = ("1", "10", "-2", "u-0", "nullable", "anna", "guest-7", "00000000-0000-0000-0000-000000000001", "é", "no")
 
 
@@ -104,6 +110,31 @@ def test_collector_and_streams_agree_on_who_is_nobody_in_a_project(own: str, tex
     words = ProjectSettings(placeholder_ids=frozenset({own})).placeholder_words()
     assert (claimed({"p": words}, user_id=text) == []) == is_placeholder(text, words)
     assert (claimed({"p": words}, user_id=own.upper()) == []) == is_placeholder(own.upper(), words)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(("k1", "k2", "k3")),
+            st.none() | st.tuples(st.sampled_from(PROJECTS), st.sampled_from(SETTINGS), st.integers(0, 3)),
+        )
+    )
+)
+def test_collector_and_streams_agree_on_the_placeholders_of_every_project(
+    history: list[tuple[str, tuple[str, str, int] | None]],
+) -> None:
+    collectors, streams_own = ProjectDirectory(), PlaceholderIds()
+    for write_key, told in history:
+        record = None
+        if told is not None:
+            project_id, settings, second = told
+            at = datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC)
+            record = project_fields(write_key=write_key, project_id=project_id, settings=settings, updated_at=at)
+        for directory in (collectors, streams_own):
+            with suppress(ValueError):  # as the follower does
+                directory.apply(write_key, record)
+        for project_id in PROJECTS:
+            assert collectors.placeholders(project_id) == streams_own.by_project.get(project_id, frozenset())
 
 
 def test_strangers_with_a_placeholder_are_visitors_of_their_own_and_their_retries_are_known() -> None:
