@@ -20,6 +20,7 @@ _EVENTS_MAX: Final = 1_000
 _EVENT_NAME_CHARS_MAX: Final = 500
 _PLACEHOLDERS_MAX: Final = 1_000
 _PLACEHOLDER_CHARS_MAX: Final = 200
+_NO_TEXTS: Final[frozenset[str]] = frozenset()
 
 
 class ProjectSettings(msgspec.Struct, frozen=True):
@@ -57,28 +58,40 @@ def check_project_settings(text: str) -> ProjectSettings:
 
 
 class ByProject:
-    """One setting of every project that has anything of it; several write keys of a project add up."""
+    """One setting of every project that has anything of it; several write keys of a project add up.
+
+    `by_project` is another mapping after each change: whoever has taken one keeps it as it is.
+    """
 
     def __init__(self, of: Callable[[ProjectSettings], frozenset[str]]) -> None:
         self.by_project: Mapping[str, frozenset[str]] = {}
         self._of = of
-        self._by_write_key: dict[str, tuple[str, frozenset[str]]] = {}
+        self._project_of: dict[str, str] = {}  # by write key, of those that have anything
+        self._texts: dict[str, dict[str, frozenset[str]]] = {}  # by project, then write key
 
     def apply(self, write_key: str, record: Mapping[str, Any] | None) -> None:
         """Take a record of the topic `projects`. Raises ValueError when its settings cannot be read."""
-        own: tuple[str, frozenset[str]] | None = None
-        if record is not None and (texts := self._of(read_project_settings(record["settings"]))):
-            own = record["project_id"], texts
-        if own == self._by_write_key.get(write_key):
-            return  # most have none: reading many projects is not to cost the square of their number
-        if own is None:
-            del self._by_write_key[write_key]
-        else:
-            self._by_write_key[write_key] = own
-        merged: dict[str, frozenset[str]] = {}
-        for project_id, added in self._by_write_key.values():
-            merged[project_id] = added | merged.get(project_id, frozenset())
+        texts = _NO_TEXTS if record is None else self._of(read_project_settings(record["settings"]))
+        former = self._project_of.pop(write_key, None)
+        if former is None and not texts:
+            return
+        merged = dict(self.by_project)
+        if former is not None:
+            del self._texts[former][write_key]
+            self._add_up(former, merged)
+        if record is not None and texts:
+            project_id = self._project_of[write_key] = record["project_id"]
+            self._texts.setdefault(project_id, {})[write_key] = texts
+            self._add_up(project_id, merged)
         self.by_project = merged
+
+    def _add_up(self, project_id: str, merged: dict[str, frozenset[str]]) -> None:
+        """Of one project only: all of them, at each of many records, cost the square of their number."""
+        merged.pop(project_id, None)
+        if self._texts[project_id]:
+            merged[project_id] = _NO_TEXTS.union(*self._texts[project_id].values())
+        else:
+            del self._texts[project_id]
 
 
 def _check_texts(setting: str, texts: frozenset[str], count_max: int, chars_max: int) -> None:

@@ -110,6 +110,32 @@ def test_a_setting_of_several_write_keys_adds_up_and_goes_with_them() -> None:
     assert found.by_project == {}
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(("k1", "k2", "k3")),
+            st.none() | st.tuples(st.sampled_from("pq"), st.frozensets(st.sampled_from("abc"))),
+        )
+    )
+)
+def test_a_setting_is_that_of_the_last_record_of_each_write_key(
+    history: list[tuple[str, tuple[str, frozenset[str]] | None]],
+) -> None:
+    found = ByProject(ProjectSettings.placeholder_words)
+    last: dict[str, tuple[str, frozenset[str]] | None] = {}
+    for write_key, told in history:
+        taken_before, same = found.by_project, dict(found.by_project)
+        settings = "" if told is None else json.dumps({"placeholder_ids": sorted(told[1])})
+        found.apply(write_key, None if told is None else {"project_id": told[0], "settings": settings})
+        last[write_key] = told
+        expected: dict[str, set[str]] = {}
+        for project_id, ids in filter(None, last.values()):
+            if ids:
+                expected.setdefault(project_id, set()).update(ids)
+        assert found.by_project == expected
+        assert taken_before == same
+
+
 def test_a_record_that_one_directory_cannot_use_reaches_the_others() -> None:
     class Refusing:
         def apply(self, write_key: str, record: Mapping[str, Any] | None) -> None:
