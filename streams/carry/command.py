@@ -1,13 +1,14 @@
 """`python -m streams carry`.
 
-    checks ─▶ states, a partition at a time ─▶ durable on the changelogs of the new generation ─▶ its group's commits
+    checks, all states read ─▶ states, a partition at a time ─▶ durable on the changelogs of the new generation
+                            ─▶ its group's commits
 
-The commits come last and all at once: before them nothing has happened for the new generation, and the command may be
-given again; with them it starts where the former one ended.
+Whatever can be refused beforehand is, before anything is written: a state whose offset says nothing of the topic makes
+whoever restores it drop that topic's records. The commits come last and all at once: before them nothing has happened
+for the new generation, and the command may be given again; with them it starts where the former one ended.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Annotated, Final
@@ -24,9 +25,9 @@ from schemas.settings import Settings
 from schemas.topics import STATE_TABLES, changelog_of
 from streams.carry.kafka import Kafka, last_value
 from streams.carry.moves import Moves, RefusedError, by_target, newest, stale, unsettled
-from streams.runtime.newest import tombstone_headers
+from streams.runtime.newest import takes_back
 from streams.runtime.operator import Outgoing
-from streams.runtime.publisher import KafkaPublisher, PublishError
+from streams.runtime.publisher import KafkaPublisher, Publisher, PublishError
 
 REFUSED: Final = 1
 
@@ -54,7 +55,7 @@ def carry(
     former = settings.model_copy(update={"streams_generation": from_generation})
     kafka = Kafka(settings)
     try:
-        Carrying(kafka, former, settings, dry_run, typer.echo).run()
+        Carrying(kafka, lambda: KafkaPublisher(producer_config(settings)), former, settings, dry_run, typer.echo).run()
     except RefusedError as error:
         typer.echo(f"refused: {error}", err=True)
         raise typer.Exit(REFUSED) from None
@@ -69,9 +70,16 @@ class Carrying:
     """One run of the command. Holds the states of one partition at a time."""
 
     def __init__(
-        self, kafka: Kafka, former: Settings, settings: Settings, dry_run: bool, say: Callable[[str], None]
+        self,
+        kafka: Kafka,
+        publisher: Callable[[], Publisher],
+        former: Settings,
+        settings: Settings,
+        dry_run: bool,
+        say: Callable[[str], None],
     ) -> None:
         self._kafka = kafka
+        self._open_publisher = publisher
         self._former = former
         self._settings = settings
         self._dry_run = dry_run
@@ -88,25 +96,49 @@ class Carrying:
         if present == starts:
             self._say("carried before: the new generation starts where the former one ended")
             return
-        if present:
+        # Some of them are what is left of commits that Kafka took in part.
+        if not present.items() <= starts.items():
             raise RefusedError(f"generation {self._settings.streams_generation} has worked already")
+        try:
+            count = self._carry_all(moves, starts)
+        except RefusedError as error:
+            if not (self._dry_run or present):
+                self._leave_nothing(moves, error)
+            raise
+        if self._dry_run:
+            self._say("dry run: nothing was written")
+            return
+        self._kafka.commit(self._settings, starts)
+        self._say(f"carried {count:,} states; start the workers of the new generation")
+
+    def _carry_all(self, moves: Mapping[str, Moves], starts: Mapping[tuple[str, int], int]) -> int:
+        """How many states were made durable. Raises RefusedError, before the first one where that can be known."""
         self._require_their_topics(starts)
         self._require_clean_end(starts)
         for source, of_source in moves.items():
             self._require_no_strays(source, of_source, starts)
-        counts = {
-            place: count for source in STATE_TABLES for place, count in self._carry(source, moves[source]).items()
-        }
+        counts = {place: count for source in moves for place, count in self._placed(source, moves[source]).items()}
         if problems := list(unsettled(starts, counts)):
             raise RefusedError("; ".join(problems))
         if self._dry_run:
-            self._say("dry run: nothing was written")
-            return
+            return 0
+        count = sum(self._carry(source, of_source) for source, of_source in moves.items())
         self._require_no_workers()
         if self._committed(self._former, moves) != starts:
             raise RefusedError("the former generation has gone on meanwhile; stop its workers and try again")
-        self._kafka.commit(self._settings, starts)
-        self._say(f"carried {sum(counts.values()):,} states; start the workers of the new generation")
+        return count
+
+    def _leave_nothing(self, moves: Mapping[str, Moves], refused: RefusedError) -> None:
+        """Take back what this run or an interrupted one has written. Raises RefusedError when that can't be done."""
+        if self._kafka.members(self._settings):
+            raise RefusedError(
+                f"{refused}; the new generation's workers know states that were written already, so nobody may take "
+                "them back: stop them, and carry to another generation"
+            ) from refused
+        for source, of_source in moves.items():
+            changelog = changelog_of(source, self._settings)
+            for partition in range(of_source.after):
+                self._take_back(changelog, partition, self._kafka.bounds(changelog, partition)[1])
 
     def _require_no_workers(self) -> None:
         for settings in (self._former, self._settings):
@@ -145,12 +177,11 @@ class Carrying:
     def _require_clean_end(self, starts: Mapping[tuple[str, int], int]) -> None:
         """A worker that was killed may have published what it has not committed: the next one would do it again, in
         another generation, and no sink could tell that it is a repeat."""
-        codec = Codec("enriched_events", open_ids(self._settings.schema_registry_url, self._settings.topic_prefix))
         generation = self._former.streams_generation
         for partition in range(self._kafka.partitions("enriched_events")):
             if (value := last_value(self._kafka, "enriched_events", partition)) is None:
                 continue
-            row, start = codec.decode(value), starts.get(("raw_events", partition), 0)
+            row, start = self._codec.decode(value), starts.get(("raw_events", partition), 0)
             if row["source_generation"] == generation and row["source_offset"] >= start:
                 raise RefusedError(
                     f"enriched_events/{partition} has events for which raw_events/{partition} is not committed: a "
@@ -169,41 +200,52 @@ class Carrying:
                     "partitions and the collectors stopped"
                 )
 
-    def _carry(self, source: str, moves: Moves) -> dict[tuple[str, int], int]:
-        """How many states each partition had."""
+    def _placed(self, source: str, moves: Moves) -> dict[tuple[str, int], int]:
+        """How many states each partition has. Raises RefusedError for one that has no place; writes nothing."""
+        changelog = changelog_of(source, self._former)
+        counts: dict[tuple[str, int], int] = {}
+        for partition in range(moves.before):
+            states = newest(self._kafka.read(changelog, partition))
+            stay = len(by_target(states, partition, moves).get(partition, ()))
+            counts[source, partition] = len(states)
+            told = f"{len(states):,} states, {len(states) - stay:,} of them to other partitions"
+            self._say(f"{changelog}/{partition}: {told}")
+        return counts
+
+    def _carry(self, source: str, moves: Moves) -> int:
+        """How many states were made durable. Raises RefusedError for one that has come meanwhile and has no place."""
         before, after = changelog_of(source, self._former), changelog_of(source, self._settings)
         began = {partition: self._kafka.bounds(after, partition)[1] for partition in range(moves.after)}
-        counts: Counter[tuple[str, int]] = Counter()
+        count = 0
         for partition in range(moves.before):
             states = newest(self._kafka.read(before, partition))
-            targets = by_target(states, partition, moves)
-            for target, pairs in targets.items():
+            for target, pairs in by_target(states, partition, moves).items():
                 self._write(after, target, [{"key": key, "value": value} for key, value in pairs])
-            counts[source, partition] = len(states)
-            elsewhere = len(states) - len(targets.get(partition, ()))
-            self._say(f"{before}/{partition}: {len(states):,} states, {elsewhere:,} of them to other partitions")
+            count += len(states)
         for partition, since in began.items():
             self._take_back(after, partition, since)
-        return dict(counts)
+        return count
 
     def _take_back(self, changelog: str, partition: int, since: int) -> None:
-        """End what an interrupted run has written, of states that left before this one, which began at an offset."""
-        if since == 0 or self._dry_run:
+        """End all states of a changelog that were not written since an offset."""
+        if since == 0:
             return
         gone = stale(self._kafka.read(changelog, partition), since)
         name = self._settings.topic(changelog)
         for key, applied in gone.items():
-            tombstone: Outgoing = {"key": key, "value": None, "headers": tombstone_headers(applied)}
+            tombstone: Outgoing = {"key": key, "value": None, "headers": takes_back(applied)}
             self._publisher.publish_one(name, tombstone, partition)
         asyncio.run(self._publisher.flush())
 
     def _write(self, changelog: str, partition: int, records: list[Outgoing]) -> None:
         """Raises PublishError when they are not durable."""
-        if self._dry_run or not records:
-            return
         self._publisher.publish(self._settings.topic(changelog), records, partition)
         asyncio.run(self._publisher.flush())
 
     @cached_property
-    def _publisher(self) -> KafkaPublisher:
-        return KafkaPublisher(producer_config(self._settings))
+    def _publisher(self) -> Publisher:
+        return self._open_publisher()
+
+    @cached_property
+    def _codec(self) -> Codec:
+        return Codec("enriched_events", open_ids(self._settings.schema_registry_url, self._settings.topic_prefix))

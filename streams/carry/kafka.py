@@ -63,6 +63,9 @@ class Kafka:
             answers = consumer.committed(asked, timeout=_TIMEOUT_S)
         finally:
             consumer.close()
+        for one in answers:
+            if one.error is not None:
+                raise KafkaException(one.error)
         return {(names[one.topic], one.partition): one.offset for one in answers if one.offset >= 0}
 
     def commit(self, settings: Settings, offsets: Mapping[tuple[str, int], int]) -> None:

@@ -3,6 +3,9 @@
 The one with the larger applied offset, whichever stands last: a worker that was suspended while it wrote may have gone
 on after the next owner had written newer states. A tombstone says in a header which offset was applied to the state
 that left, so the same holds for it. Those of older releases do not: they end whatever stands before them.
+
+A state that was carried to a generation that never began, and is taken back (`streams.carry`), may be carried once more
+as it was: its tombstone says so in a header of its own.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,12 +14,18 @@ from typing import Final
 from streams.runtime.envelope import applied_offset
 
 _APPLIED: Final = "applied"
+_TAKEN_BACK: Final = "taken_back"
 Headers = Iterable[tuple[str, bytes]] | None
 
 
 def tombstone_headers(applied: int) -> list[tuple[str, bytes]]:
     """The headers of the tombstone of a state to which records up to this offset were applied."""
     return [(_APPLIED, str(applied).encode())]
+
+
+def takes_back(applied: int) -> list[tuple[str, bytes]]:
+    """The headers of a tombstone behind which the same state, with this offset applied, counts when it comes again."""
+    return [*tombstone_headers(applied), (_TAKEN_BACK, b"")]
 
 
 def _applied_of_tombstone(headers: Headers) -> int | None:
@@ -42,7 +51,10 @@ class Newest:
         known = applied_offset(present) if present is not None else self._gone.get(key, -1)
         if value is None:
             said = _applied_of_tombstone(headers)
-            return self._bury(key, known if said is None else said, known)
+            counts = self._bury(key, known if said is None else said, known)
+            if counts and any(name == _TAKEN_BACK for name, _ in headers or ()):
+                del self._gone[key]
+            return counts
         applied = applied_offset(value)
         if applied > self.highest:
             self.highest = applied

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from streams.carry.moves import Found, Moves, RefusedError, by_target, newest, partition_of, stale, unsettled
 from streams.runtime.envelope import applied_offset, last_active_ms, with_applied
-from streams.runtime.newest import tombstone_headers
+from streams.runtime.newest import takes_back
 from streams.sessions.state import SessionStateCodec, new_state
 from tests.streams.released_states import SESSIONS
 
@@ -70,8 +70,12 @@ def test_what_an_interrupted_run_wrote_and_this_one_did_not_is_stale() -> None:
     again = ((b"stays", value_of(3)), (b"new", value_of(9)))
     found = stale(log(*interrupted, *again), since=len(interrupted))
     assert found == {b"left": 4, b"moved and left": -1}
-    tombstones = [Found(9, key, None, tombstone_headers(applied)) for key, applied in found.items()]
-    assert newest([*log(*interrupted, *again), *tombstones]) == {b"stays": value_of(3), b"new": value_of(9)}
+    tombstones = [Found(9, key, None, takes_back(applied)) for key, applied in found.items()]
+    log_so_far = [*log(*interrupted, *again), *tombstones]
+    assert newest(log_so_far) == {b"stays": value_of(3), b"new": value_of(9)}
+    # What came back at the former generation is carried as it was.
+    comes_back = [Found(12, key, value_of(applied)) for key, applied in found.items()]
+    assert newest([*log_so_far, *comes_back]).keys() == {b"stays", b"new", *found}
 
 
 @pytest.mark.parametrize("value", [value for _, value, _ in SESSIONS])
