@@ -63,7 +63,8 @@ def decode_record(key: bytes | None, value: bytes | None, codec: Codec) -> Row |
     owners = record["tenant_id"], record["project_id"]
     if "" in owners or "/" in "".join(owners) or key is None or not _is_text(key):
         return DeadReason.FIELD_INVALID
-    return record if key.startswith(scope.encode()) else DeadReason.FIELD_INVALID
+    is_key_of_events = key.startswith(scope.encode()) and b"/" in key[len(scope.encode()) :]
+    return record if is_key_of_events else DeadReason.FIELD_INVALID
 
 
 def _is_text(data: bytes) -> bool:

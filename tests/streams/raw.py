@@ -153,6 +153,11 @@ _bad_fields: Final[st.SearchStrategy[Row]] = st.sampled_from(
 )
 
 
+def three_parts(event: Row) -> bytes:
+    """A key that begins as the event's, and has nothing behind the owner but one part."""
+    return f"{event['tenant_id']}/{event['project_id']}/x".encode()
+
+
 @st.composite
 def records(draw: st.DrawFn) -> tuple[bytes | None, bytes | None]:
     """Key and value of one record: sound, of unsound fields, under a wrong key, or no record at all."""
@@ -163,7 +168,9 @@ def records(draw: st.DrawFn) -> tuple[bytes | None, bytes | None]:
     key: bytes | None = key_of(event)
     value: bytes | None = RAW.encode(event)
     if kind == "key":
-        key = draw(st.sampled_from((None, b"", b"\xff\xfe", b"elsewhere/v/ann", key_of(event)[40:])))
+        key = draw(
+            st.sampled_from((None, b"", b"\xff\xfe", b"elsewhere/v/ann", key_of(event)[40:], three_parts(event)))
+        )
     if kind == "bytes":
         assert value is not None
         event_named = RAW.encode(event | {"event_name": "Viewed"})

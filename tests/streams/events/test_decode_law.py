@@ -17,6 +17,7 @@ from tests.streams.raw import (
     raw_event,
     raw_events,
     records,
+    three_parts,
     truncated,
     unknown_schema,
     with_invalid_utf8,
@@ -111,6 +112,15 @@ def test_a_bad_record_goes_alone_and_says_why(value: bytes | None, reason: DeadR
 def test_a_key_that_is_not_the_owners_is_a_dead_letter(key: bytes | None) -> None:
     _, reasons = rows_of([(key, RAW.encode(raw_event()))])
     assert reasons == {0: DeadReason.FIELD_INVALID}
+
+
+@pytest.mark.parametrize("owners", [1, 2])
+def test_a_key_without_a_visitor_is_a_dead_letter_that_says_so(owners: int) -> None:
+    events = [raw_event(number, tenant_id=made_uuid(f"tenant {number % owners}")) for number in range(2)]
+    pairs: Pairs = [(key_of(events[0]), RAW.encode(events[0])), (three_parts(events[1]), RAW.encode(events[1]))]
+    frame, invalid = decode(as_records(pairs), RAW)
+    assert frame["index"].to_list() == [0]
+    assert [(one.index, one.detail) for one in invalid] == [(1, "the Kafka key names no visitor behind its owner")]
 
 
 def test_each_record_of_several_owners_has_its_own_owners_key() -> None:
