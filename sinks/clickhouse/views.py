@@ -10,13 +10,13 @@ from sinks.batching.batch import Rows
 from sinks.clickhouse.http import Connection
 from sinks.clickhouse.table_check import is_replicated, window
 from sinks.errors import RowsRefusedError, WriteFailedError
-from sinks.write.writer import JUST_NOW, Position, Standing
+from sinks.write.writer import JUST_NOW, Place, Position, Standing, Version
 
 _CLOCKS_APART_S: Final = 60.0  # Kafka's and ClickHouse's
 _DEPTH_MAX: Final = 20
 _TABLES: Final = (
     "SELECT database, name, uuid, engine, engine_full, arrayZip(dependencies_database, dependencies_table) AS views, "
-    "target_database, target_table, as_select FROM system.tables "
+    "target_database, target_table, as_select, toUnixTimestamp(metadata_modification_time) FROM system.tables "
     "WHERE (database, name) IN {names:Array(Tuple(String, String))} FORMAT JSONCompactEachRow"
 )
 # INSERTs so far, and those before a moment: a part that was there at that moment has no later block in it. Blocks are
@@ -46,6 +46,12 @@ class _Table:
     views: Sequence[_Name]
     target: _Name
     select: str
+    changed_s: int
+
+    @property
+    def version(self) -> Version:
+        """Of a view. The time alone has whole seconds."""
+        return Version(self.uuid, f"{self.changed_s} {self.select}")
 
 
 def standing(connection: Connection, table: str, partition: int, rows: Rows, position: Position | None) -> Standing:
@@ -54,15 +60,18 @@ def standing(connection: Connection, table: str, partition: int, rows: Rows, pos
     try:
         tables = {found.name: found for found in _walk(connection, base)}
         if base not in tables:
-            return Standing(obstacle=f"{'.'.join(base)} cannot be looked at")
+            return Standing(unseen=[".".join(base)])
         views = [found for found in tables.values() if found.engine == "MaterializedView"]
         direct = tables[base].views
-        names = {".".join(name): "" for name in direct} | {".".join(view.name): view.uuid for view in views}
+        names = {".".join(name): Version("", "") for name in direct}
+        names |= {".".join(view.name): view.version for view in views}
         if not names and position is None:
             return Standing()
         statements = [_fill_statement(tables[name], base, partition, rows) for name in direct if name in tables]
         if position is None and _were_refused(connection, partition, rows):
             return Standing(names, "rows among them were dead letters, and may have come by replay", {}, statements)
+        if position is None and (newer := _newer(views, rows)):
+            return Standing(names, f"{newer} was made or altered after they came, and may have them", {}, statements)
         targets = {view.target for view in views}
         unseen = ({name for found in tables.values() for name in found.views} | targets) - tables.keys()
         taking = [tables[base], *(tables[target] for target in sorted(targets & tables.keys()))]
@@ -81,10 +90,9 @@ def _walk(connection: Connection, base: _Name) -> Iterator[_Table]:
         names = "[" + ",".join(f"({_quoted(database)},{_quoted(name)})" for database, name in waiting) + "]"
         waiting = []
         for line in connection.ask(_TABLES, {"names": names}).splitlines():
-            database, name, uuid, engine, full, views, target_database, target, select = json.loads(line)
-            table = _Table(
-                (database, name), uuid, engine, full, [(v[0], v[1]) for v in views], (target_database, target), select
-            )
+            database, name, uuid, engine, full, named, target_database, target, select, changed_s = json.loads(line)
+            views, fills = [(view[0], view[1]) for view in named], (target_database, target)
+            table = _Table((database, name), uuid, engine, full, views, fills, select, int(changed_s))
             yield table
             follows = [*table.views, table.target] if table.engine == "MaterializedView" else table.views
             waiting += [following for following in follows if following not in seen]
@@ -95,19 +103,22 @@ def _obstacle(
     connection: Connection, tables: Sequence[_Table], rows: Rows, position: Position | None
 ) -> tuple[str | None, Position]:
     """Why the rows must not be sent again, and where all tables are that take them."""
-    places = {}
+    places: dict[str, Place] = {}
     for taking in tables:
         label = ".".join(taking.name)
         size = window(connection, taking.engine, taking.full) if taking.engine.endswith("MergeTree") else 0
         if not size:
             return f"{label} has no deduplication window: the same rows would stand twice in it", {}
         newest, before = _position(connection, taking, rows)
-        places[label] = newest if position is JUST_NOW or position == JUST_NOW else before
+        known = Place(taking.uuid, newest if position == JUST_NOW else before)
         if position:
-            places[label] = position.get(label, before)
+            known = position.get(label, known)
+        if known.made != taking.uuid:
+            return f"{label} was made anew: it lacks more than these rows, or was filled with them", {}
+        places[label] = known
         # Half of the window, since others insert while this is asked and done.
-        if not 0 <= newest - places[label] < max(1, size // 2):
-            return f"{label} may have forgotten the token: {newest - places[label]} INSERTs ago, it keeps {size}", {}
+        if not 0 <= newest - known.inserts < max(1, size // 2):
+            return f"{label} may have forgotten the token: {newest - known.inserts} INSERTs ago, it keeps {size}", {}
     return None, places
 
 
@@ -121,6 +132,12 @@ def _position(connection: Connection, table: _Table, rows: Rows) -> tuple[int, i
     )
     newest, before = json.loads(answer)
     return int(newest), int(before)
+
+
+def _newer(views: Sequence[_Table], rows: Rows) -> str:
+    """The views that are younger than the rows: filled when they were made, or known by another token since."""
+    came_s = int(rows.timestamps.max()) // 1000 if len(rows.timestamps) else 0
+    return ", ".join(".".join(view.name) for view in views if came_s and view.changed_s > came_s)
 
 
 def _were_refused(connection: Connection, partition: int, rows: Rows) -> bool:

@@ -2,19 +2,20 @@
 
 The table knows the token and takes nothing; a view whose target has a deduplication window takes what it lacks. A view
 is mended by dropping it and making it anew: while it is not there its rows wait, and so they do when it was not there
-all the time that they were sent.
+all the time that they were sent. The server tells rows sent again by token and view, and knows a view by its name: made
+anew it is the same. Renamed, or altered in place, it is another and would take them twice.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import structlog
 
 from sinks.batching.batch import Rows
-from sinks.errors import RowsRefusedError, WriteFailedError
-from sinks.write.writer import JUST_NOW, Position, Writer
+from sinks.errors import RowsRefusedError, ViewFailedError, WriteFailedError
+from sinks.write.writer import JUST_NOW, Position, Standing, Version, Writer
 
 log = structlog.get_logger()
 
@@ -36,17 +37,19 @@ class ViewReport(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Lacking:
-    """Rows that were inserted under `token` when the tables were at `position`.
+    """Rows that were inserted under `token` when the tables were at `position`; None: nobody could tell.
 
-    known: the views that were there; views: those of them that may lack the rows.
+    known: the views that were there, as they were last seen; views: those that may lack the rows; certain: those that
+    do, as an INSERT failed in them.
     """
 
     partition: int
     rows: Rows
     token: str
-    known: Set[str]
+    known: Mapping[str, Version]
     views: Set[str]
-    position: Position
+    certain: Set[str]
+    position: Position | None
     statements: Sequence[str]
 
     @property
@@ -107,18 +110,26 @@ class Healing:
 
     def _take(self, partition: int, rows: Rows, token: str, position: Position | None, failed: str = "") -> bool:
         standing = self._writer.standing(partition, rows, position)
-        views = set(standing.views)
+        known = dict(standing.views)
         if failed and failed not in {*standing.position, *standing.unseen}:  # an error may name a missing target
-            views.add(failed)  # although it may be gone by now
-        if not views:
-            return False
-        lacking = _Lacking(partition, rows, token, views, views, standing.position, standing.statements)
-        if standing.obstacle is not None:
-            self._give_up(lacking, standing.obstacle)
+            known.setdefault(failed, Version("", ""))  # although it may be gone by now
+        place = standing.position or None  # nothing is known of tables that cannot be looked at
+        lacking = _Lacking(partition, rows, token, known, set(known), {failed} & set(known), place, standing.statements)
+        obstacle = standing.obstacle
+        if not known:
+            if not standing.unseen:
+                return False
+            obstacle = f"{', '.join(standing.unseen)} cannot be looked at"
+        if obstacle is not None:
+            self._give_up(lacking, obstacle)
             return False
         # A killed process forgets them, and then these lines are all there is.
-        statements = list(standing.statements)
-        log.warning("rows wait to be sent again for the views", token=token, rows=len(rows), statements=statements)
+        log.warning(
+            "rows wait to be sent again for the views: fill nothing by hand and make no view with POPULATE meanwhile",
+            token=token,
+            rows=len(rows),
+            statements=list(standing.statements),
+        )
         self._lacking.append(lacking)
         while sum(held.size for held in self._lacking) > self._bytes_max:
             self._give_up(self._lacking.popleft(), "too much waits (sinks_heal_bytes_max)")
@@ -128,36 +139,48 @@ class Healing:
     def _attempt(self, lacking: _Lacking) -> None:
         self._lacking.remove(lacking)
         try:
-            if left := self._send(lacking):
-                self._wait(replace(lacking, views=left), f"not there: {', '.join(sorted(left))}")
-            else:
-                self._pause_s = _FIRST_PAUSE_S
-        except (WriteFailedError, RowsRefusedError) as error:
+            standing = self._writer.standing(lacking.partition, lacking.rows, lacking.position)
+        except WriteFailedError as error:
             self._wait(lacking, str(error))
+        else:
+            self._judge(lacking, standing)
         self._tell()
 
-    def _send(self, lacking: _Lacking) -> Set[str]:
-        """The views that were not there to take the rows; none when nothing more is to be done for them."""
-        standing = self._writer.standing(lacking.partition, lacking.rows, lacking.position)
-        there = lacking.views & standing.views.keys()
-        obstacle = standing.obstacle
-        if strange := standing.views.keys() - lacking.known:
-            # The server tells rows sent again by token and view: a renamed view takes them twice.
-            obstacle = f"{', '.join(sorted(strange))} may have them, and was not there when they were inserted"
-        if obstacle is not None:
-            if there or strange:
-                self._give_up(lacking, obstacle)
-            else:
-                log.info("the views that lack rows are gone", token=lacking.token, views=sorted(lacking.views))
-            return set()
+    def _judge(self, lacking: _Lacking, standing: Standing) -> None:
+        """Give the rows up, let them wait, or send them."""
+        lacking = replace(lacking, statements=standing.statements or lacking.statements)
+        if (obstacle := standing.obstacle or _doubling(lacking, standing)) is not None:
+            self._give_up(lacking, obstacle)
+            return
+        seen = {view: version for view, version in standing.views.items() if version.made}
+        place = lacking.position or standing.position or None
+        lacking = replace(lacking, known={**lacking.known, **seen}, position=place)
         if standing.unseen:
-            raise WriteFailedError(f"{', '.join(standing.unseen)} cannot be looked at")
-        if not there:
-            return lacking.views
-        self._writer.insert(lacking.rows, lacking.token)
-        log.info("rows sent again for the views", token=lacking.token, rows=len(lacking.rows))
-        after = self._writer.standing(lacking.partition, lacking.rows, lacking.position).views
-        return lacking.views - {view for view in there if after.get(view) == standing.views[view]}
+            self._wait(lacking, f"{', '.join(standing.unseen)} cannot be looked at")
+        elif not lacking.views & standing.views.keys():
+            self._wait_for(lacking, lacking.views)
+        else:
+            self._send(lacking, standing.views)
+
+    def _send(self, lacking: _Lacking, there: Mapping[str, Version]) -> None:
+        sent = replace(lacking, certain=set())
+        try:
+            self._writer.insert(lacking.rows, lacking.token)
+            log.info("rows sent again for the views", token=lacking.token, rows=len(lacking.rows))
+            after = self._writer.standing(lacking.partition, lacking.rows, lacking.position).views
+        except ViewFailedError as error:
+            self._wait(replace(sent, certain={error.view}), str(error))
+        except (WriteFailedError, RowsRefusedError) as error:
+            self._wait(sent, str(error))
+        else:
+            if left := lacking.views - {view for view in there if after.get(view) == there[view]}:
+                self._wait_for(sent, left)
+            else:
+                self._pause_s = _FIRST_PAUSE_S
+
+    def _wait_for(self, lacking: _Lacking, views: Set[str]) -> None:
+        """For views that were not there to take the rows."""
+        self._wait(replace(lacking, views=views), f"not there: {', '.join(sorted(views))}")
 
     def _wait(self, lacking: _Lacking, why: str) -> None:
         """To the end: a view may fail on some rows only."""
@@ -178,3 +201,17 @@ class Healing:
 
     def _tell(self) -> None:
         self._report.views_lack(sum(len(held.rows) for held in self._lacking))
+
+
+def _doubling(lacking: _Lacking, standing: Standing) -> str | None:
+    """Why some view would take the rows twice, as far as its own history tells."""
+    if strange := standing.views.keys() - lacking.known.keys():
+        return f"{', '.join(sorted(strange))} may have them, and was not there when they were inserted"
+    altered = [
+        view
+        for view, version in standing.views.items()
+        if version.made == lacking.known[view].made and version != lacking.known[view] and view not in lacking.certain
+    ]
+    if altered:
+        return f"{', '.join(sorted(altered))} may have them, and was altered since: the server knows it no more"
+    return None

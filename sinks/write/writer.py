@@ -2,12 +2,30 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from sinks.batching.batch import Rows
 
-# How many INSERTs each table had taken, as far as that can be told: the one itself, and those that views fill.
-Position = Mapping[str, int]
+
+class Place(NamedTuple):
+    """A table at one moment. made: becomes another when it is made anew; inserts: how many it had taken."""
+
+    made: str
+    inserts: int
+
+
+class Version(NamedTuple):
+    """A view at one moment. made: becomes another when it is made anew; altered: when it is altered in place.
+
+    Both are empty for a view that is told of and cannot be looked at.
+    """
+
+    made: str
+    altered: str
+
+
+# Where each table was, as far as that can be told: the one itself, and those that views fill.
+Position = Mapping[str, Place]
 JUST_NOW: Final[Position] = {}  # the rows were inserted a moment ago
 
 
@@ -15,13 +33,13 @@ JUST_NOW: Final[Position] = {}  # the rows were inserted a moment ago
 class Standing:
     """What is known of rows that stand in a table from which views fill.
 
-    views: their names, each with what becomes another when the view is made anew. obstacle: why the rows must not be
-    sent again under their token; None when that fills what views lack and doubles nothing. position: how many INSERTs
-    the tables had taken, to be given back when it is asked again. statements: what fills a view by hand, one each.
-    unseen: views and targets that cannot be looked at, be it because they are being made anew.
+    views: as they are now, by name. obstacle: why the rows must not be sent again under their token; None when that
+    fills what views lack and doubles nothing. position: to be given back when it is asked again. statements: what fills
+    a view by hand, one each. unseen: what cannot be looked at, be it because it is being made anew: views, targets, or
+    the table itself, of which nothing is known then.
     """
 
-    views: Mapping[str, str] = field(default_factory=dict)
+    views: Mapping[str, Version] = field(default_factory=dict)
     obstacle: str | None = None
     position: Position = field(default_factory=dict)
     statements: Sequence[str] = ()

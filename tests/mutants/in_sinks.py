@@ -186,16 +186,16 @@ IN_SINKS: Final[tuple[Fault, ...]] = (
     Fault(
         name="sinks-views-doubled",
         file="sinks/write/healing.py",
-        text="obstacle = standing.obstacle",
-        becomes="obstacle = None",
+        text="(obstacle := standing.obstacle or _doubling(lacking, standing)) is not None",
+        becomes="(obstacle := _doubling(lacking, standing)) is not None",
         tests=("tests/sinks/write/test_refused_yet_stored.py::test_forgotten_tokens_are_not_used_again_for_a_view",),
         guarantee="A view gets what it lacks only if that doubles nothing.",
     ),
     Fault(
         name="sinks-absent-views-forgotten",
         file="sinks/write/healing.py",
-        text="return lacking.views - {view for view in there if after.get(view) == standing.views[view]}",
-        becomes="return set()",
+        text="left := lacking.views - {view for view in there if after.get(view) == there[view]}",
+        becomes="left := set()",
         tests=(
             "tests/sinks/write/test_refused_yet_stored.py::test_rows_are_sent_again_when_their_view_was_made_anew_meanwhile",
         ),

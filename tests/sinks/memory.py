@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from sinks.batching import watermark
 from sinks.batching.batch import BadRecord, Rows
 from sinks.errors import RowsRefusedError, SinkError, TopicStoppedError, ViewFailedError, WriteFailedError
-from sinks.write.writer import JUST_NOW, Position, Standing
+from sinks.write.writer import JUST_NOW, Place, Position, Standing, Version
 
 
 @dataclass
@@ -131,11 +131,11 @@ class MemoryWriter:
 
     def standing(self, partition: int, rows: Rows, position: Position | None = None) -> Standing:
         del partition, rows
-        names = {view.name: str(id(view)) for view in self.table.views}
+        names = {view.name: Version(str(id(view)), "") for view in self.table.views}
         deaf = [view.name for view in self.table.views if not view.window]
         obstacle = f"{deaf[0]} has no deduplication window" if deaf else None
         # Tokens are forgotten all at once here; what was inserted before that is not to be sent again.
-        place = {"forgotten": self.table.forgotten}
+        place = {"forgotten": Place("", self.table.forgotten)}
         if names and obstacle is None and position not in (JUST_NOW, place):
             obstacle = "the token may be forgotten" if position or self.table.forgotten else None
         return Standing(names, obstacle, place, ["INSERT INTO view SELECT * FROM table"])

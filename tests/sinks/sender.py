@@ -33,9 +33,9 @@ class Sender:
         assert schemas.verdict(codec(route.topic).schema_id) is None
         self.connection = connect(clickhouse_server(rig.settings))
         self.writer = ClickHouseWriter(self.connection, route, schemas)
-        healing = Healing(self.writer, self.report, 1 << 24, 5.0, lambda: self.now)
+        self.healing = Healing(self.writer, self.report, 1 << 24, 5.0, lambda: self.now)
         self.delivery = Delivery(
-            Way(route, self.writer, self.dead_letters, healing),
+            Way(route, self.writer, self.dead_letters, self.healing),
             lambda values: [None] * len(values),
             0.01,
             1e9,

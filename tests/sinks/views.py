@@ -30,6 +30,11 @@ class BrokenView:
         """The second half."""
         self._create("toUInt32OrZero(page_title)")
 
+    def alter(self) -> None:
+        """The other way of mending it."""
+        query = "SELECT toUInt32(toUInt32OrZero(page_title)) AS n FROM {db}.events"
+        self._rig.query(f"ALTER TABLE {{db}}.{self._name} MODIFY QUERY {query}")
+
     @property
     def rows(self) -> int:
         """How many rows the target has."""

@@ -192,6 +192,18 @@ def test_rows_wait_while_a_view_is_told_of_and_cannot_be_looked_at(monkeypatch: 
     assert view.rows == values(range(ROWS))
 
 
+def test_rows_are_counted_when_the_table_cannot_be_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those that were found nobody knows even whether there are views; a view that failed is known."""
+    sink = Sink(MemoryWriter(MemoryTable(views=[MemoryView(fails=lambda _value: True)])))
+    monkeypatch.setattr(sink.writer, "standing", lambda *_: Standing(unseen=["table"]))
+    sink.send(batch())
+    assert (sink.report.lacking, sink.report.given_up) == (ROWS, 0)
+    sink.heal()
+    assert (sink.report.lacking, sink.report.given_up, len(sink.writer.inserts)) == (ROWS, 0, 1)
+    sink.send(replace(batch(), doubtful=True))
+    assert (sink.report.lacking, sink.report.given_up) == (ROWS, ROWS)
+
+
 def test_a_view_that_is_gone_already_when_its_failure_is_looked_at_gets_its_rows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -213,7 +225,7 @@ def test_a_view_that_is_gone_already_when_its_failure_is_looked_at_gets_its_rows
     assert anew.rows == values(range(ROWS))
 
 
-def test_a_view_that_is_gone_for_good_lacks_nothing_in_the_end() -> None:
+def test_rows_of_a_view_that_is_gone_for_good_are_given_up_and_counted() -> None:
     sink = Sink(MemoryWriter(MemoryTable(views=[MemoryView(fails=lambda _value: True), MemoryView("other")])))
     sink.send(batch())
     (gone, other) = sink.writer.table.views
@@ -224,7 +236,7 @@ def test_a_view_that_is_gone_for_good_lacks_nothing_in_the_end() -> None:
     assert other.rows == values(range(ROWS))
     sink.writer.table.forget_tokens()
     sink.heal()
-    assert (sink.report.lacking, sink.report.given_up) == (0, 0)
+    assert (sink.report.lacking, sink.report.given_up) == (0, ROWS)
 
 
 def test_rows_are_not_sent_again_to_a_view_that_was_not_there_when_they_were_inserted() -> None:
