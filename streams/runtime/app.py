@@ -96,6 +96,12 @@ class App(faust.App):
         """Make everything taken so far durable."""
         await self.epochs.commit()
 
+    def restore_from(self, offsets: Mapping[TP, int]) -> None:
+        """Recovery reads these changelogs from these offsets on."""
+        stores = {table.changelog_topic_name: table.store for table in self.state_tables.values()}
+        for tp, offset in offsets.items():
+            stores[tp.topic].expect(tp, offset)
+
     async def tend(self) -> None:
         """Look at the ends of our changelogs now and then, also of those to which nothing is written; until cancelled.
 

@@ -10,6 +10,7 @@ The subclass also covers what 0.15.3 does wrong with commits and seeks:
 - a source's records are delivered without a gap from its committed offset on: at a rebalance Faust drops fetches that
   have moved the position already, and what follows would be delivered before what was dropped. Offsets of which the
   broker brings nothing when asked again are the log's own: transactions' markers, and what they aborted;
+- a changelog's are delivered without a gap from where recovery began (`streams.runtime.restores`);
 - a partition without a commit is rewound to its beginning: aiokafka's seek-to-committed leaves it where it was;
 - a fetch waits at the broker for as long as a chunk may take to fill, then brings what there is of all partitions: one
   that returned with the first record cost as much as two hundred records do, and one that waits for 1.5 s, as Faust's,
@@ -33,6 +34,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from streams.runtime.exits import Exit
+from streams.runtime.restores import Restores
 
 _LEAVE_S: Final = 10.0
 _FETCH_BYTES_MIN: Final = 2**20  # a fetch that has so much does not wait
@@ -49,9 +51,15 @@ class ChunkApp(Protocol):
     async def close_epoch(self) -> None:
         """Make everything taken so far durable."""
 
+    def restore_from(self, offsets: Mapping[TP, int]) -> None:
+        """Restores of these changelogs begin, at these offsets."""
+
 
 class ChunkMessage(ConsumerMessage):
-    """A chunk. start: the offset of its first record; where a hole before it begins that the broker has confirmed."""
+    """A chunk. start: the offset of its first record; where a hole before it begins that is the log's own.
+
+    Of a changelog: where the chunk before it in this restore ended, or the restore began.
+    """
 
     __slots__ = ("start",)
 
@@ -97,6 +105,8 @@ class ChunkConsumer(driver.Consumer):
         self._holes: dict[TP, tuple[int, int]] = {}  # confirmed last
         self._fetch: asyncio.Future[Any] | None = None
         self._fetch_began = 0  # after so many seeks
+        self._restores = Restores()
+        self._fetch_asked = 0  # after so many seeks of recovery
         self._begins: dict[TP, int] = {}  # of each source: where its log began at the last seek
         self._expired_until: dict[TP, int] = {}
         # By topic: records that retention deleted before they were read.
@@ -106,10 +116,12 @@ class ChunkConsumer(driver.Consumer):
         return ChunkConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+        await self._read_again_what_was_passed_over()
         seek_count, records, active = await self._fetched(timeout)
         generation = self.app.consumer_generation_id
         if records is None or self.should_stop:
             return
+        self._restores.take(ensure_TP(record_tp) for record_tp, fetched in records.items() if fetched)
         if not self.flow_active or self._seeking or seek_count != self._seek_count or self._is_unsought(records):
             await self._seek_again()
             return
@@ -130,14 +142,37 @@ class ChunkConsumer(driver.Consumer):
                 if not goes_on:
                     continue
                 self._next[tp] = fetched[-1].offset + 1
+                from_offset = self._start(tp, fetched[0].offset)
+            elif self._fetch_asked == self._restores.begun and self._restores.is_due(tp):
+                from_offset = self._restores.deliver(tp, fetched[-1].offset + 1)
+            else:
+                continue
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-            from_offset = self._start(tp, fetched[0].offset)
             for start in range(0, len(fetched), chunk_records_max):
                 chunk = self._to_chunk(tp, from_offset, fetched[start : start + chunk_records_max])
                 from_offset = chunk.offset + 1
                 if self.app.topics.acks_enabled_for(tp.topic):
                     self._inflight[tp].append(chunk)
                 yield tp, chunk
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
+        self._fetch_asked = self._restores.begun
+        return await super()._getmany(active_partitions, timeout)
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """Recovery's seek of changelogs, with which a restore begins."""
+        changelogs = {tp: at for tp, at in partitions.items() if not self.app.topics.acks_enabled_for(tp.topic)}
+        self._restores.begin(changelogs)
+        self._chunk_app.restore_from(changelogs)
+        await super().seek_wait(partitions)
+
+    async def _read_again_what_was_passed_over(self) -> None:
+        if self._fetch is None and (again := self._restores.passed_over()):
+            log.info("reading changelogs again", partitions=sorted((tp.topic, tp.partition) for tp in again))
+            try:
+                await self._thread.seek_wait(again)
+            except IllegalStateError:
+                log.info("seek skipped while partitions are being revoked")
 
     async def _fetched(self, timeout: float) -> Any:
         """One fetch, and never two at a time: how many seeks there were when it began, its records, who is active.
@@ -346,6 +381,7 @@ class ChunkConsumer(driver.Consumer):
         for tp in revoked:
             self._inflight.pop(tp, None)
             self._next.pop(tp, None)
+        self._restores.forget(revoked)
 
     async def wait_empty(self) -> None:
         """Make the open epoch durable, then let Faust wait for what it thinks is still in flight."""

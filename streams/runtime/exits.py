@@ -12,7 +12,7 @@ class Exit(IntEnum):
     SETTINGS = exits.SETTINGS
     UNREACHABLE = exits.UNREACHABLE
     FAILED = 70  # anything unexpected
-    CHUNK_MISSING = 71  # lost between fetch and agent; it is read again
+    CHUNK_MISSING = 71  # lost between fetch and agent, or table; it is read again
     TOO_MANY_DEAD = 72  # more records would become dead letters than may
     STUCK = 73  # there is work, and nothing moves
     STATES_NOT_ASSIGNED = 74  # a source's partition without that of its changelog; the group divides them anew

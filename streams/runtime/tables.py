@@ -3,6 +3,7 @@
 from typing import Protocol
 
 import faust
+from faust.types import TP
 
 from streams.runtime.store import ShardStore
 
@@ -21,6 +22,14 @@ class WriteBehindTable(faust.Table):
 
     def _new_store(self) -> ShardStore:
         return ShardStore("shards://", self.app, self, table_name=self.name, loop=self.loop)
+
+    def persisted_offset(self, tp: TP) -> int:
+        """The changelog offset up to which a partition is contained; -1 when none of it is.
+
+        Where Faust is told nothing it goes on from where its last restore of the partition was, if it ever had it.
+        """
+        offset = self.store.persisted_offset(tp)
+        return -1 if offset is None else offset
 
     @property
     def store(self) -> ShardStore:

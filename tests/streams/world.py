@@ -368,9 +368,13 @@ class Life:
     def _restore(self, changelog: str, partition: int, store: ShardStore) -> None:
         """As Faust does: the changelog in chunks of some size."""
         records = list(self.log.records.get((changelog, partition), ()))
+        begins = 0
+        store.expect(TP(changelog, partition), begins)
         while records:
             size = self._chance.randint(1, 5)
-            store.apply_changelog_batch([Chunk(changelog, partition, records[:size])], bytes, bytes)
+            chunk = Chunk(changelog, partition, records[:size])
+            chunk.message.start, begins = begins, chunk.message.offset + 1  # whatever compaction has left
+            store.apply_changelog_batch([chunk], bytes, bytes)
             records = records[size:]
 
 

@@ -46,9 +46,11 @@ class QuietProducer:
 
 
 class FakeThread:
-    """The consumer's thread, as far as seeks go through it."""
+    """The consumer's thread, as far as seeks and fetches go through it."""
 
     def __init__(self) -> None:
+        self.fetches: list[dict[TP, list[Fetched]]] = []
+        self.before_fetch_returns: Any = None
         self.rewound: list[TP] = []
         self.sought: list[tuple[TP, int]] = []
         self._positions: dict[TP, Any] = {}
@@ -56,6 +58,11 @@ class FakeThread:
         subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
         self._consumer = SimpleNamespace(_subscription=subscription)
         self.begins: dict[TP, int] = {}
+
+    async def getmany(self, active_partitions: set[TP], timeout: float) -> dict[TP, list[Fetched]]:
+        if self.before_fetch_returns is not None:
+            await self.before_fetch_returns()
+        return self.fetches.pop(0)
 
     async def earliest_offsets(self, *partitions: TP) -> dict[TP, int]:
         return {tp: self.begins.get(tp, 0) for tp in partitions}
@@ -77,23 +84,16 @@ class QuietConsumer(ChunkConsumer):
     """A consumer whose fetches and commits are the test's."""
 
     def prepare(self) -> "QuietConsumer":
-        self.fetches: list[dict[TP, list[Fetched]]] = []
         self.kafka_committed: dict[TP, int | None] = defaultdict(lambda: None)
         self.committed: list[dict[TP, int]] = []
         self.seeks = 0
         self.refuses = False
-        self.before_fetch_returns: Any = None
         vars(self)["_thread"].thread_loop.close()  # the thread never runs, and would close it at its end
         self.thread = FakeThread()
         self._thread = self.thread
         self._active_partitions = {TP0, TP1, TP2}
         self.flow_active = True
         return self
-
-    async def _getmany(self, active_partitions: set[TP], timeout: float) -> dict[TP, list[Fetched]]:
-        if self.before_fetch_returns is not None:
-            await self.before_fetch_returns()
-        return self.fetches.pop(0)
 
     async def seek_to_committed(self) -> dict[TP, int | None]:
         self.seeks += 1
@@ -159,7 +159,7 @@ def ack(chunks: Iterable[tuple[TP, Any]]) -> None:
 
 async def test_a_fetch_arrives_as_chunks_of_a_partition_in_order_of_offsets(consumer: QuietConsumer) -> None:
     await consumer.begin(tp0=5, tp1=1)
-    consumer.fetches = [{TP0: fetched(5, 6, 8, 9), TP1: fetched(1)}]
+    consumer.thread.fetches = [{TP0: fetched(5, 6, 8, 9), TP1: fetched(1)}]
     chunks = await consumer.delivered()
     assert [(tp, [record.offset for record in chunk.value]) for tp, chunk in chunks] == [
         (TP0, [5, 6, 8]),
@@ -184,7 +184,7 @@ async def commit(consumer: QuietConsumer, *tps: TP) -> dict[TP, int]:
 
 async def test_the_acknowledged_prefix_is_committed(consumer: QuietConsumer) -> None:
     await consumer.begin(tp0=5, tp1=1)
-    consumer.fetches = [{TP0: fetched(5, 6, 8, 9, 20, 21, 22), TP1: fetched(1)}]
+    consumer.thread.fetches = [{TP0: fetched(5, 6, 8, 9, 20, 21, 22), TP1: fetched(1)}]
     chunks = await consumer.delivered()
     ack(chunks[:2])
     assert await commit(consumer, TP0, TP1) == {TP0: 22}
@@ -195,7 +195,7 @@ async def test_the_acknowledged_prefix_is_committed(consumer: QuietConsumer) -> 
 
 async def test_a_chunk_in_flight_holds_the_commit_of_its_partition_back(consumer: QuietConsumer) -> None:
     await consumer.begin(tp1=7)
-    consumer.fetches = [{TP0: fetched(0, 1, 2), TP1: fetched(7)}]
+    consumer.thread.fetches = [{TP0: fetched(0, 1, 2), TP1: fetched(7)}]
     chunks = await consumer.delivered()
     ack(chunks[1:])
     assert await commit(consumer, TP0, TP1) == {TP1: 8}
@@ -203,7 +203,7 @@ async def test_a_chunk_in_flight_holds_the_commit_of_its_partition_back(consumer
 
 async def test_holes_between_offsets_hold_nothing_back(consumer: QuietConsumer) -> None:
     await consumer.begin(tp0=10)
-    consumer.fetches = [{TP0: fetched(10, 500)}]
+    consumer.thread.fetches = [{TP0: fetched(10, 500)}]
     ack(await consumer.delivered())
     await consumer._add_gap(TP0, 11, 500)
     assert await commit(consumer, TP0) == {TP0: 501}
@@ -217,7 +217,7 @@ async def test_a_chunk_that_never_reached_its_agent_ends_the_process(
 
     monkeypatch.setattr("streams.runtime.chunks.os._exit", end)
     await consumer.begin()
-    consumer.fetches = [{TP0: fetched(0, 1, 2, 3)}]
+    consumer.thread.fetches = [{TP0: fetched(0, 1, 2, 3)}]
     chunks = await consumer.delivered()
     ack(chunks[1:])
     with pytest.raises(Exited) as ended:
@@ -228,8 +228,8 @@ async def test_a_chunk_that_never_reached_its_agent_ends_the_process(
 
 async def test_a_fetch_that_raced_a_seek_is_thrown_away_and_the_seek_repeated(consumer: QuietConsumer) -> None:
     await consumer.begin(tp0=5)
-    consumer.fetches = [{TP0: fetched(5)}]
-    consumer.before_fetch_returns = consumer.perform_seek
+    consumer.thread.fetches = [{TP0: fetched(5)}]
+    consumer.thread.before_fetch_returns = consumer.perform_seek
     assert await consumer.delivered() == []
     assert consumer.seeks == 2
     assert not consumer._inflight[TP0]
@@ -248,7 +248,7 @@ async def test_a_fetch_that_began_and_ended_during_a_seek_is_thrown_away(consume
 
     await consumer.begin(tp0=5)
     consumer.seek_to_committed = fetch_meanwhile  # type: ignore[method-assign]
-    consumer.fetches = [{TP0: fetched(9)}, {TP0: fetched(5, 6)}]
+    consumer.thread.fetches = [{TP0: fetched(9)}, {TP0: fetched(5, 6)}]
     await consumer.perform_seek()
     assert during == [[]]
     assert [(tp, chunk.offset) for tp, chunk in await consumer.delivered()] == [(TP0, 6)]
@@ -256,7 +256,7 @@ async def test_a_fetch_that_began_and_ended_during_a_seek_is_thrown_away(consume
 
 async def test_records_that_do_not_follow_those_delivered_are_read_again(consumer: QuietConsumer) -> None:
     await consumer.begin(tp0=5, tp1=3)
-    consumer.fetches = [{TP0: fetched(5, 6)}, {TP0: fetched(9), TP1: fetched(3)}, {TP0: fetched(7, 8)}]
+    consumer.thread.fetches = [{TP0: fetched(5, 6)}, {TP0: fetched(9), TP1: fetched(3)}, {TP0: fetched(7, 8)}]
     assert len(await consumer.delivered()) == 1
     assert [tp for tp, _ in await consumer.delivered()] == [TP1]  # which goes on
     assert (consumer.thread.sought, consumer.seeks) == ([(TP0, 7)], 0)
@@ -266,14 +266,14 @@ async def test_records_that_do_not_follow_those_delivered_are_read_again(consume
 async def test_records_of_a_partition_that_was_not_sought_yet_are_not_delivered(consumer: QuietConsumer) -> None:
     await consumer.begin(tp0=5)
     await consumer.on_partitions_revoked({TP0})
-    consumer.fetches = [{TP0: fetched(5)}]
+    consumer.thread.fetches = [{TP0: fetched(5)}]
     consumer.seek_to_committed = _nothing_committed  # type: ignore[method-assign]
     assert await consumer.delivered() == []
 
 
 async def test_a_gap_that_is_there_when_asked_again_is_the_log_s_own(consumer: QuietConsumer) -> None:
     await consumer.begin(tp0=5)
-    consumer.fetches = [{TP0: fetched(70)}, {TP0: fetched(70)}, {TP0: fetched(71)}, {TP0: fetched(80)}]
+    consumer.thread.fetches = [{TP0: fetched(70)}, {TP0: fetched(70)}, {TP0: fetched(71)}, {TP0: fetched(80)}]
     assert await consumer.delivered() == []
     assert [chunk.offset for _, chunk in await consumer.delivered()] == [70]
     assert [chunk.offset for _, chunk in await consumer.delivered()] == [71]
@@ -284,7 +284,7 @@ async def test_a_gap_that_is_there_when_asked_again_is_the_log_s_own(consumer: Q
 
 async def test_another_gap_than_the_one_met_is_asked_for_again(consumer: QuietConsumer) -> None:
     await consumer.begin(tp0=5)
-    consumer.fetches = [{TP0: fetched(70)}, {TP0: fetched(60)}, {TP0: fetched(60)}]
+    consumer.thread.fetches = [{TP0: fetched(70)}, {TP0: fetched(60)}, {TP0: fetched(60)}]
     assert (await consumer.delivered(), await consumer.delivered()) == ([], [])
     assert [chunk.offset for _, chunk in await consumer.delivered()] == [60]
     assert consumer.thread.sought == [(TP0, 5), (TP0, 5)]
@@ -292,7 +292,7 @@ async def test_another_gap_than_the_one_met_is_asked_for_again(consumer: QuietCo
 
 async def test_after_a_seek_to_the_commits_a_gap_is_asked_for_anew(consumer: QuietConsumer) -> None:
     await consumer.begin(tp0=5)
-    consumer.fetches = [{TP0: fetched(70)}, {TP0: fetched(70)}]
+    consumer.thread.fetches = [{TP0: fetched(70)}, {TP0: fetched(70)}]
     assert await consumer.delivered() == []
     await consumer.perform_seek()
     assert await consumer.delivered() == []
@@ -301,7 +301,7 @@ async def test_after_a_seek_to_the_commits_a_gap_is_asked_for_anew(consumer: Qui
 
 async def test_a_log_that_ends_with_what_is_no_record_waits_for_nothing(consumer: QuietConsumer) -> None:
     await consumer.begin(tp0=5)
-    consumer.fetches = [{TP0: fetched(5, 6)}, {}, {}, {TP0: fetched(1_000)}]
+    consumer.thread.fetches = [{TP0: fetched(5, 6)}, {}, {}, {TP0: fetched(1_000)}]
     chunks = await consumer.delivered()
     consumer.thread.move(TP0, 1_000)  # behind a marker, to the end
     assert await consumer.delivered() == []
@@ -331,8 +331,8 @@ async def test_a_fetch_of_before_a_seek_is_thrown_away_also_when_it_was_cancelle
         await end.wait()
 
     await consumer.begin(tp0=5)
-    consumer.before_fetch_returns = wait
-    consumer.fetches = [{TP0: fetched(5)}]
+    consumer.thread.before_fetch_returns = wait
+    consumer.thread.fetches = [{TP0: fetched(5)}]
     cancelled = asyncio.ensure_future(consumer.delivered())
     await going_on.wait()
     cancelled.cancel()
@@ -352,7 +352,7 @@ async def test_a_cancelled_fetch_that_fails_is_no_crash_and_another_is(consumer:
         raise IllegalStateError("No current assignment")
 
     await consumer.begin(tp0=5)
-    consumer.before_fetch_returns = fail
+    consumer.thread.before_fetch_returns = fail
     cancelled = asyncio.ensure_future(consumer.delivered())
     await going_on.wait()
     cancelled.cancel()
@@ -372,8 +372,8 @@ async def test_what_a_cancelled_fetch_brings_is_not_lost(consumer: QuietConsumer
         await end.wait()
 
     await consumer.begin(tp0=5)
-    consumer.before_fetch_returns = wait
-    consumer.fetches = [{TP0: fetched(5)}, {TP0: fetched(6)}]
+    consumer.thread.before_fetch_returns = wait
+    consumer.thread.fetches = [{TP0: fetched(5)}, {TP0: fetched(6)}]
     cancelled = asyncio.ensure_future(consumer.delivered())
     await going_on.wait()
     cancelled.cancel()
@@ -389,8 +389,8 @@ async def test_a_fetch_that_ended_after_the_flow_was_stopped_is_thrown_away(cons
         consumer.flow_active = False
 
     await consumer.begin(tp0=5)
-    consumer.fetches = [{TP0: fetched(5)}]
-    consumer.before_fetch_returns = stop_flow
+    consumer.thread.fetches = [{TP0: fetched(5)}]
+    consumer.thread.before_fetch_returns = stop_flow
     assert await consumer.delivered() == []
     assert consumer.seeks == 1
 
@@ -406,14 +406,14 @@ async def test_a_seek_while_partitions_are_revoked_is_no_crash(
 
     await consumer.begin(tp0=5)
     monkeypatch.setattr(consumer, "seek_to_committed", refuse)
-    consumer.fetches = [{TP0: fetched(5)}]
-    consumer.before_fetch_returns = stop_flow
+    consumer.thread.fetches = [{TP0: fetched(5)}]
+    consumer.thread.before_fetch_returns = stop_flow
     assert await consumer.delivered() == []
 
 
 async def test_delivery_stops_when_the_generation_changes(consumer: QuietConsumer) -> None:
     await consumer.begin(tp0=1, tp1=2)
-    consumer.fetches = [{TP0: fetched(1), TP1: fetched(2)}]
+    consumer.thread.fetches = [{TP0: fetched(1), TP1: fetched(2)}]
     found = []
     async for tp, _ in consumer.getmany(0.1):
         found.append(tp)
@@ -429,7 +429,7 @@ async def test_a_seek_rewinds_the_partitions_that_have_no_commit_yet(consumer: Q
 
 async def test_a_seek_forgets_what_was_in_flight(consumer: QuietConsumer) -> None:
     await consumer.begin()
-    consumer.fetches = [{TP0: fetched(0)}, {TP0: fetched(0, 1)}]
+    consumer.thread.fetches = [{TP0: fetched(0)}, {TP0: fetched(0, 1)}]
     before = await consumer.delivered()
     await consumer.perform_seek()
     again = await consumer.delivered()
@@ -439,12 +439,63 @@ async def test_a_seek_forgets_what_was_in_flight(consumer: QuietConsumer) -> Non
     assert await commit(consumer, TP0) == {TP0: 2}
 
 
-async def test_a_topic_that_is_not_acknowledged_is_never_in_flight(consumer: QuietConsumer) -> None:
-    changelog = TP("t_changelog", 0)
-    consumer._active_partitions = {TP0, changelog}
-    consumer.fetches = [{changelog: fetched(1, 2)}]
+@pytest.fixture
+def changelog(consumer: QuietConsumer) -> TP:
+    """That of the sources' states, which is read."""
+    found = TP(consumer.app.changelogs[RAW], 0)
+    consumer._active_partitions = {TP0, found}
+    return found
+
+
+async def test_a_changelog_is_never_in_flight(consumer: QuietConsumer, changelog: TP) -> None:
+    await consumer.seek_wait({changelog: 0})
+    consumer.thread.fetches = [{changelog: fetched(1, 2)}]
     assert [tp for tp, _ in await consumer.delivered()] == [changelog]
     assert changelog not in consumer._inflight
+
+
+async def test_a_chunk_of_a_restore_begins_where_the_one_before_ended_also_behind_a_hole(
+    consumer: QuietConsumer, changelog: TP
+) -> None:
+    await consumer.seek_wait({changelog: 4})
+    consumer.thread.fetches = [{changelog: fetched(9, 20, 21, 25)}, {changelog: fetched(70)}]
+    chunks = [*await consumer.delivered(), *await consumer.delivered()]
+    assert [(chunk.start, chunk.offset) for _, chunk in chunks] == [(4, 21), (22, 25), (26, 70)]
+    assert consumer.thread.sought == [(changelog, 4)]  # compaction's holes cost nothing
+
+
+async def test_changelogs_of_a_fetch_that_is_thrown_away_are_read_again(consumer: QuietConsumer, changelog: TP) -> None:
+    await consumer.seek_wait({changelog: 4})
+    consumer.thread.fetches = [{changelog: fetched(4, 5)}, {TP0: fetched(5), changelog: fetched(6, 7)}]
+    assert len(await consumer.delivered()) == 1
+    assert await consumer.delivered() == []  # nobody knows yet where the source goes on
+    consumer.thread.fetches = [{changelog: fetched(6, 7, 8)}]
+    assert [(chunk.start, chunk.offset) for _, chunk in await consumer.delivered()] == [(6, 8)]
+    assert consumer.thread.sought == [(changelog, 4), (changelog, 6)]
+
+
+async def test_what_was_asked_for_before_recovery_s_seek_is_none_of_the_restore(
+    consumer: QuietConsumer, changelog: TP
+) -> None:
+    async def seek_meanwhile() -> None:
+        await consumer.seek_wait({changelog: 4})
+
+    await consumer.seek_wait({changelog: 0})
+    consumer.thread.before_fetch_returns = seek_meanwhile
+    consumer.thread.fetches = [{changelog: fetched(8, 9)}, {changelog: fetched(4, 5)}]
+    assert await consumer.delivered() == []
+    consumer.thread.before_fetch_returns = None
+    assert [(chunk.start, chunk.offset) for _, chunk in await consumer.delivered()] == [(4, 5)]
+    assert consumer.thread.sought == [(changelog, 0), (changelog, 4), (changelog, 4)]
+
+
+async def test_a_changelog_that_recovery_has_not_sought_is_not_delivered(
+    consumer: QuietConsumer, changelog: TP
+) -> None:
+    await consumer.seek_wait({changelog: 4})
+    await consumer.on_partitions_revoked({changelog})
+    consumer.thread.fetches = [{changelog: fetched(4)}]
+    assert await consumer.delivered() == []
 
 
 async def test_before_a_rebalance_the_open_epoch_is_made_durable(
@@ -457,7 +508,7 @@ async def test_before_a_rebalance_the_open_epoch_is_made_durable(
 
     monkeypatch.setattr(consumer.app.epochs, "commit", close)
     await consumer.begin()
-    consumer.fetches = [{TP0: fetched(0)}]
+    consumer.thread.fetches = [{TP0: fetched(0)}]
     await consumer.delivered()
     await consumer.wait_empty()
     assert seen == ["epoch with 1 in flight"]
@@ -474,7 +525,7 @@ async def test_the_last_committed_offset_is_told_and_before_the_first_where_the_
 
 async def test_a_refused_commit_is_not_taken_for_one(consumer: QuietConsumer) -> None:
     await consumer.begin(tp0=4)
-    consumer.fetches = [{TP0: fetched(4, 5)}]
+    consumer.thread.fetches = [{TP0: fetched(4, 5)}]
     ((_, chunk),) = await consumer.delivered()
     chunk.acked = True
     consumer._acked[TP0].append(chunk.offset)
@@ -488,7 +539,7 @@ async def test_records_that_retention_deleted_before_they_were_read_are_counted_
     consumer.thread.begins = {TP0: 70, TP1: 500}
     await consumer.begin(tp0=4)
     assert dict(consumer.expired) == {RAW: 66}
-    consumer.fetches = [{TP0: fetched(70, 71)}]
+    consumer.thread.fetches = [{TP0: fetched(70, 71)}]
     assert len(await consumer.delivered()) == 1  # no seek helps against it
     await consumer.perform_seek()
     assert dict(consumer.expired) == {RAW: 66}
@@ -500,11 +551,11 @@ async def test_records_that_retention_deleted_before_they_were_read_are_counted_
 async def test_what_was_fetched_of_a_partition_that_is_not_active_is_not_delivered(consumer: QuietConsumer) -> None:
     await consumer.begin(tp0=5, tp1=1)
     consumer._active_partitions = {TP0}
-    consumer.fetches = [{TP1: fetched(1, 2), TP0: fetched(5)}]
+    consumer.thread.fetches = [{TP1: fetched(1, 2), TP0: fetched(5)}]
     assert [tp for tp, _ in await consumer.delivered()] == [TP0]
     # Once it is active, what was passed over is read again.
     consumer._active_partitions = {TP0, TP1}
-    consumer.fetches = [{TP1: fetched(3)}]
+    consumer.thread.fetches = [{TP1: fetched(3)}]
     assert (await consumer.delivered(), consumer.thread.sought) == ([], [(TP1, 1)])
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 
 from streams.runtime.envelope import last_active_ms
 from streams.runtime.eviction import Evictor, sizes
+from streams.runtime.exits import Exit
 from streams.runtime.newest import tombstone_headers
 from streams.runtime.operator import Changes
 from streams.runtime.state_cache import StateCache
@@ -138,6 +139,71 @@ def test_recovery_reads_on_where_the_store_has_got_to(table: StateTable) -> None
     assert table.store.persisted_offset(tp) == 11
     table.store.set_persisted_offset(tp, 5)
     assert table.store.persisted_offset(tp) == 11
+
+
+class Exited(BaseException):
+    """The process ended itself."""
+
+
+@pytest.fixture
+def exits(monkeypatch: pytest.MonkeyPatch) -> None:
+    def end(code: int) -> None:
+        raise Exited(code)
+
+    monkeypatch.setattr("streams.runtime.store.os._exit", end)
+
+
+def assert_goes_missing(table: StateTable, start: int) -> None:
+    with pytest.raises(Exited) as ended:
+        restore(table, 0, (b"late", value_of(1)), start=start)
+    assert ended.value.args == (Exit.CHUNK_MISSING,)
+    assert b"late" not in table.store.shard(0)
+
+
+@pytest.mark.usefixtures("exits")
+async def test_a_chunk_before_which_another_is_missing_ends_the_process(table: StateTable) -> None:
+    await rebalance(table, [0])
+    table.store.expect(TP(table.changelog_topic_name, 0), 4)
+    assert_goes_missing(table, 5)
+    restore(table, 0, (b"a", value_of(1)), (b"b", value_of(1)), start=4)
+    restore(table, 0, (b"b", value_of(1)), (b"c", value_of(2)), start=5)  # read again
+    restore(table, 0, (b"d", value_of(2)), start=7)
+    assert_goes_missing(table, 9)
+
+
+@pytest.mark.usefixtures("exits")
+async def test_a_restore_that_reads_on_may_skip_what_the_store_has_and_nothing_else(table: StateTable) -> None:
+    await rebalance(table, [0])
+    table.store.expect(TP(table.changelog_topic_name, 0), 0)
+    restore(table, 0, (b"a", value_of(1)), (b"b", value_of(1)))
+    await rebalance(table, [0, 1])
+    table.store.expect(TP(table.changelog_topic_name, 0), 1)
+    assert_goes_missing(table, 3)
+    restore(table, 0, (b"c", value_of(1)), start=2)
+    # Faust's own notion of where it is may be that of a restore of before.
+    table.store.expect(TP(table.changelog_topic_name, 0), 30)
+    assert_goes_missing(table, 30)
+
+
+@pytest.mark.usefixtures("exits")
+async def test_a_chunk_of_a_partition_that_was_ours_is_not_applied(table: StateTable) -> None:
+    await rebalance(table, [0, 1])
+    table.store.expect(TP(table.changelog_topic_name, 0), 0)
+    await rebalance(table, [1])
+    restore(table, 0, (b"a", value_of(1)))
+    elsewhere = Chunk("another-changelog", 1, [Record(0, b"a", value_of(1))])
+    table.store.apply_changelog_batch([elsewhere], bytes, bytes)
+    assert table.store.shards == {}
+    await rebalance(table, [0, 1])
+    assert table.store.known() == []
+    assert_goes_missing(table, 0)  # before recovery has said where it begins
+
+
+async def test_recovery_begins_anew_with_a_partition_of_which_the_store_has_nothing() -> None:
+    table = faust_app().state_tables["sessions"]
+    assert table.persisted_offset(TP(table.changelog_topic_name, 0)) == -1
+    restore(table, 0, (b"a", value_of(1)))
+    assert table.persisted_offset(TP(table.changelog_topic_name, 0)) == 0
 
 
 async def test_a_rebalance_drops_what_is_no_longer_ours_and_forgets_how_far_it_was(table: StateTable) -> None:
