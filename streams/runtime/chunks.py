@@ -32,6 +32,7 @@ from aiokafka.structs import OffsetAndMetadata
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
+from mode.utils.futures import notify
 
 from streams.runtime.exits import Exit
 from streams.runtime.restores import Restores
@@ -278,8 +279,19 @@ class ChunkConsumer(driver.Consumer):
         """Commit what is committed already, with where it will end as metadata; whether the coordinator took it.
 
         It refuses who is not a member of its generation, and so tells a worker that was suspended. Without ends: of
-        all the sources that are ours.
+        all the sources that are ours. Faust's own commit, now and then, waits for it and it for that: it would take
+        back what the other has committed.
         """
+        while await self.maybe_wait_for_commit_to_finish():
+            pass
+        self._commit_fut: asyncio.Future[None] | None = asyncio.get_running_loop().create_future()
+        try:
+            return await self._commit_again(ends)
+        finally:
+            done, self._commit_fut = self._commit_fut, None
+            notify(done)
+
+    async def _commit_again(self, ends: Mapping[tuple[str, int], int]) -> bool:
         places = [TP(*place) for place in ends]
         if not places:
             places = [tp for tp in self.assignment() if tp.topic in self._chunk_app.changelogs]

@@ -1,5 +1,6 @@
 """Whether a worker's states may be written: what it asks the coordinator, and which answers count."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -27,9 +28,12 @@ class Kafka:
         self._coordinator = Coordinator()
         self.committed: dict[TopicPartition, OffsetAndMetadata] = {}
         self.refuses: Exception | None = None
+        self.before: Any = None
         self.during: Any = None
 
     async def commit(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
+        if self.before is not None:
+            await self.before()
         if self.refuses is not None:
             raise self.refuses
         self.committed |= offsets
@@ -107,3 +111,38 @@ async def test_who_has_nothing_in_hand_asks_for_what_it_owns(
     assert list(kafka.committed) == [TopicPartition(RAW, 1)]
     monkeypatch.setattr(app.consumer, "assignment", set)
     assert not await app.still_owns({})
+
+
+async def test_a_commit_that_is_under_way_is_waited_for_and_not_taken_back(app: App, kafka: Kafka) -> None:
+    under_way: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    app.consumer._commit_fut = under_way
+    asking = asyncio.create_task(app.still_owns({(RAW, 1): 90}))
+    await asyncio.sleep(0)
+    assert kafka.committed == {}
+    app.consumer._committed_offset[TP(RAW, 1)], app.consumer._commit_fut = 80, None
+    under_way.set_result(None)
+    assert await asking
+    assert kafka.committed == {TopicPartition(RAW, 1): OffsetAndMetadata(80, "until 90")}
+
+
+@pytest.mark.parametrize("refuses", [None, CommitFailedError("rebalanced")])
+async def test_a_commit_waits_until_the_coordinator_has_answered(
+    app: App, kafka: Kafka, monkeypatch: pytest.MonkeyPatch, refuses: Exception | None
+) -> None:
+    committed: list[TP] = []
+
+    async def force_commit(*args: Any, **kwargs: Any) -> bool:
+        committed.append(TP(RAW, 1))
+        return True
+
+    monkeypatch.setattr(app.consumer, "force_commit", force_commit)
+    answer, kafka.refuses = asyncio.Event(), refuses
+    kafka.before = answer.wait
+    asking = asyncio.create_task(app.still_owns({(RAW, 1): 90}))
+    await asyncio.sleep(0)
+    waiting = asyncio.create_task(app.consumer.commit())
+    await asyncio.sleep(0)
+    assert committed == []
+    answer.set()
+    assert (await asking, await waiting) == (refuses is None, False)
+    assert await app.consumer.commit()
