@@ -93,8 +93,8 @@ class App(faust.App):
             self.agent(topic, name=f"streams.{operator.table}")(_deliver_to(self))
 
     async def close_epoch(self) -> None:
-        """Make everything taken so far durable."""
-        await self.epochs.commit()
+        """Make everything taken so far durable: the group will be divided anew, or this worker ends."""
+        await self.epochs.close_generation()
 
     def restore_from(self, offsets: Mapping[TP, int]) -> None:
         """Recovery reads these changelogs from these offsets on."""

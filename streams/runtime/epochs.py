@@ -106,6 +106,7 @@ class Epochs:
         self._bad: dict[tuple[str, int, int], Invalid] = {}  # found in it, by topic, partition, offset
         self._processing = False
         self._invariants, self._generation = Invariants(), -1
+        self._closed_generation: int | None = None
         self._published: Counter[str] = Counter()  # by topic: records that are not durable yet
         self._behind = False  # the last chunk was full: there is a backlog
         self._opened_at = 0.0  # when the oldest chunk arrived that is not durable
@@ -140,6 +141,19 @@ class Epochs:
     async def commit(self) -> None:
         """Make everything taken so far durable, now."""
         await self._guarded(self._close)
+
+    async def close_generation(self) -> None:
+        """Make everything taken so far durable before the group is divided anew.
+
+        A chunk that still comes of this generation is dropped: its records come again with the next one. Until then the
+        coordinator takes no commit, which would look as if somebody else owned the partitions.
+        """
+
+        async def close() -> None:
+            await self._close()
+            self._closed_generation = self._membership.generation()
+
+        await self._guarded(close)
 
     async def tend(self, is_owed: Callable[[], bool]) -> None:
         """Between two epochs, see whether states have to be written although no record touched them, and write them.
@@ -211,7 +225,10 @@ class Epochs:
         waiting, self._waiting, self._waiting_records = self._waiting, [], 0
         # A chunk of an earlier generation belongs to somebody else by now, and its state may not be here.
         generation = self._membership.generation()
-        chunks = [event for event in waiting if event.message.generation_id == generation]
+        is_open = generation != self._closed_generation
+        chunks = [event for event in waiting if is_open and event.message.generation_id == generation]
+        if any(event.message.generation_id != generation for event in self._processed):
+            self._drop_processed()
         if generation != self._generation:
             self._invariants, self._generation = Invariants(), generation
         for message in (event.message for event in chunks):
@@ -227,6 +244,18 @@ class Epochs:
                 self._metrics.chunk_records.observe(len(records))
         self._processed += chunks
         self._processed_records += sum(len(event.value) for event in chunks)
+
+    def _drop_processed(self) -> None:
+        """Forget the open epoch, of an earlier generation: its records come again, here or elsewhere.
+
+        What was published of it is repeated then, as after a worker that was killed.
+        """
+        log.info("the group was divided anew; an epoch that was open is read again", records=self._processed_records)
+        for operator in self._operators.values():
+            operator.rollback()
+        self._processed, self._processed_records = [], 0
+        self._bad.clear()
+        self._opened_at = self._clock()
 
     async def _take(self, operator: Operator, records: Records) -> None:
         """Process records and publish what comes of them; those that are bad become dead letters, alone."""

@@ -141,9 +141,15 @@ class Group:
         self.exits: list[object] = []
 
     async def rebalance(self, count: int) -> None:
-        """The workers there are make their epochs durable; then so many share the partitions."""
+        """The workers there are make their epochs durable; then so many share the partitions.
+
+        A chunk may be delivered after that, and be processed before the worker knows that it must not.
+        """
         for worker in list(self.workers):
-            await self._step(worker, worker.epochs.commit())
+            close = self.chance.choice((worker.epochs.commit, worker.epochs.close_generation))
+            await self._step(worker, close())
+            if worker in self.workers and self.chance.random() < 0.3:
+                await self._step(worker, worker.read())
         self.generation += 1
         hands: list[set[int]] = [set() for _ in range(count)]
         for partition in EVERY:

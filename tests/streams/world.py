@@ -322,7 +322,8 @@ class Life:
         for table in self._tables:
             await table.store.on_rebalance(assigned, set(), set(), generation)
         self._delivered.clear()
-        self._read = {place: offset for place, offset in self._read.items() if place[1] in owned & self.seat.owned}
+        kept = owned & self.seat.owned
+        self._read = {place: self.log.committed[place] for place in self._read if place[1] in kept}
         new = owned - self.seat.owned
         self.seat.owned, self.seat.generation = owned, generation
         for partition in new:

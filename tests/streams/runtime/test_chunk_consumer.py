@@ -506,7 +506,7 @@ async def test_before_a_rebalance_the_open_epoch_is_made_durable(
     async def close() -> None:
         seen.append(f"epoch with {len(consumer._inflight[TP0])} in flight")
 
-    monkeypatch.setattr(consumer.app.epochs, "commit", close)
+    monkeypatch.setattr(consumer.app.epochs, "close_generation", close)
     await consumer.begin()
     consumer.thread.fetches = [{TP0: fetched(0)}]
     await consumer.delivered()

@@ -237,6 +237,39 @@ async def test_only_stale_chunks_commit_nothing() -> None:
     assert rig.epochs.oldest_seconds() == 0.0
 
 
+async def test_an_epoch_that_was_processed_in_an_earlier_generation_is_read_again() -> None:
+    rig = EpochRig(limits=EpochLimits(2, 1, 1_000, 10_000))
+    # Delivered while the epoch was closed for the rebalance, and processed after it.
+    late = [rig.chunk(1, 2), rig.chunk(3, 4, topic="t.claims")]
+    for chunk in late:
+        await rig.add(chunk)
+    rig.generation = 2
+    rig._ends.clear()
+    again = rig.chunk(1, 2, generation=2)
+    await rig.add(again)
+    await rig.epochs.commit()
+    assert rig.operator.states() == {b"key": [1, 1, 2]}
+    assert rig.claims.states() == {}
+    assert [chunk.acked for chunk in (*late, again)] == [False, False, True]
+    assert rig.journal[-1] == "commit ['t.raw']"
+
+
+async def test_no_epoch_is_opened_between_two_generations() -> None:
+    rig = EpochRig(limits=EpochLimits(2, 1, 2, 10_000))
+    before = rig.chunk(1)
+    await rig.add(before)
+    await rig.epochs.close_generation()
+    assert before.acked
+    rig.journal.clear()
+    rig.is_member = False  # the coordinator takes no commit while it waits for all to join
+    await rig.add(rig.chunk(2, 3))
+    assert rig.journal == []
+    rig.is_member, rig.generation, rig._ends["t.raw"] = True, 2, 1
+    rig._follows["t.raw", 0, 2] = 1
+    await rig.add(rig.chunk(2, 3, generation=2))
+    assert rig.operator.states() == {b"key": [2, 1, 2, 3]}
+
+
 async def test_a_worker_that_is_no_longer_a_member_ends_without_writing_states() -> None:
     rig = EpochRig()
     await rig.add(rig.chunk(1))
