@@ -89,11 +89,11 @@ def compare(wanted: TableShape, actual: TableShape) -> Differences:
     """How `actual` differs from the contract's shape."""
     lacking = {
         **_lacking("COLUMN", _with_codecs(wanted), actual.columns),
-        # A value that an operator chose is left alone. 0 switches off what a promise rests on.
+        # A value that an operator chose is left alone, but for a shorter window, on which a promise rests.
         **{
             f"setting {name} = {value}": f"MODIFY SETTING {name} = {value}"
             for name, value in wanted.settings.items()
-            if name not in actual.settings or (actual.settings[name] == "0" and name.endswith("deduplication_window"))
+            if name not in actual.settings or _is_shorter(name, actual.settings[name], value)
         },
         # After the settings: some are what allows a projection.
         **_lacking("PROJECTION", wanted.projections, actual.projections),
@@ -108,6 +108,10 @@ def compare(wanted: TableShape, actual: TableShape) -> Differences:
     notes = [f"column {name} is the operator's own" for name in actual.columns if name not in wanted.columns]
     longer, note = _compare_ttl(wanted.ttl, actual.ttl)
     return Differences(lacking | longer, tuple(conflicts), (*notes, *note))
+
+
+def _is_shorter(setting: str, actual: str, wanted: str) -> bool:
+    return setting.endswith("deduplication_window") and int(actual) < int(wanted)
 
 
 def days_kept(ttl: str) -> float | None:

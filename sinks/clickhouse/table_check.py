@@ -15,6 +15,12 @@ _UNKNOWN_DATABASE: Final = 81
 _CURE: Final = "run `python -m schemas apply`"
 # One retry after a day's outage must still be known: the server's own default is an hour.
 _WINDOW_S_MIN: Final = 86_400
+# Of a replicated table each block that is remembered is a node in Keeper.
+_ADVISED: Final = {
+    "non_replicated_deduplication_window": 100_000,
+    "replicated_deduplication_window": 10_000,
+    "replicated_deduplication_window_seconds": 604_800,
+}
 _DDL: Final = resources.files("schemas") / "ddl" / "clickhouse"
 _COLUMN: Final = re.compile(r"^    ([a-z]\w*) +((?:\w+)(?:\([^)]*\)+)?)", re.MULTILINE)
 
@@ -101,7 +107,7 @@ def _verify_windows(connection: Connection, table: str, engine: str, full: str) 
     for name, least in wanted.items():
         number = _number(connection, full, name)
         if number < least:
-            advised = 604_800 if name.endswith("_seconds") else 10_000
+            advised = _ADVISED[name]
             raise TableUnfitError(
                 f"table {table} forgets too early what was written ({name} is {number}), so that a batch written again "
                 f"would stand twice: {_CURE}, or ALTER TABLE {table} MODIFY SETTING {name} = {advised}"

@@ -162,6 +162,19 @@ def test_columns_views_and_a_longer_life_of_rows_are_left_alone(settings: Settin
     assert all(finding.settled for finding in check_tables(settings))
 
 
+@pytest.mark.parametrize(("found", "left"), [(10_000, 100_000), (0, 100_000), (1_000_000, 1_000_000)])
+def test_a_deduplication_window_is_raised_and_never_lowered(settings: Settings, found: int, left: int) -> None:
+    apply_tables(settings)
+    with clickhouse(settings) as client:
+        client.execute(f"ALTER TABLE events MODIFY SETTING non_replicated_deduplication_window = {found}")
+        apply_tables(settings)
+        ((engine,),) = client.execute(
+            "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = 'events'"
+        )
+    assert f"non_replicated_deduplication_window = {left}," in engine
+    assert all(finding.settled for finding in check_tables(settings))
+
+
 def test_how_long_rows_live_is_a_setting_that_lengthens(settings: Settings) -> None:
     half = settings.model_copy(update={"table_events_days": 180, "table_dead_letters_days": 30})
     apply_tables(half)
