@@ -98,7 +98,7 @@ class ShardStore(Store):
     def apply_changelog_batch(
         self, batch: Iterable[Any], to_key: Callable[[Any], Any], to_value: Callable[[Any], Any]
     ) -> None:
-        """Apply chunks of changelog records. Ends the process when some are missing before a chunk.
+        """Apply chunks of changelog records. Ends the process when some are missing before a chunk, or can't be read.
 
         Faust may put a chunk of a restore that a rebalance ended into the next one, and skips all that it has passed
         then. It would take an exception for a warning and go on, with states older than anybody knows.
@@ -111,7 +111,10 @@ class ShardStore(Store):
             if restored is None:
                 restored = self._restored[partition] = Newest(self.shard(partition))
             for record in event.message.value:
-                restored.apply(record.key, record.value, record.headers)
+                try:
+                    restored.apply(record.key, record.value, record.headers)
+                except Exception as error:
+                    _end_unreadable(event.message.tp, record, error)
             self.restored += len(event.message.value)
             self.version += 1
             self.set_persisted_offset(event.message.tp, event.message.offset)
@@ -191,3 +194,15 @@ class ShardStore(Store):
 
     def clear(self) -> None:
         self.reset_state()
+
+
+def _end_unreadable(tp: TP, record: Any, error: Exception) -> None:
+    log.critical(
+        "a record of a changelog cannot be read; ending before its states are used",
+        topic=tp.topic,
+        partition=tp.partition,
+        offset=record.offset,
+        key=repr(record.key),
+        error=repr(error),
+    )
+    os._exit(Exit.STATE_UNREADABLE)

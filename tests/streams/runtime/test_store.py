@@ -161,6 +161,23 @@ def assert_goes_missing(table: StateTable, start: int) -> None:
 
 
 @pytest.mark.usefixtures("exits")
+@pytest.mark.parametrize(
+    ("value", "headers"),
+    [(b"", ()), (b"\1\0\0", ()), (None, (("applied", b"soon"),))],
+    ids=["no value", "cut off", "no number"],
+)
+def test_a_record_of_a_changelog_that_cannot_be_read_ends_the_process_and_is_named(
+    table: StateTable, value: bytes | None, headers: tuple[tuple[str, bytes], ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = [Record(7, b"a", value_of(1)), Record(8, b"b", value, headers)]
+    with pytest.raises(Exited) as ended:
+        table.store.apply_changelog_batch([Chunk(table.changelog_topic_name, 2, records)], bytes, bytes)
+    assert ended.value.args == (Exit.STATE_UNREADABLE,)
+    told = capsys.readouterr().out
+    assert all(text in told for text in (table.changelog_topic_name, "2", "8", "cannot be read")), told
+
+
+@pytest.mark.usefixtures("exits")
 async def test_a_chunk_before_which_another_is_missing_ends_the_process(table: StateTable) -> None:
     await rebalance(table, [0])
     table.store.expect(TP(table.changelog_topic_name, 0), 4)
