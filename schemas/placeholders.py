@@ -22,7 +22,7 @@ PATTERN: Final = f"^[0\\-{AROUND}]*$"
 
 _ZEROS: Final = "0-" + AROUND
 _WORDS: Final = frozenset(WORDS)
-_CHARS_MAX: Final = max(map(len, WORDS)) + 8
+_CHARS_MAX: Final = max(map(len, WORDS))
 
 
 def word_of(text: str) -> str:
@@ -32,6 +32,8 @@ def word_of(text: str) -> str:
 
 def is_placeholder(text: str, own: frozenset[str] = frozenset()) -> bool:
     """Whether an id names nobody; so does an empty one. own: further words, of its project (`word_of`)."""
-    if not text.strip(_ZEROS) or (len(text) <= _CHARS_MAX and word_of(text) in _WORDS):
+    rest = text.strip(_ZEROS)
+    # Nothing that `word_of` keeps is shorter than this rest: most ids are spared the comparison by their length.
+    if not rest or (len(rest) <= _CHARS_MAX and word_of(text) in _WORDS):
         return True
     return bool(own) and word_of(text) in own

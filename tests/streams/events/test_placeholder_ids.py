@@ -35,6 +35,9 @@ NOBODY = (
         "00000000000000000000000000000000",
         '"null"',
         "\t0\n",
+        "undefined" + 20 * " ",
+        30 * "'" + "[object Object]" + 30 * "\u00a0",
+        99 * "0",
     ),
 )
 NONE: Mapping[str, frozenset[str]] = MappingProxyType({})
