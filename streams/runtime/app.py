@@ -97,9 +97,17 @@ class App(faust.App):
         await self.epochs.close_generation()
 
     def restore_from(self, offsets: Mapping[TP, int]) -> None:
-        """Recovery reads these changelogs from these offsets on."""
+        """Recovery reads these changelogs from these offsets on.
+
+        Where that is behind the last offset there is no record, and what stands there later is somebody's. How far
+        aiokafka has read says nothing of it: it takes records, too, that are given to nobody.
+        """
         stores = {table.changelog_topic_name: table.store for table in self.state_tables.values()}
+        recovery = self.tables.recovery
         for tp, offset in offsets.items():
+            last, known = recovery.active_highwaters.get(tp), recovery.active_offsets.get(tp)
+            if last is not None and known is not None and known >= last:
+                stores[tp.topic].set_persisted_offset(tp, last)
             stores[tp.topic].expect(tp, offset)
 
     async def tend(self) -> None:
@@ -124,18 +132,10 @@ class App(faust.App):
     def _is_owed(self, ends: Mapping[TP, int]) -> bool:
         if not self._is_settled():
             return False
-        self._note_ends()
         stores = {table.changelog_topic_name: table.store for table in self.state_tables.values()}
         for tp, end in ends.items():
             stores[tp.topic].check_end(TP(*tp), end - 1)
         return any(True for store in stores.values() for _ in store.owed())
-
-    def _note_ends(self) -> None:
-        """A restore has read to the end of its changelog, where offsets may stand that have no record any more."""
-        for table in self.state_tables.values():
-            for tp in table.store.known():
-                if (read_to := self.consumer.read_to(tp)) is not None:
-                    table.store.set_persisted_offset(tp, read_to - 1)
 
     def _is_settled(self) -> bool:
         return bool(self.started and self.rebalancing_count and not self.rebalancing and not self.in_recovery)
@@ -160,7 +160,6 @@ class App(faust.App):
         a pause it believes it until the coordinator's next answer. And its consumer may have joined again by itself
         while it waited, so that the commit was one of the new generation.
         """
-        self._note_ends()
         generation = self.consumer_generation_id
         taken = self.is_member() and await self.consumer.commit_again(ends)
         return bool(taken) and generation == self._generation_known()

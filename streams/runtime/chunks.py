@@ -257,11 +257,11 @@ class ChunkConsumer(driver.Consumer):
 
     def is_at_end(self, tp: TP) -> bool:
         """Whether all there is of a partition is committed, also when offsets without records follow the last one."""
-        position = self.read_to(tp)
+        position = self._position(tp)
         asked_for_again = self._gaps.get(tp) == (self._committed_offset[tp], position)
         return asked_for_again and position == self.highwater(tp)
 
-    def read_to(self, tp: TP) -> int | None:
+    def _position(self, tp: TP) -> int | None:
         """The offset that the next fetch of a partition asks for."""
         consumer = self._thread._consumer
         assignment = consumer._subscription.subscription.assignment if consumer is not None else None
@@ -271,7 +271,7 @@ class ChunkConsumer(driver.Consumer):
     async def _ask_for_tails(self) -> None:
         """Nothing came. Where the position has passed offsets all the same, ask for them again, once."""
         for tp, expected in list(self._next.items()):
-            position = self.read_to(tp)
+            position = self._position(tp)
             if position is not None and position > expected and self._gaps.get(tp) != (expected, position):
                 await self._goes_on(tp, position)
 

@@ -15,6 +15,7 @@ from faust.types import TP
 from streams.runtime.app import App
 from streams.runtime.chunks import ChunkConsumer
 from streams.runtime.exits import Exit
+from streams.runtime.store import ForeignRecordsError
 from tests.streams.runtime.faust_app import faust_app
 
 RAW = "t_raw_events"
@@ -487,6 +488,25 @@ async def test_what_was_asked_for_before_recovery_s_seek_is_none_of_the_restore(
     consumer.thread.before_fetch_returns = None
     assert [(chunk.start, chunk.offset) for _, chunk in await consumer.delivered()] == [(4, 5)]
     assert consumer.thread.sought == [(changelog, 0), (changelog, 4), (changelog, 4)]
+
+
+async def test_a_record_that_came_with_the_end_of_a_restore_and_is_given_to_nobody_is_noticed(
+    consumer: QuietConsumer, changelog: TP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def pause_meanwhile() -> None:
+        consumer.pause_partitions({changelog, TP0})  # aiokafka takes the empty set for all there are
+        consumer.thread.move(changelog, 3)
+
+    app: App = consumer.app
+    monkeypatch.setattr(app, "_is_settled", lambda: True)
+    await consumer.seek_wait({changelog: 1})
+    app.state_tables["sessions"].store.set_persisted_offset(changelog, 1)
+    assert not app._is_owed({changelog: 2})
+    consumer.thread.before_fetch_returns = pause_meanwhile
+    consumer.thread.fetches = [{changelog: fetched(2)}]
+    assert await consumer.delivered() == []
+    with pytest.raises(ForeignRecordsError):
+        app._is_owed({changelog: 3})
 
 
 async def test_a_changelog_that_recovery_has_not_sought_is_not_delivered(

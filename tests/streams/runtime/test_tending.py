@@ -17,10 +17,6 @@ class Ends:
 
     def __init__(self) -> None:
         self.end = 2
-        self.position: int | None = None
-
-    def read_to(self, _tp: TP) -> int | None:
-        return self.position
 
     async def highwaters(self, *tps: TP) -> dict[TP, int]:
         return dict.fromkeys(tps, self.end)
@@ -68,13 +64,28 @@ async def test_a_changelog_that_somebody_else_went_on_with_is_noticed(app: App) 
         await is_owed(app)
 
 
-async def test_offsets_at_the_end_of_a_restored_changelog_without_a_record_are_nobody_s(app: App) -> None:
-    restore(app, 3, 5)
-    app.consumer.end = app.consumer.position = 4
+@pytest.mark.parametrize("end", [0, 4])
+async def test_a_changelog_without_records_is_known_to_its_end(app: App, end: int) -> None:
+    tp = TP(app.state_tables["sessions"].changelog_topic_name, 1)
+    recovery = app.tables.recovery
+    recovery.active_offsets[tp] = recovery.active_highwaters[tp] = end - 1
+    app.restore_from({tp: max(0, end - 1)})  # as Faust seeks
+    app.consumer.end = end
     assert not await is_owed(app)
-    app.consumer.end = 5
+    app.consumer.end = end + 1
     with pytest.raises(ForeignRecordsError):
         await is_owed(app)
+
+
+async def test_a_changelog_with_one_record_is_not_known_before_it_is_restored(app: App) -> None:
+    tp = TP(app.state_tables["sessions"].changelog_topic_name, 0)
+    recovery = app.tables.recovery
+    recovery.active_offsets[tp], recovery.active_highwaters[tp] = -1, 0
+    app.restore_from({tp: 0})
+    assert app.state_tables["sessions"].store.known() == []
+    restore(app, 3)
+    app.consumer.end = 1
+    assert not await is_owed(app)
 
 
 async def test_nothing_is_owed_while_the_group_changes(app: App) -> None:
