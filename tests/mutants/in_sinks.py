@@ -201,4 +201,14 @@ IN_SINKS: Final[tuple[Fault, ...]] = (
         ),
         guarantee="A view that is made anew while its rows are sent again gets them.",
     ),
+    Fault(
+        name="sinks-altered-views-doubled",
+        file="sinks/write/healing.py",
+        text="sent = replace(lacking, certain=set())",
+        becomes="sent = lacking",
+        tests=(
+            "tests/sinks/write/test_refused_yet_stored.py::test_a_view_that_may_have_taken_the_rows_before_it_was_altered_is_not_doubled",
+        ),
+        guarantee="A view that may have taken rows and was altered since does not get them twice.",
+    ),
 )

@@ -11,10 +11,14 @@ from sinks.write.writer import JUST_NOW, Place, Position, Standing, Version
 
 @dataclass
 class MemoryView:
-    """A view that copies rows into a target; `fails` says of which it cannot. `window`: the target knows tokens."""
+    """A view that copies rows into a target; `fails` says of which it cannot. `window`: the target knows tokens.
+
+    Once it was `altered` in place, the target knows none of those that came by it before.
+    """
 
     name: str = "view"
     window: bool = True
+    altered: str = ""
     fails: Callable[[bytes], bool] = lambda _value: False
     rows: list[bytes] = field(default_factory=list)
     tokens: set[str] = field(default_factory=set)
@@ -23,8 +27,8 @@ class MemoryView:
         """Raises ViewFailedError."""
         if any(map(self.fails, rows.values)):
             raise ViewFailedError(f"cannot parse: while pushing to view {self.name}", 6, self.name)
-        if not (self.window and token in self.tokens):
-            self.tokens.add(token)
+        if not (self.window and token + self.altered in self.tokens):
+            self.tokens.add(token + self.altered)
             self.rows += rows.values
 
 
@@ -131,7 +135,7 @@ class MemoryWriter:
 
     def standing(self, partition: int, rows: Rows, position: Position | None = None) -> Standing:
         del partition, rows
-        names = {view.name: Version(str(id(view)), "") for view in self.table.views}
+        names = {view.name: Version(str(id(view)), view.altered) for view in self.table.views}
         deaf = [view.name for view in self.table.views if not view.window]
         obstacle = f"{deaf[0]} has no deduplication window" if deaf else None
         # Tokens are forgotten all at once here; what was inserted before that is not to be sent again.

@@ -251,6 +251,41 @@ def test_rows_are_not_sent_again_to_a_view_that_was_not_there_when_they_were_ins
     assert (sink.report.lacking, sink.report.given_up) == (0, ROWS)
 
 
+def test_rows_are_not_sent_again_past_a_healthy_view_that_was_altered_in_place() -> None:
+    failing, healthy = MemoryView(fails=lambda _value: True), MemoryView("healthy")
+    sink = Sink(MemoryWriter(MemoryTable(views=[failing, healthy])))
+    sink.send(batch())
+    failing.fails = lambda _value: False
+    healthy.altered = "SELECT"
+    sink.heal()
+    assert (healthy.rows, failing.rows) == (values(range(ROWS)), [])
+    assert (sink.report.lacking, sink.report.given_up) == (0, ROWS)
+
+
+def test_a_view_that_failed_and_was_altered_in_place_gets_its_rows() -> None:
+    failing, healthy = MemoryView(fails=lambda _value: True), MemoryView("healthy")
+    sink = Sink(MemoryWriter(MemoryTable(views=[failing, healthy])))
+    sink.send(batch())
+    failing.altered, failing.fails = "SELECT", lambda _value: False
+    sink.heal()
+    assert (healthy.rows, failing.rows) == (values(range(ROWS)), values(range(ROWS)))
+    assert (sink.report.lacking, sink.report.given_up) == (0, 0)
+
+
+def test_a_view_that_may_have_taken_the_rows_before_it_was_altered_is_not_doubled() -> None:
+    """An answer was lost: from then on nothing is certain of it any more."""
+    failing = MemoryView(fails=lambda _value: True)
+    sink = Sink(MemoryWriter(MemoryTable(views=[failing])))
+    sink.send(batch())
+    failing.fails = lambda _value: False
+    sink.writer.troubles = [(WriteFailedError("the answer is lost"), True)]
+    sink.heal()
+    assert (failing.rows, sink.report.lacking) == (values(range(ROWS)), ROWS)
+    failing.altered = "SELECT"
+    sink.heal()
+    assert (failing.rows, sink.report.given_up) == (values(range(ROWS)), ROWS)
+
+
 def test_a_bad_record_is_a_dead_letter_once_however_often_its_batch_is_tried() -> None:
     sink = Sink(MemoryWriter(MemoryTable(), refuses=lambda value: value == b"value-7"))
     sink.writer.troubles = [(WriteFailedError("away"), False)] * 50
