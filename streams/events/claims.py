@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from schemas import keys
+from schemas.link_sources import ALIAS, HANDSHAKE, IDENTIFY, LOGIN
 from schemas.placeholders import is_placeholder
 from schemas.project_settings import ByProject, ProjectSettings
 
@@ -63,12 +64,12 @@ def claims(frame: pl.DataFrame, own_placeholders: Mapping[str, frozenset[str]]) 
         own = own_placeholders.get(project_id, _NO_WORDS)
         anonymous_id, user_id, previous_id, token = (_somebody(text, own) for text in ids)
         source = _link_source(event_type, event_name, anonymous_id, user_id, previous_id, token)
-        visitor = previous_id if source == "alias" else anonymous_id
+        visitor = previous_id if source == ALIAS else anonymous_id
         if source and visitor and user_id:
             traits = properties if event_type == "identify" else _NO_TRAITS
             key = f"{tenant_id}{keys.OF_VISITOR}{visitor}"
             linked.append(_Found(row, visitor, user_id, token, source, traits, key))
-        if source == "handshake":
+        if source == HANDSHAKE:
             key = f"{tenant_id}{keys.OF_HANDSHAKE}{token}"
             seen.append(_Found(row, visitor, user_id, token, source, _NO_TRAITS, key))
     return _to_frame(frame, linked + seen)
@@ -89,14 +90,14 @@ def _link_source(
 ) -> str:
     """By what an event ties its ids; '' when it does not."""
     if event_type == "alias" and previous_id and user_id:
-        return "alias"
+        return ALIAS
     if token and (anonymous_id or user_id):
-        return "handshake"
+        return HANDSHAKE
     if anonymous_id and user_id:
         if event_type == "identify":
-            return "identify"
+            return IDENTIFY
         if event_type == "track" and len(event_name) <= _LOGIN_CHARS_MAX and event_name.lower() in _LOGIN_NAMES:
-            return "login"
+            return LOGIN
     return ""
 
 

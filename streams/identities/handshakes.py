@@ -8,6 +8,7 @@ apart than its lifetime are strangers.
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from schemas.link_sources import HANDSHAKE
 from streams.identities.state import ClaimState, Sighting
 
 HANDSHAKE_IDS_MAX: Final = 10  # on each side; a token that has more is no handshake, and ties none of the others
@@ -22,7 +23,7 @@ def pair_sides(state: ClaimState, claim: Mapping[str, Any], lifetime_ms: int) ->
     none outside them. Traits are not carried over.
     """
     visitor, user, moment_ms = claim["anonymous_id"], claim["user_id"], claim["linked_at"]
-    paired = dict(claim) | {"link_source": "handshake", "traits": "{}"}
+    paired = dict(claim) | {"link_source": HANDSHAKE, "traits": "{}"}
     found: list[dict[str, Any]] = []
     refused = False
     if visitor:

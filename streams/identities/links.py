@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import msgspec
 
+from schemas.link_sources import ALIAS
 from streams.identities.state import ClaimState, Link
 
 TRAITS_BYTES_MAX: Final = 2**17  # of one visitor, all links together: each claim writes its whole state
-ALIAS: Final = "alias"
 USERS_BYTES_MAX: Final = 2**17  # of their ids
 
 

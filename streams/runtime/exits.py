@@ -19,5 +19,5 @@ class Exit(IntEnum):
     NOT_A_MEMBER = 75  # paused for too long: somebody else owns the partitions and has newer states
     STEP_FAILED = 76  # a step failed on a record that it does not call bad; the log names its place
     STATE_UNREADABLE = 77  # written by a newer release, or damaged; the log names its version and its key
-    INVARIANT_BROKEN = 79  # records stepped over, out of order, or states ahead of their outputs; the log says which
     FOREIGN_RECORDS = 78  # somebody else wrote to our changelogs; what they hold is read again
+    INVARIANT_BROKEN = 79  # records stepped over, out of order, or states ahead of their outputs; the log says which

@@ -13,10 +13,10 @@ from enum import StrEnum
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
+
+from streams.runtime.operator import Integers
 
 Place = tuple[str, int]  # a source, by the broker's name, and a partition
-Longs = npt.NDArray[np.int64]
 _NOTHING: Final = -1
 
 
@@ -51,7 +51,7 @@ class Invariants:
             raise BrokenInvariantError(Invariant.CONTIGUOUS, f"{place}: {start} follows {due}")
         self._taken[place] = max(due, end)
 
-    def leave(self, topic: str, partitions: Longs, offsets: Longs) -> None:
+    def leave(self, topic: str, partitions: Integers, offsets: Integers) -> None:
         """Enriched events of these records are published, in this order."""
         for partition in np.unique(partitions).tolist():
             mine = offsets[partitions == partition]

@@ -12,6 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from schemas.column_codec import Invalid
 from schemas.outcomes import DeadReason, DropReason, Outcome, Remark
 from schemas.settings import MESSAGE_BYTES_MAX
@@ -19,6 +22,7 @@ from schemas.settings import MESSAGE_BYTES_MAX
 S = TypeVar("S")
 S_co = TypeVar("S_co", covariant=True)
 Outgoing = dict[str, Any]  # `key`, `value`, and `partition` where the key's hash does not choose it
+Integers = npt.NDArray[np.integer]
 Reached = Mapping[tuple[str, int], int]  # the last offset written of each topic and partition of the changelogs
 
 # The largest output, key and value. The rest of a message is Kafka's.
@@ -86,7 +90,11 @@ class Records:
 
 @dataclass(slots=True)
 class Outputs:
-    """Records for each topic, by the names of `schemas.topics`, and what became of the records that came in."""
+    """Records for each topic, by the names of `schemas.topics`, and what became of the records that came in.
+
+    sources: partitions and offsets of the records of which enriched events are published, in the events' order; None
+    where there are none.
+    """
 
     records: dict[str, list[Outgoing]] = field(default_factory=dict)
     kept: int = 0
@@ -94,9 +102,7 @@ class Outputs:
     replayed: int = 0
     dead: dict[DeadReason, int] = field(default_factory=dict)
     remarks: dict[Remark, int] = field(default_factory=dict)
-    sources: tuple[Any, Any] | None = field(
-        default=None, compare=False
-    )  # partitions and offsets of what is enriched, as arrays, in order
+    sources: tuple[Integers, Integers] | None = field(default=None, compare=False)
 
     def remark(self, remark: Remark, count: int) -> None:
         """Note what happened to so many."""
