@@ -141,6 +141,24 @@ IN_STREAMS: Final[tuple[Fault, ...]] = (
         guarantee="A chunk of an earlier generation belongs to somebody else: it is not processed.",
     ),
     Fault(
+        name="streams-epoch-of-before",
+        file="streams/runtime/epochs.py",
+        text="            self._drop_processed()\n",
+        becomes="            pass\n",
+        tests=(
+            "tests/streams/runtime/test_epochs.py::test_an_epoch_that_was_processed_in_an_earlier_generation_is_read_again",
+        ),
+        guarantee="An epoch that is open while the group is divided anew is read again, and ends nobody.",
+    ),
+    Fault(
+        name="streams-between-generations",
+        file="streams/runtime/epochs.py",
+        text="is_open = generation != self._closed_generation",
+        becomes="is_open = True",
+        tests=("tests/streams/runtime/test_epochs.py::test_no_epoch_is_opened_between_two_generations",),
+        guarantee="Between two generations of the group no epoch is opened.",
+    ),
+    Fault(
         name="streams-replayed-twice",
         file="streams/events/deduplicate.py",
         text="if offset <= state.applied:",
@@ -372,6 +390,44 @@ IN_STREAMS: Final[tuple[Fault, ...]] = (
         guarantee="A state that moves to another partition has nothing of that applied.",
     ),
     Fault(
+        name="streams-carried-before-decided",
+        file="streams/carry/command.py",
+        text="if problems := list(unsettled(starts, counts)):",
+        becomes="if False:",
+        tests=("tests/streams/carry/test_refusals.py::test_states_without_a_commit_are_refused_before_one_is_written",),
+        guarantee="States without a commit are not carried.",
+    ),
+    Fault(
+        name="streams-carried-and-left",
+        file="streams/carry/command.py",
+        text="self._leave_nothing(moves, error)",
+        becomes="pass",
+        tests=(
+            "tests/streams/carry/test_refusals.py::test_what_was_written_until_a_late_refusal_is_taken_back_and_may_be_carried_again",
+        ),
+        guarantee="After a refusal the new generation has no states.",
+    ),
+    Fault(
+        name="streams-taken-back-for-ever",
+        file="streams/runtime/newest.py",
+        text="                del self._gone[key]\n",
+        becomes="                pass\n",
+        tests=(
+            "tests/streams/carry/test_refusals.py::test_a_state_that_moved_left_and_came_back_between_interrupted_runs_is_carried",
+        ),
+        guarantee="A carried state that was taken back may be carried again.",
+    ),
+    Fault(
+        name="streams-unreadable-changelog",
+        file="streams/runtime/store.py",
+        text="                    _end_unreadable(event.message.tp, record, error)\n",
+        becomes="                    log.warning(str(error))\n",
+        tests=(
+            "tests/streams/runtime/test_store.py::test_a_record_of_a_changelog_that_cannot_be_read_ends_the_process_and_is_named",
+        ),
+        guarantee="A record of a changelog that cannot be read ends the worker.",
+    ),
+    Fault(
         name="streams-alias-forgotten",
         file="streams/identities/links.py",
         text="    if is_alias:\n",
@@ -410,10 +466,18 @@ IN_STREAMS: Final[tuple[Fault, ...]] = (
     Fault(
         name="streams-foreign-key",
         file="streams/events/decode.py",
-        text="        .fill_null(value=False),",
-        becomes="        .fill_null(value=False) | True,",
+        text=".str.starts_with(_OWNER).fill_null(value=False),",
+        becomes=".str.starts_with(_OWNER).fill_null(value=False) | True,",
         tests=("tests/streams/events/test_decode_law.py::test_columns_decide_as_one_record_at_a_time",),
         guarantee="A record whose Kafka key is not its owner's becomes a dead letter.",
+    ),
+    Fault(
+        name="streams-key-of-nobody",
+        file="streams/events/decode.py",
+        text="_SLASHES_MIN: Final = 3",
+        becomes="_SLASHES_MIN: Final = 2",
+        tests=("tests/streams/events/test_decode_law.py::test_a_key_without_a_visitor_is_a_dead_letter_that_says_so",),
+        guarantee="A record whose Kafka key names no visitor becomes a dead letter.",
     ),
     Fault(
         name="streams-run-of-the-dead",
