@@ -19,9 +19,11 @@ ANY_PARTITION: Final = -1
 _TIMEOUT_S: Final = 60.0
 _Answer = TypeVar("_Answer")
 # A broker that has just elected itself, or loads a group, says so, and librdkafka asks again only for some requests.
+# One that was suspended may name no leader for a while: librdkafka then knows no partition of which it was just told.
 _NOT_YET: Final = frozenset({
     KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError._WAIT_COORD,
+    KafkaError._UNKNOWN_PARTITION,
 })  # fmt: skip
 # A fetch that waits for records would hold up every other request of the same connection.
 _READING: Final[dict[str, str | int | bool]] = {

@@ -6,8 +6,9 @@ from confluent_kafka import KafkaError, KafkaException
 from tests.kafka import answered
 
 
-def test_a_broker_that_is_not_ready_is_asked_again() -> None:
-    answers: list[Exception | int] = [KafkaException(KafkaError(KafkaError.NOT_COORDINATOR)), 7]
+@pytest.mark.parametrize("code", [KafkaError.NOT_COORDINATOR, KafkaError._UNKNOWN_PARTITION])
+def test_a_broker_that_is_not_ready_is_asked_again(code: int) -> None:
+    answers: list[Exception | int] = [KafkaException(KafkaError(code)), 7]
 
     def ask() -> int:
         answer = answers.pop(0)
