@@ -221,6 +221,35 @@ IN_STREAMS: Final[tuple[Fault, ...]] = (
         guarantee="Records of a source are delivered without a gap from the committed offset on.",
     ),
     Fault(
+        name="streams-passed-over-in-restore",
+        file="streams/runtime/restores.py",
+        text="found = {tp: self._due[tp] for tp in self._taken}",
+        becomes="found: dict[TP, int] = {}",
+        tests=(
+            "tests/streams/runtime/test_chunk_consumer.py::test_changelogs_of_a_fetch_that_is_thrown_away_are_read_again",
+            "tests/streams/runtime/test_chunk_consumer.py::test_what_was_asked_for_before_recovery_s_seek_is_none_of_the_restore",
+        ),
+        guarantee="What was fetched of a changelog and not delivered is read again.",
+    ),
+    Fault(
+        name="streams-hole-in-restore",
+        file="streams/runtime/store.py",
+        text="if not known or message.start > due:",
+        becomes="if not known:",
+        tests=("tests/streams/runtime/test_store.py::test_a_chunk_before_which_another_is_missing_ends_the_process",),
+        guarantee="No chunk of a restore is taken before which another is missing.",
+    ),
+    Fault(
+        name="streams-question-during-commit",
+        file="streams/runtime/chunks.py",
+        text="while await self.maybe_wait_for_commit_to_finish():",
+        becomes="while False:",
+        tests=(
+            "tests/streams/runtime/test_membership.py::test_a_commit_that_is_under_way_is_waited_for_and_not_taken_back",
+        ),
+        guarantee="The question to the coordinator takes back no commit that is under way.",
+    ),
+    Fault(
         name="streams-evicted-uncommitted",
         file="streams/runtime/eviction.py",
         text="(applied := applied_offset(value)) >= committed",
