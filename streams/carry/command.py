@@ -90,10 +90,8 @@ class Carrying:
         self._require_no_workers()
         moves = {source: self._moves(source) for source in STATE_TABLES}
         starts = self._committed(self._former, moves)
-        if not starts:
-            raise RefusedError(f"generation {self._former.streams_generation} has committed nothing")
         present = self._committed(self._settings, moves)
-        if present == starts:
+        if starts and present == starts:
             self._say("carried before: the new generation starts where the former one ended")
             return
         # Some of them are what is left of commits that Kafka took in part.
@@ -113,6 +111,8 @@ class Carrying:
 
     def _carry_all(self, moves: Mapping[str, Moves], starts: Mapping[tuple[str, int], int]) -> int:
         """How many states were made durable. Raises RefusedError, before the first one where that can be known."""
+        if not starts:
+            raise RefusedError(f"generation {self._former.streams_generation} has committed nothing")
         self._require_their_topics(starts)
         self._require_clean_end(starts)
         for source, of_source in moves.items():

@@ -103,11 +103,14 @@ def test_what_was_written_until_a_late_refusal_is_taken_back_and_may_be_carried_
     assert sum(map(len, rig.kafka.states(rig.settings).values())) == 4
 
 
-def test_what_an_interrupted_run_has_written_is_taken_back_by_a_refused_one() -> None:
+@pytest.mark.parametrize(
+    ("kept", "why"), [("identity_claims", "raw_events/0 has states and no commit"), ("", "has committed nothing")]
+)
+def test_what_an_interrupted_run_has_written_is_taken_back_by_a_refused_one(kept: str, why: str) -> None:
     rig = CarryRig()
     rig.kafka.append(changelog_of("raw_events", rig.settings), 1, b"left", value_of(4))
-    del rig.kafka.commits[1]["raw_events", 0]
-    rig.assert_refused("raw_events/0 has states and no commit")
+    rig.kafka.commits[1] = {place: start for place, start in STARTS.items() if place[0] == kept}
+    rig.assert_refused(why)
 
 
 def test_nothing_is_taken_back_beside_workers_of_the_new_generation() -> None:
