@@ -1,5 +1,6 @@
 """What carrying states asks of Kafka: members, commits, records of one partition. Writes only what it is told to."""
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -22,6 +23,11 @@ from streams.carry.moves import Found
 _TIMEOUT_S: Final = 15.0
 _FETCH_RECORDS: Final = 10_000
 _NO_GROUP: Final = frozenset({KafkaError.GROUP_ID_NOT_FOUND, KafkaError.INVALID_GROUP_ID})
+# A broker answers so while it takes over the groups of another, or those of a cluster in which none was before.
+_NO_COORDINATOR_YET: Final = frozenset(
+    {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE}
+)
+_PAUSE_S: Final = 0.2
 
 
 class Kafka:
@@ -46,13 +52,17 @@ class Kafka:
     def members(self, settings: Settings) -> int:
         """How many workers a generation has now."""
         group = settings.topic(streams_group(settings))
-        try:
-            described = self._admin.describe_consumer_groups([group])[group].result(_TIMEOUT_S)
-        except KafkaException as error:
-            if error.args[0].code() in _NO_GROUP:
-                return 0
-            raise
-        return len(described.members)
+        deadline = time.monotonic() + _TIMEOUT_S
+        while True:
+            try:
+                described = self._admin.describe_consumer_groups([group])[group].result(_TIMEOUT_S)
+                return len(described.members)
+            except KafkaException as error:
+                if error.args[0].code() in _NO_GROUP:
+                    return 0
+                if error.args[0].code() not in _NO_COORDINATOR_YET or time.monotonic() > deadline:
+                    raise
+            time.sleep(_PAUSE_S)
 
     def committed(self, settings: Settings, partitions: Mapping[str, int]) -> dict[tuple[str, int], int]:
         """What a generation has committed, by source and partition; no entry where it has not."""

@@ -1,5 +1,6 @@
 """What a refused or interrupted run leaves: nothing that a worker of the new generation would restore."""
 
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Final
@@ -172,3 +173,24 @@ def test_a_commit_that_kafka_does_not_tell_is_not_one_that_there_is_not(monkeypa
     rig = CarryRig()
     with pytest.raises(KafkaException, match="UNSTABLE"):
         Kafka(rig.settings).committed(rig.settings, dict.fromkeys(STATE_TABLES, 2))
+
+
+def test_a_broker_that_does_not_have_the_group_yet_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.GROUP_ID_NOT_FOUND]
+
+    class Admin:
+        def __init__(self, _config: object) -> None:
+            pass
+
+        def describe_consumer_groups(self, groups: list[str]) -> dict[str, Future[None]]:
+            answer: Future[None] = Future()
+            answer.set_exception(KafkaException(KafkaError(answers.pop(0))))
+            return dict.fromkeys(groups, answer)
+
+    monkeypatch.setattr("streams.carry.kafka.AdminClient", Admin)
+    monkeypatch.setattr("streams.carry.kafka._PAUSE_S", 0)
+    rig = CarryRig()
+    kafka = Kafka(rig.settings)
+    assert kafka.members(rig.settings) == 0
+    assert answers == []
+    kafka.close()
