@@ -17,8 +17,8 @@ def refused_rows(
 
     `attempt(start, stop)` tries the rows from `start` up to `stop` and raises RowsRefusedError. A row that the error
     names is tried alone before that is believed, since a broken record can spoil the reading of its neighbours; if it
-    is so, those before it have been read and are not tried again. With `every`, because trying is writing, each row
-    that is not refused is part of an attempt that passes.
+    is so, those before it have been read and are not tried again. A row outside of those tried is not believed at all.
+    With `every`, because trying is writing, each row that is not refused is part of an attempt that passes.
     """
     waiting = [(start, min(start + GROUP_ROWS, count)) for start in range(0, count, GROUP_ROWS)][::-1]
     while waiting:
@@ -30,7 +30,8 @@ def refused_rows(
             yield start, error
             continue
         suspect = start + error.row if error.row is not None and not every else stop
-        if suspect < stop and (named := _refusal(attempt, suspect, suspect + 1)) is not None:
+        # A row that was not tried may be one that was found before: believed again, it would be found for ever.
+        if start <= suspect < stop and (named := _refusal(attempt, suspect, suspect + 1)) is not None:
             yield suspect, named
             waiting += [(suspect + 1, stop)] if suspect + 1 < stop else []
         else:
