@@ -154,6 +154,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.integration)
-        if item.get_closest_marker("integration") is None:
-            item.add_marker(pytest.mark.filterwarnings("error::ResourceWarning"))
     items.sort(key=lambda item: schedule.turn(item.nodeid))

@@ -80,7 +80,13 @@ class ChunkSchema(faust.Schema):
 
 
 class ChunkConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's consumer thread, whose fetches wait for a chunk, and bring of transactions what was committed."""
+    """Faust's consumer thread, whose fetches wait for a chunk, and bring of transactions what was committed.
+
+    When it is told to stop, the epoch is durable and committed; aiokafka would still wait for a rebalance under way,
+    and so for members that are gone. Faust's minute for that is longer than what starts and stops workers waits.
+    """
+
+    shutdown_timeout = _LEAVE_S
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)

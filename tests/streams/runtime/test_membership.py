@@ -9,6 +9,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.types import TP
 
 from streams.runtime.app import App
+from streams.runtime.chunks import ChunkConsumerThread
 from tests.streams.runtime.faust_app import faust_app
 
 RAW = "t_raw_events"
@@ -146,3 +147,7 @@ async def test_a_commit_waits_until_the_coordinator_has_answered(
     answer.set()
     assert (await asking, await waiting) == (refuses is None, False)
     assert await app.consumer.commit()
+
+
+def test_a_stop_does_not_wait_for_a_rebalance_as_long_as_what_stops_workers_waits() -> None:
+    assert 0 < ChunkConsumerThread.shutdown_timeout < 30
