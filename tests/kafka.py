@@ -6,13 +6,14 @@ Topic names here are those of `schemas.topics`; the prefix of the settings is pu
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from schemas.kafka import producer_config
 from schemas.settings import Settings
+from schemas.whole_topic import Record
 from tests.waiting import wait_until
 
 ANY_PARTITION: Final = -1
@@ -32,16 +33,6 @@ _READING: Final[dict[str, str | int | bool]] = {
     "enable.auto.commit": False,
     "log_level": 0,
 }
-
-
-class Record(NamedTuple):
-    """A record as it stands in a topic."""
-
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
 
 
 def answered(ask: Callable[[], _Answer], timeout_s: float = _TIMEOUT_S) -> _Answer:

@@ -22,7 +22,7 @@ The subclass also covers what 0.15.3 does wrong with commits and seeks:
 import asyncio
 import os
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import faust
@@ -141,7 +141,8 @@ class ChunkConsumer(driver.Consumer):
                 break
             if not fetched or (active is not None and tp not in active and tp not in self._buffered_partitions):
                 continue
-            if self.app.topics.acks_enabled_for(tp.topic):
+            is_source = self.app.topics.acks_enabled_for(tp.topic)
+            if is_source:
                 goes_on = await self._goes_on(tp, fetched[0].offset)
                 # It may have asked the broker; what happened meanwhile makes this fetch one of the past.
                 if seek_count != self._seek_count or self.app.consumer_generation_id != generation:
@@ -158,7 +159,7 @@ class ChunkConsumer(driver.Consumer):
             for start in range(0, len(fetched), chunk_records_max):
                 chunk = self._to_chunk(tp, from_offset, fetched[start : start + chunk_records_max])
                 from_offset = chunk.offset + 1
-                if self.app.topics.acks_enabled_for(tp.topic):
+                if is_source:
                     self._inflight[tp].append(chunk)
                 yield tp, chunk
 
@@ -176,10 +177,7 @@ class ChunkConsumer(driver.Consumer):
     async def _read_again_what_was_passed_over(self) -> None:
         if self._fetch is None and (again := self._restores.passed_over()):
             log.info("reading changelogs again", partitions=sorted((tp.topic, tp.partition) for tp in again))
-            try:
-                await self._thread.seek_wait(again)
-            except IllegalStateError:
-                log.info("seek skipped while partitions are being revoked")
+            await _unless_revoked(self._thread.seek_wait(again))
 
     async def _fetched(self, timeout: float) -> Any:
         """One fetch, and never two at a time: how many seeks there were when it began, its records, who is active.
@@ -234,20 +232,13 @@ class ChunkConsumer(driver.Consumer):
             self._holes[tp] = expected, first
             return True
         log.info("reading a partition again", topic=tp.topic, partition=tp.partition, at=first, due=expected)
-        try:
-            await self._thread.seek_wait({tp: expected})
+        if await _unless_revoked(self._thread.seek_wait({tp: expected})):
             self._gaps[tp] = expected, first
-        except IllegalStateError:
-            log.info("seek skipped while partitions are being revoked")
         return False
 
     async def _seek_again(self) -> None:
         log.info("reading all partitions again from their commits")
-        try:
-            await self.perform_seek()
-        except IllegalStateError:
-            # The partitions are being revoked: there is nothing to seek, and nothing to deliver either.
-            log.info("seek skipped while partitions are being revoked")
+        await _unless_revoked(self.perform_seek())
 
     def _to_chunk(self, tp: TP, start: int, records: list[Any]) -> ChunkMessage:
         last = records[-1]
@@ -407,6 +398,16 @@ class ChunkConsumer(driver.Consumer):
         # The rest lay in queues that Faust has just cleared: no agent will see them, the next owner reads them again.
         self._inflight.clear()
         await super().wait_empty()
+
+
+async def _unless_revoked(seek: Awaitable[None]) -> bool:
+    """Seek; False where the partitions are being revoked: there is nothing to seek, and nothing to deliver either."""
+    try:
+        await seek
+    except IllegalStateError:
+        log.info("seek skipped while partitions are being revoked")
+        return False
+    return True
 
 
 class ChunkTransport(driver.Transport):

@@ -13,8 +13,9 @@ from schemas.column_codec import ColumnCodec
 from schemas.outcomes import DeadReason
 from schemas.settings import Settings
 from schemas.topics import streams_group
+from schemas.whole_topic import Record
 from streams.topology import rules
-from tests.kafka import ANY_PARTITION, Kafka, Record
+from tests.kafka import ANY_PARTITION, Kafka
 from tests.streams.oracle import accounted
 from tests.streams.raw import IDS, RAW
 from tests.streams.readers import in_ms, past_the_watermark

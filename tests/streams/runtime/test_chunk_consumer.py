@@ -324,20 +324,28 @@ async def test_who_has_not_asked_again_does_not_know_that_nothing_waits(consumer
     assert not consumer.is_at_end(TP0)
 
 
-async def test_a_fetch_of_before_a_seek_is_thrown_away_also_when_it_was_cancelled(consumer: QuietConsumer) -> None:
+async def cancelled_fetch(consumer: QuietConsumer, failure: Exception | None = None) -> asyncio.Event:
+    """A fetch that was cancelled while its request went on; once the event is set, that ends, or fails."""
     going_on, end = asyncio.Event(), asyncio.Event()
 
-    async def wait() -> None:
+    async def go_on() -> None:
         going_on.set()
         await end.wait()
+        if failure is not None:
+            raise failure
 
-    await consumer.begin(tp0=5)
-    consumer.thread.before_fetch_returns = wait
-    consumer.thread.fetches = [{TP0: fetched(5)}]
+    consumer.thread.before_fetch_returns = go_on
     cancelled = asyncio.ensure_future(consumer.delivered())
     await going_on.wait()
     cancelled.cancel()
     await asyncio.wait({cancelled})
+    return end
+
+
+async def test_a_fetch_of_before_a_seek_is_thrown_away_also_when_it_was_cancelled(consumer: QuietConsumer) -> None:
+    await consumer.begin(tp0=5)
+    consumer.thread.fetches = [{TP0: fetched(5)}]
+    end = await cancelled_fetch(consumer)
     await consumer.perform_seek()
     end.set()
     assert await consumer.delivered() == []
@@ -345,19 +353,9 @@ async def test_a_fetch_of_before_a_seek_is_thrown_away_also_when_it_was_cancelle
 
 
 async def test_a_cancelled_fetch_that_fails_is_no_crash_and_another_is(consumer: QuietConsumer) -> None:
-    going_on, end = asyncio.Event(), asyncio.Event()
-
-    async def fail() -> None:
-        going_on.set()
-        await end.wait()
-        raise IllegalStateError("No current assignment")
-
     await consumer.begin(tp0=5)
-    consumer.thread.before_fetch_returns = fail
-    cancelled = asyncio.ensure_future(consumer.delivered())
-    await going_on.wait()
-    cancelled.cancel()
-    await asyncio.wait({cancelled})
+    failure = IllegalStateError("No current assignment")
+    end = await cancelled_fetch(consumer, failure)
     end.set()
     assert await consumer.delivered() == []
     with pytest.raises(IllegalStateError):
@@ -366,19 +364,9 @@ async def test_a_cancelled_fetch_that_fails_is_no_crash_and_another_is(consumer:
 
 async def test_what_a_cancelled_fetch_brings_is_not_lost(consumer: QuietConsumer) -> None:
     # Its request goes on in the consumer's thread, and moves the position.
-    going_on, end = asyncio.Event(), asyncio.Event()
-
-    async def wait() -> None:
-        going_on.set()
-        await end.wait()
-
     await consumer.begin(tp0=5)
-    consumer.thread.before_fetch_returns = wait
     consumer.thread.fetches = [{TP0: fetched(5)}, {TP0: fetched(6)}]
-    cancelled = asyncio.ensure_future(consumer.delivered())
-    await going_on.wait()
-    cancelled.cancel()
-    await asyncio.wait({cancelled})
+    end = await cancelled_fetch(consumer)
     end.set()
     assert [chunk.offset for _, chunk in await consumer.delivered()] == [5]
     assert [chunk.offset for _, chunk in await consumer.delivered()] == [6]
