@@ -2,7 +2,7 @@
 -- An id that was aliased to several goes to the one it was aliased to first; of a ring of aliases, all are the first by
 -- name, if at most 16 lead into it and once around; of a longer way, each is who is 16 further. Without FINAL, since
 -- link_source stays alias once it was: only rows of aliases are read, and those that take a link back, which need not
--- say what it was.
+-- say what it was. The newest row says since when, as if the older ones were merged away: a merge changes no answer.
 CREATE VIEW IF NOT EXISTS user_persons AS
 WITH RECURSIVE
     aliases AS
@@ -10,7 +10,9 @@ WITH RECURSIVE
         SELECT tenant_id, anonymous_id AS alias, argMin(user_id, (first_at, user_id)) AS target
         FROM
         (
-            SELECT tenant_id, anonymous_id, user_id, minIf(first_linked_at, is_deleted = 0) AS first_at
+            SELECT
+                tenant_id, anonymous_id, user_id,
+                argMax(first_linked_at, (linked_at, is_deleted)) AS first_at
             FROM identities
             WHERE (link_source = 'alias' OR is_deleted = 1) AND anonymous_id != user_id
             GROUP BY tenant_id, anonymous_id, user_id

@@ -21,8 +21,9 @@ CHAIN: Final = (("alias", "ann", "bea"), ("alias", "bea", "cleo"), ("identify", 
 class Tables:
     """One tenant's events and identities."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, *, merged: bool = False) -> None:
         self._client = client
+        self._merged = merged
         self.tenant = str(uuid.uuid4())
         self._at = NOW - timedelta(hours=1)
 
@@ -35,6 +36,7 @@ class Tables:
             "first_linked_at) VALUES",
             [row],
         )
+        self._merge()
 
     def take_back(self, known_as: str, user: str) -> None:
         """As the README of streams says it."""
@@ -43,6 +45,14 @@ class Tables:
             "VALUES (%(tenant)s, %(known_as)s, %(user)s, now64(3), 1)",
             {"tenant": self.tenant, "known_as": known_as, "user": user},
         )
+        self._merge()
+
+    def _merge(self) -> None:
+        """ClickHouse merges when it likes: each test is asked with every row still there, and with the newest alone."""
+        if self._merged:
+            self._client.execute("SYSTEM START MERGES identities")
+            self._client.execute("OPTIMIZE TABLE identities FINAL")
+        self._client.execute("SYSTEM STOP MERGES identities")
 
     def resolved(self, *people: tuple[str, str | None]) -> list[str | None]:
         """Whose events of these visitors and users are."""
@@ -75,9 +85,9 @@ def client(clickhouse_server: ClickHouseServer) -> Iterator[Client]:
         connected.execute(f"DROP DATABASE {settings.clickhouse_database} SYNC")
 
 
-@pytest.fixture
-def tables(client: Client) -> Tables:
-    return Tables(client)
+@pytest.fixture(params=[False, True], ids=["unmerged", "merged"])
+def tables(client: Client, request: pytest.FixtureRequest) -> Tables:
+    return Tables(client, merged=request.param)
 
 
 def test_without_aliases_an_event_is_its_user_s_or_its_visitor_s(tables: Tables) -> None:
