@@ -27,6 +27,11 @@ OF_VISITOR: Final = "/a/"
 OF_HANDSHAKE: Final = "/h/"
 """Stands between tenant and handshake token in the key of a claim of what was seen with the token."""
 
+OF_CUSTOMER: Final = b"c/"
+"""What the key of a state of a customer's facts begins with. No tenant has such an id: they are UUIDs."""
+OF_NAMES: Final = b"a/"
+"""What the key of a state of a customer's names begins with."""
+
 
 def escaped(part: str) -> str:
     """A part behind which another one stands: without a slash, and different for different parts."""
@@ -89,6 +94,36 @@ def is_of_handshake(key: bytes) -> bool:
 def of_identity(tenant_id: str, anonymous_id: str, user_id: str) -> bytes:
     """That of a record of `identities`."""
     return f"{tenant_id}/{escaped(anonymous_id)}/{user_id}".encode()
+
+
+def of_signal(tenant_id: str, project_id: str, phone_number_id: str) -> bytes:
+    """That of a record of `conversation_signals`: all that a business number hears is seen by one worker, in order.
+
+    A customer is known there by several ids, which meet only so.
+    """
+    return f"{tenant_id}/{project_id}/{escaped(phone_number_id)}".encode()
+
+
+def of_conversation(tenant_id: str, conversation_id: str) -> bytes:
+    """That of a record of `conversations`."""
+    return f"{tenant_id}/{conversation_id}".encode()
+
+
+def of_customer(number: bytes, customer: str) -> bytes:
+    """That of the state of a customer's facts, in the table `conversations`; `number`: the key of its signals."""
+    return OF_CUSTOMER + number + b"/" + customer.encode()
+
+
+def of_names(number: bytes, customer: str) -> bytes:
+    """That of what is known of a customer's other names, in the same table."""
+    return OF_NAMES + number + b"/" + customer.encode()
+
+
+def source_of_state(key: bytes) -> bytes:
+    """The key of the records that a state is made of: its own, but for those of the table `conversations`."""
+    if not key.startswith((OF_CUSTOMER, OF_NAMES)):
+        return key
+    return b"/".join(key.split(b"/", 4)[1:4])
 
 
 def of_dead_letter(tenant_id: str, project_id: str) -> bytes:

@@ -1,7 +1,8 @@
 """A project's own settings: the field `settings` of the topic `projects`, a JSON object; every reader's one way in.
 
     {"conversion_events": ["Order Completed"],     a session with one of these events is converted
-     "placeholder_ids": ["no-user"]}               ids that name nobody, besides those of schemas.placeholders
+     "placeholder_ids": ["no-user"],               ids that name nobody, besides those of schemas.placeholders
+     "whatsapp": {…}}                              its business numbers: schemas.whatsapp_settings
 
 Readers pass over what they do not know, so that a newer release's settings stop nothing; the command that writes them
 refuses it, since it is misspelt. Allowed origins and `is_disabled` are fields of the record, no settings. Pure.
@@ -14,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from schemas import placeholders
+from schemas.whatsapp_settings import WhatsAppSettings, check_whatsapp_settings
 
 # Together half of what a Kafka record may have.
 _EVENTS_MAX: Final = 1_000
@@ -26,11 +28,13 @@ _NO_TEXTS: Final[frozenset[str]] = frozenset()
 class ProjectSettings(msgspec.Struct, frozen=True):
     """The settings, each with its default.
 
-    conversion_events: names of track events. placeholder_ids: ids and handshake tokens, whatever their case.
+    conversion_events: names of track events. placeholder_ids: ids and handshake tokens, whatever their case. whatsapp:
+    None where the project has no business number.
     """
 
     conversion_events: frozenset[str] = frozenset()
     placeholder_ids: frozenset[str] = frozenset()
+    whatsapp: WhatsAppSettings | None = None
 
     def placeholder_words(self) -> frozenset[str]:
         """The placeholder ids, as ids are compared with them."""
@@ -54,6 +58,8 @@ def check_project_settings(text: str) -> ProjectSettings:
     settings = _converted(members)
     _check_texts("conversion_events", settings.conversion_events, _EVENTS_MAX, _EVENT_NAME_CHARS_MAX)
     _check_texts("placeholder_ids", settings.placeholder_ids, _PLACEHOLDERS_MAX, _PLACEHOLDER_CHARS_MAX)
+    if settings.whatsapp is not None:
+        check_whatsapp_settings(settings.whatsapp, members["whatsapp"])
     return settings
 
 

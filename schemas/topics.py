@@ -91,6 +91,22 @@ TOPICS: Final[Mapping[str, Topic]] = {
         ),
         Topic("identities", "tenant_id/anonymous_id/user_id", ("streams",), ("sinks",), "compact"),
         Topic(
+            "conversation_signals",
+            "tenant_id/project_id/phone_number_id",
+            ("streams",),
+            ("streams",),
+            "delete",
+            "topic_events_days",
+        ),
+        Topic(
+            "conversations",
+            "tenant_id/conversation_id",
+            ("streams",),
+            ("sinks",),
+            "compact,delete",
+            "topic_sessions_days",
+        ),
+        Topic(
             "dead_letters",
             "tenant_id/project_id",
             ("collector", "streams", "sinks"),
@@ -103,7 +119,10 @@ TOPICS: Final[Mapping[str, Topic]] = {
 }
 
 # The workers' tables, by the topic whose partitions their states belong to.
-STATE_TABLES: Final[Mapping[str, str]] = {"raw_events": "sessions", "identity_claims": "identities"}
+STATE_TABLES: Final[Mapping[str, str]] = {
+    "raw_events": "sessions",
+    "identity_claims": "identities",
+}
 
 
 def streams_group(settings: Settings) -> str:

@@ -30,6 +30,7 @@ ROUTES: Final[Mapping[str, Route]] = {
         Route("enriched_events", "events", exactly_once=True, since="received_at"),
         Route("sessions", "sessions", version="version"),
         Route("identities", "identities", version="linked_at"),
+        Route("conversations", "conversations", version="version"),
         Route("projects", "projects", version="updated_at"),
         Route(DEAD_LETTERS, "dead_letters", since="first_seen_at"),
     )

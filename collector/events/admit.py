@@ -59,6 +59,7 @@ class RawEvent(msgspec.Struct, gc=False):
     user_agent: str
     properties: bytes
     context: bytes
+    origin: str = ""
 
 
 class Admission(msgspec.Struct, gc=False):

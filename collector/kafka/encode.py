@@ -36,6 +36,7 @@ _RAW_EVENT: Final = (
     ("user_agent", _STRING),
     ("properties", _STRING),
     ("context", _STRING),
+    ("origin", _STRING),
 )
 _DEAD_LETTER: Final = (
     ("dead_letter_id", _STRING),
@@ -59,6 +60,7 @@ _UUID_LENGTH: Final = chr(2 * _UUID_CHARS)  # the length of 36 as Avro writes it
 _TABLE_LENGTH: Final = 4096
 _LENGTHS: Final = tuple(varint.encode(number) for number in range(_TABLE_LENGTH))
 _NULL: Final = varint.encode(0)
+_EMPTY: Final = varint.encode(0)  # a text without characters
 _VALUE: Final = varint.encode(1)  # the second branch of ["null", "string"]
 
 
@@ -153,6 +155,7 @@ class RawEventEncoder:
                 properties,
                 lengths[len(context)],
                 context,
+                _string(event.origin) if event.origin else _EMPTY,
             )
         )
 
@@ -176,6 +179,7 @@ class RawEventEncoder:
                 _string(event.user_agent),
                 _bytes(event.properties),
                 _bytes(event.context),
+                _string(event.origin),
             )
         )
 

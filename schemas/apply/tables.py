@@ -20,7 +20,13 @@ from schemas.settings import Settings
 
 _DDL: Final = resources.files("schemas") / "ddl" / "clickhouse"
 TABLES: Final = ("events", "sessions", "identities", "projects", "conversations", "dead_letters", "dead_letter_replays")
-VIEWS: Final = ("sessions_current", "user_persons", "events_resolved", "events_sessions")  # after what they read
+VIEWS: Final = (
+    "sessions_current",
+    "conversations_current",
+    "user_persons",
+    "events_resolved",
+    "events_sessions",
+)  # after what they read
 _RETENTION: Final = {
     "events": "table_events_days",
     "sessions": "table_events_days",

@@ -54,7 +54,7 @@ def record(topic: str, **given: Any) -> dict[str, Any]:
 def dated(topic: str, made: Mapping[str, Any]) -> dict[str, Any]:
     """The record as it is read back: milliseconds have become dates."""
     times = {field["name"] for field in current_schema(topic)["fields"] if _is_time(field["type"])}
-    return {name: _date(value) if name in times else value for name, value in made.items()}
+    return {name: _date(value) if name in times and value is not None else value for name, value in made.items()}
 
 
 def utc(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,7 +88,8 @@ def spoiled(draw: st.DrawFn, topic: str) -> bytes:
 
 
 def _is_time(kind: Any) -> bool:
-    return isinstance(kind, dict) and kind.get("logicalType") == "timestamp-millis"
+    branches = kind if isinstance(kind, list) else [kind]
+    return any(isinstance(one, dict) and one.get("logicalType") == "timestamp-millis" for one in branches)
 
 
 def _date(milliseconds: int) -> datetime:

@@ -43,7 +43,11 @@ ADDED = {
     "sessions": "version is_deleted project_id exit_page channel_type is_bot client_session_id absorbed_by",
     "identities": "is_deleted first_linked_at",
     "projects": "is_disabled",
-    "conversations": "version",
+    "conversations": (
+        "version is_deleted project_id business_phone_id wa_id queued_at first_agent_response_at last_activity_at "
+        "resolved_reason handoff_count customer_message_count queued_seconds bot_seconds agent_seconds entry_source "
+        "ctwa_clid ad_id linked_anonymous_id inactivity_seconds"
+    ),
 }
 TIMESTAMP = json.dumps({"type": "long", "logicalType": "timestamp-millis"})
 # Which columns an Avro type may fill; ClickHouse's Avro reader converts each of these pairs.
@@ -51,6 +55,7 @@ FITS = {
     '"string"': {"String", "LowCardinality(String)", "UUID"},
     '["null", "string"]': {"Nullable(String)"},
     TIMESTAMP: {"DateTime64(3)"},
+    f'["null", {TIMESTAMP}]': {"Nullable(DateTime64(3))"},
     '"boolean"': {"Bool", "UInt8"},
     '"int"': {"Int32", "UInt16", "UInt32"},
     '"long"': {"Int64", "UInt64"},
@@ -68,7 +73,7 @@ ENGINES = {
     "sessions": "ReplacingMergeTree(version, is_deleted)",
     "identities": "ReplacingMergeTree(linked_at)",
     "projects": "ReplacingMergeTree(updated_at)",
-    "conversations": "ReplacingMergeTree(version)",
+    "conversations": "ReplacingMergeTree(version, is_deleted)",
     "dead_letters": "ReplacingMergeTree",
     "dead_letter_replays": "ReplacingMergeTree(replayed_at)",
 }
@@ -134,7 +139,7 @@ def test_events_are_partitioned_by_month_and_sorted_by_tenant_and_time() -> None
     assert "ORDER BY (tenant_id, timestamp, event_id)\n" in text
 
 
-@pytest.mark.parametrize("topic", ["enriched_events", "identity_claims"])
+@pytest.mark.parametrize("topic", ["enriched_events", "identity_claims", "conversation_signals"])
 def test_the_source_opens_the_record(topic: str) -> None:
     """A sink reads these three varints and not the record."""
     assert list(fields(topic))[:3] == ["source_offset", "source_partition", "source_generation"]

@@ -83,6 +83,19 @@ def test_keys_of_ordinary_ids_are_what_they_always_were(visitor: str, other: str
     assert keys.of_claim("t", last) == f"t/a/{last}".encode()
     assert keys.of_session("t", SESSION) == f"t/{SESSION}".encode()
     assert keys.of_dead_letter("t", "p") == b"t/p"
+    assert keys.of_signal("t", "p", visitor) == f"t/p/{visitor}".encode()
+    assert keys.of_conversation("t", SESSION) == f"t/{SESSION}".encode()
+
+
+@given(owners, ids, ids)
+def test_a_state_of_a_customer_leads_to_the_key_of_its_signals(
+    owner: tuple[str, str], number: str, customer: str
+) -> None:
+    signals = keys.of_signal(*owner, number)
+    for of in (keys.of_customer, keys.of_names):
+        assert keys.source_of_state(of(signals, customer)) == signals
+    raw = keys.of_raw_event(keys.scope("t", "p"), customer, None)
+    assert keys.source_of_state(raw) == raw
 
 
 @given(ids)

@@ -1,8 +1,9 @@
 """The settings of a project: what is read of them, and what may be written."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import given
@@ -145,3 +146,57 @@ def test_a_record_that_one_directory_cannot_use_reaches_the_others() -> None:
     with pytest.raises(ValueError, match="not for me"):
         Together(Refusing(), found).apply("k", {"project_id": "p", "settings": '{"placeholder_ids": ["x"]}'})
     assert found.by_project == {"p": {"x"}}
+
+
+NUMBER: Final = "900000000000001"
+WHATSAPP: Final[dict[str, Any]] = {"apps": ["shop"], "numbers": {NUMBER: {"phone": "12025550180"}}}
+
+
+def of_whatsapp(**members: Any) -> str:
+    return json.dumps({"whatsapp": WHATSAPP | members})
+
+
+def test_a_business_number_has_the_defaults_and_what_is_given() -> None:
+    numbers = {NUMBER: {"phone": "12025550180", "default_sender": "bot", "source": "events"}}
+    found = check_project_settings(of_whatsapp(numbers=numbers, inactivity_s=3600)).whatsapp
+    assert found is not None
+    number = found.numbers[NUMBER]
+    assert (number.default_sender, number.source, number.echo_sender) == ("bot", "events", "agent")
+    assert (found.inactivity_s, found.token_ttl_s, found.keep, found.text) == (3600, 86400, "none", "Hi! (Ref {token})")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('{"whatsapp": []}', "whatsapp"),
+        (of_whatsapp(inactivity_s="1 day"), "whatsapp.inactivity_s"),
+        (of_whatsapp(numbers={NUMBER: {"phone": 12025550180}}), "phone"),
+    ],
+)
+def test_settings_of_whatsapp_that_nobody_can_read_are_named(text: str, named: str) -> None:
+    for parse in (read_project_settings, check_project_settings):
+        with pytest.raises(ValueError, match=named):
+            parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (of_whatsapp(colour="green"), "no such setting: whatsapp.colour"),
+        (of_whatsapp(numbers={NUMBER: {"phone": "12025550180", "bot": 1}}), f"whatsapp.numbers.{NUMBER}.bot"),
+        (of_whatsapp(numbers={"+12025550180": {"phone": "12025550180"}}), "phone_number_id is digits"),
+        (of_whatsapp(numbers={NUMBER: {}}), "phone: 5 to 20 digits"),
+        (of_whatsapp(numbers={NUMBER: {"phone": "+12025550180"}}), "phone: 5 to 20 digits"),
+        (of_whatsapp(numbers={NUMBER: {"phone": "12025550180", "default_sender": "robot"}}), "one of bot, agent, unk"),
+        (of_whatsapp(numbers={NUMBER: {"phone": "12025550180", "first_state": "resolved"}}), "first_state: one of"),
+        (of_whatsapp(keep="some"), "whatsapp.keep: one of none, all"),
+        (of_whatsapp(apps=["Shop 1"]), "whatsapp.apps"),
+        (of_whatsapp(token_ttl_s=8 * 86400), "whatsapp.token_ttl_s: 60 to 604800 seconds"),
+        (of_whatsapp(inactivity_s=0), "whatsapp.inactivity_s: 60 to"),
+        (of_whatsapp(text="Hello!"), "whatsapp.text: has {token} in it"),
+    ],
+)
+def test_settings_of_whatsapp_that_may_not_be_written_are_named_and_can_be_read(text: str, named: str) -> None:
+    assert read_project_settings(text).whatsapp is not None
+    with pytest.raises(ValueError, match=re.escape(named)):
+        check_project_settings(text)

@@ -41,6 +41,7 @@ raw_events = st.builds(
     user_agent=long_text,
     properties=long_text.map(str.encode),
     context=long_text.map(str.encode),
+    origin=st.sampled_from(["", "whatsapp", "handshake"]),
 )
 refusals = st.builds(
     RefusedEvent,

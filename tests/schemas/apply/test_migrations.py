@@ -1,5 +1,6 @@
 """Numbered migrations: run once, in order, recorded; repeated whole after an interruption; never edited."""
 
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,77 @@ def test_tables_of_an_earlier_release_become_those_of_the_ddl(settings: Settings
     with clickhouse(settings) as client:
         assert codecs(client) == new
     assert all(finding.verdict is Verdict.OK for finding in check_tables(settings))
+
+
+OLD_CONVERSATIONS = """
+CREATE TABLE conversations (
+    conversation_id UUID, tenant_id String, whatsapp_phone_id String, user_id Nullable(String),
+    current_state LowCardinality(String), started_at DateTime64(3), first_response_at Nullable(DateTime64(3)),
+    resolved_at Nullable(DateTime64(3)), message_count UInt16, bot_message_count UInt16, agent_message_count UInt16,
+    linked_session_id Nullable(String), handshake_token Nullable(String), version UInt64
+) ENGINE = ReplacingMergeTree(version) ORDER BY (tenant_id, conversation_id)
+"""
+
+
+def test_conversations_of_before_they_were_widened_keep_their_rows_wherever_it_is_interrupted(
+    settings: Settings,
+) -> None:
+    widen = [one for one in read_migrations() if one.name == "0002_widen_conversations"]
+    apply_tables(settings)
+    kills = 0
+    for statements in range(1, 100):
+        with clickhouse(settings) as client:
+            for table in ("conversations", "conversations_widened", "schema_migrations"):
+                client.execute(f"DROP TABLE IF EXISTS {table} SYNC")
+            client.execute(OLD_CONVERSATIONS)
+            client.execute(
+                "INSERT INTO conversations (conversation_id, tenant_id, message_count, version) VALUES",
+                [(uuid.uuid4(), "t", 65535, 7)],
+            )
+            try:
+                apply_migrations(Dying(client, statements, after=True), widen, fresh=False)
+            except Killed:
+                kills += 1
+            apply_tables(settings)
+            rows = client.execute("SELECT tenant_id, message_count, version, is_deleted FROM conversations FINAL")
+            assert rows == [("t", 65535, 7, 0)]
+        if kills < statements:
+            break
+    assert all(finding.verdict is Verdict.OK for finding in check_tables(settings))
+    assert kills > 7
+
+
+def test_a_table_of_conversations_with_an_engine_of_its_own_is_left_and_named(settings: Settings) -> None:
+    widen = [one for one in read_migrations() if one.name == "0002_widen_conversations"]
+    with clickhouse(settings) as client:
+        client.execute("CREATE TABLE conversations (conversation_id UUID) ENGINE = MergeTree ORDER BY conversation_id")
+        with pytest.raises(ApplyError, match="has an engine of its own"):
+            apply_migrations(client, widen, fresh=False)
+
+
+def test_a_conversation_that_has_been_silent_is_resolved_when_it_is_asked_for(settings: Settings) -> None:
+    apply_tables(settings)
+    with clickhouse(settings) as client:
+        for number, (state, ago_s, deleted) in enumerate(
+            [("queued", 100, 0), ("queued", 10, 0), ("resolved", 100, 0), ("agent_active", 100, 1)]
+        ):
+            client.execute(
+                "INSERT INTO conversations (conversation_id, tenant_id, current_state, resolved_at, resolved_reason, "
+                "last_activity_at, inactivity_seconds, version, is_deleted) SELECT generateUUIDv4(), "
+                "concat('t', toString(%(number)s)), %(state)s, if(%(state)s = 'resolved', now64(3), NULL), "
+                "if(%(state)s = 'resolved', 'ended', ''), now64(3) - %(ago)s, 60, 1, %(deleted)s",
+                {"number": number, "state": state, "ago": ago_s, "deleted": deleted},
+            )
+        asked = (
+            "SELECT tenant_id, current_state, resolved_reason, "
+            "if(resolved_at = last_activity_at + toIntervalSecond(60), 'then', if(isNull(resolved_at), 'open', 'now')) "
+            "FROM conversations_current ORDER BY tenant_id"
+        )
+        assert client.execute(asked) == [
+            ("t0", "resolved", "inactivity", "then"),
+            ("t1", "queued", "", "open"),
+            ("t2", "resolved", "ended", "now"),
+        ]
 
 
 def test_what_dead_letters_lack_is_added_to_those_that_are_there(settings: Settings) -> None:
