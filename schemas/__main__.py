@@ -13,6 +13,7 @@ from schemas import evolution, registry
 from schemas.apply.findings import ApplyError, Finding, as_table
 from schemas.apply.tables import apply_tables, check_tables, plan_tables
 from schemas.apply.topics import apply_topics, check_topics, partitions, plan_topics
+from schemas.commands.materialize import materialize
 from schemas.exits import settings_or_exit
 from schemas.settings import PREFIX, Settings
 from schemas.topics import TOPICS
@@ -65,6 +66,8 @@ def check() -> None:
     """Compare topics and tables with the contract, changing nothing. Exits 1 when something differs."""
     _report([check_topics, check_tables])
 
+
+app.command()(materialize)
 
 show = typer.Typer(no_args_is_help=True, help="Show the contract.")
 app.add_typer(show, name="show")

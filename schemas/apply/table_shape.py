@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from clickhouse_driver import Client
 
+from schemas.properties import read_comment
+
 _SETTING: Final = re.compile(r"(\w+) = ('(?:[^'\\]|\\.)*'|[^,\s]+)")
 _DAYS_OF: Final = {"Day": 1, "Week": 7, "Month": 30.4375, "Quarter": 91.3125, "Year": 365.25}
 _TTL: Final = re.compile(rf"toDateTime\(\w+\) \+ toInterval({'|'.join(_DAYS_OF)})\((\d+)\)")
@@ -24,6 +26,7 @@ class TableShape:
     settings: Mapping[str, str]
     layout: Mapping[str, str]
     ttl: str
+    properties: Mapping[str, str] = field(default_factory=dict)  # materialized ones, by column
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ def read_shape(client: Client, table: str) -> TableShape:
     )
     columns = _rows(
         client,
-        "SELECT name, type, default_kind, default_expression, compression_codec FROM system.columns "
+        "SELECT name, type, default_kind, default_expression, compression_codec, comment FROM system.columns "
         "WHERE database = currentDatabase() AND table",
         table,
     )
@@ -71,8 +74,9 @@ def read_shape(client: Client, table: str) -> TableShape:
     )
     body, _, settings = full.partition(" SETTINGS ")
     return TableShape(
-        columns={name: f"{kind} {how} {value}".strip() for name, kind, how, value, _ in columns},
-        codecs={name: codec for name, *_, codec in columns},
+        columns={name: f"{kind} {how} {value}".strip() for name, kind, how, value, *_ in columns},
+        codecs={name: codec for name, *_, codec, _ in columns},
+        properties={name: entry.name for name, *_, comment in columns if (entry := read_comment(name, comment))},
         projections={name: f"({query})" for name, query in projections},
         indexes={name: f"{expr} TYPE {kind} GRANULARITY {count}" for name, expr, kind, count in indexes},
         settings=dict(_SETTING.findall(settings)),
@@ -105,7 +109,13 @@ def compare(wanted: TableShape, actual: TableShape) -> Differences:
         *_changed("index ", wanted.indexes, actual.indexes),
         *_changed("", wanted.layout, actual.layout),
     ]
-    notes = [f"column {name} is the operator's own" for name in actual.columns if name not in wanted.columns]
+    notes = [
+        f"column {name} is the property {actual.properties[name]}"
+        if name in actual.properties
+        else f"column {name} is the operator's own"
+        for name in actual.columns
+        if name not in wanted.columns
+    ]
     longer, note = _compare_ttl(wanted.ttl, actual.ttl)
     return Differences(lacking | longer, tuple(conflicts), (*notes, *note))
 

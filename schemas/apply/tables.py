@@ -64,7 +64,7 @@ def check_tables(settings: Settings) -> list[Finding]:
     """Compare the tables with the contract. Raises ApplyError when ClickHouse is away."""
     if not _has_database(settings):
         return [Finding(Verdict.MISSING, f"database {settings.clickhouse_database}")]
-    with _connected(settings) as client:
+    with connected(settings) as client:
         tables = [_inspect_table(client, table, settings)[0] for table in TABLES]
         migrations = check_migrations(client, read_migrations())
         return [migrations, *tables, *(_inspect_view(client, view) for view in VIEWS)]
@@ -75,7 +75,7 @@ def plan_tables(settings: Settings) -> list[Finding]:
     if not _has_database(settings):
         names = (f"database {settings.clickhouse_database}", *(f"table {name}" for name in TABLES))
         return [Finding(Verdict.TO_CREATE, name) for name in (*names, *(f"view {view}" for view in VIEWS))]
-    with _connected(settings) as client:
+    with connected(settings) as client:
         tables = [_plan_table(client, table, settings) for table in TABLES]
         fresh = all(finding.verdict is Verdict.TO_CREATE for finding in tables)
         migrations = [] if fresh else [plan_migrations(client, read_migrations())]
@@ -84,9 +84,9 @@ def plan_tables(settings: Settings) -> list[Finding]:
 
 def apply_tables(settings: Settings) -> list[Finding]:
     """Create the database and what lacks in it, and migrate. Raises ApplyError when ClickHouse is away or refuses."""
-    with _connected(settings, "default") as client:
+    with connected(settings, "default") as client:
         client.execute(f"CREATE DATABASE IF NOT EXISTS {settings.clickhouse_database}")
-    with _connected(settings) as client:
+    with connected(settings) as client:
         drop_old_scratch(client)
         created = [table for table in TABLES if not exists(client, table)]
         for table in created:
@@ -100,7 +100,7 @@ def apply_tables(settings: Settings) -> list[Finding]:
 
 
 def _has_database(settings: Settings) -> bool:
-    with _connected(settings, "default") as client:
+    with connected(settings, "default") as client:
         databases = {name for (name,) in client.execute("SELECT name FROM system.databases")}
     return settings.clickhouse_database in databases
 
@@ -111,7 +111,8 @@ def _days(table: str, settings: Settings) -> int | None:
 
 
 @contextmanager
-def _connected(settings: Settings, database: str | None = None) -> Iterator[Client]:
+def connected(settings: Settings, database: str | None = None) -> Iterator[Client]:
+    """A connection to the settings' database, or another. Raises ApplyError when ClickHouse is away or refuses."""
     where = f"ClickHouse at {settings.clickhouse_host}:{settings.clickhouse_tcp_port}"
     with clickhouse(settings, database) as client:
         try:
