@@ -21,7 +21,7 @@ pytest.register_assert_rewrite(
     *(f"tests.{path.stem}" for path in Path(__file__).parent.iterdir() if path.stem[0] != "_")
 )
 
-from tests import effort, schedule  # noqa: E402
+from tests import effort, schedule, time_limits  # noqa: E402
 from tests.fast import (  # noqa: E402, F401
     pytest_make_collect_report,
     pytest_runtest_call,
@@ -31,6 +31,11 @@ from tests.fast import (  # noqa: E402, F401
 from tests.schedule import pytest_xdist_make_scheduler  # noqa: E402, F401
 
 effort.register()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Its hooks have the names of those of `tests.fast`."""
+    config.pluginmanager.register(time_limits)
 
 
 KAFKA_HEAP_MB = 384  # a worker of the parallel run may have two at once

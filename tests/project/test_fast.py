@@ -1,26 +1,12 @@
 """What is promised of fast tests, with a planted test that breaks each promise."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from docker.local import PROJECT_ROOT
+from tests.project.planted import run_planted
 
 pytestmark = pytest.mark.command
-
-
-def run_planted(folder: Path, text: str) -> str:
-    """What pytest says of a planted test module, under this project's settings and guards."""
-    planted = folder / "test_planted.py"
-    planted.write_text(text)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.fast", "-p", "no:cacheprovider"]
-    settings = ["-c", str(PROJECT_ROOT / "pyproject.toml"), f"--rootdir={folder}", "-o", "timeout=5"]
-    done = subprocess.run(
-        [*command, *settings, str(planted)], cwd=PROJECT_ROOT, capture_output=True, text=True, check=False, timeout=60
-    )
-    return done.stdout + done.stderr
 
 
 STARTS = "import subprocess\nsubprocess.run(['true'], check=True)\n"
@@ -91,19 +77,3 @@ def test_an_assertion_in_a_thread_fails_its_test(tmp_path: Path) -> None:
     )
     assert "503 == 200" in said
     assert "1 passed" not in said
-
-
-def test_a_test_that_hangs_is_ended_and_every_thread_says_where_it_stood(tmp_path: Path) -> None:
-    said = run_planted(
-        tmp_path,
-        "import threading\n"
-        "def wait_beside(event):\n    event.wait(20)\n"
-        "def test_planted():\n"
-        "    event = threading.Event()\n"
-        "    threading.Thread(target=wait_beside, args=(event,), daemon=True).start()\n"
-        "    event.wait(20)\n"
-        "def test_after():\n    pass\n",
-    )
-    assert "Timeout" in said
-    assert "wait_beside" in said
-    assert "1 failed, 1 passed" in said
