@@ -11,13 +11,11 @@ from xdist.workermanage import WorkerController
 
 _APART: Final = (
     "tests/bench/test_every_line.py",
-    "tests/bench/test_every_further_line.py",
     "tests/chaos/test_controls.py",
 )
 # As measured, by the seconds they take among others. Whatever takes less than 15 follows in its own order.
 _LONGEST_FIRST: Final = (
     "tests/bench/test_every_line.py",
-    "tests/bench/test_every_further_line.py",
     "tests/streams/test_killed_workers.py",
     "tests/collector/test_outages.py",
     "tests/collector/server/test_lifecycle.py",

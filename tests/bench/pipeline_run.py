@@ -26,12 +26,11 @@ def started(bench: Workbench, name: str) -> Iterator[Pipeline]:
     """A pipeline with topics, a database and processes of its own, no process bound to a core."""
     kafka, clickhouse = bench.kafka, bench.clickhouse
     bench.place(bench.cores.every)
-    settings = bench.settings(name, partitions=12)
-    geo = {name: getattr(settings, name) for name in ("streams_geo_country_path", "streams_geo_city_path")}
+    settings = bench.settings(name)
+    same = ("partitions", "streams_geo_country_path", "streams_geo_city_path")
+    own = {name: getattr(settings, name) for name in same}
     with bench.stage("make topics and tables"):
-        pipeline = Pipeline(
-            bench.home / name, kafka, clickhouse, database=name, topic_prefix=f"{name}_", partitions=12, **geo
-        )
+        pipeline = Pipeline(bench.home / name, kafka, clickhouse, database=name, topic_prefix=f"{name}_", **own)
         pipeline.run("schemas", "apply")
         pipeline.add_project("bench", write_key=WRITE_KEY)
     try:

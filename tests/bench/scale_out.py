@@ -48,7 +48,7 @@ class Workers:
 
     def __init__(self, bench: Workbench, name: str, count: int) -> None:
         self._bench = bench
-        self.settings = bench.settings(name, partitions=12)
+        self.settings = bench.settings(name)
         bench.create_topics(self.settings)
         self.broker = Broker(self.settings)
         self.services: list[Service] = []
@@ -145,7 +145,7 @@ def lines(bench: Workbench, _wanted: frozenset[str]) -> Iterator[Line]:
         return measure
 
     found = in_turn({"one": arm(1), "two": arm(2)}, bench.sizes.rounds, bench.others_before)
-    yield from summarise(found, bench.settings("model", partitions=12).partitions)
+    yield from summarise(found, bench.sizes.partitions)
 
 
 def summarise(found: Mapping[str, Readings], partitions: int) -> Iterator[Line]:

@@ -22,6 +22,8 @@ class Sizes:
     """Counts of events unless the name says otherwise; a warm-up is not measured."""
 
     rounds: int
+    partitions: int
+    broker_lives_minutes: bool  # it compiles little then: no broker to measure anything with
     warm_up: int
     events: int
     visitors: int
@@ -49,6 +51,8 @@ class Sizes:
 
 FULL: Final = Sizes(
     rounds=3,
+    partitions=12,
+    broker_lives_minutes=False,
     warm_up=60_000,
     events=150_000,
     visitors=20_000,
@@ -77,6 +81,8 @@ FULL: Final = Sizes(
 )
 QUICK: Final = Sizes(
     rounds=1,
+    partitions=4,  # each costs the broker some work, and there are a hundred topics
+    broker_lives_minutes=True,
     warm_up=3_000,
     events=12_000,
     visitors=1_000,

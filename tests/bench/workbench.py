@@ -80,7 +80,9 @@ class Workbench:
         """A running broker."""
         pin(os.getpid(), self.cores.every)  # a server's threads follow the cores it sees at its start
         with self.stage("start Kafka"):
-            server = self._ending.enter_context(KafkaServer(self.home / "kafka"))
+            server = self._ending.enter_context(
+                KafkaServer(self.home / "kafka", lives_minutes=self.sizes.broker_lives_minutes)
+            )
             # The first idempotent producer waits for the broker's transaction log: not on anybody's account.
             broker = Broker(Settings.model_validate({"kafka_bootstrap": server.bootstrap}))
             broker.create("first", 1)
@@ -131,6 +133,7 @@ class Workbench:
         own: dict[str, Any] = {
             "kafka_bootstrap": self.kafka.bootstrap,
             "topic_prefix": f"{prefix}_",
+            "partitions": self.sizes.partitions,
             "collector_port": free_port(),
             "collector_admin_port": free_port(),
             "streams_admin_port": free_port(),
