@@ -92,7 +92,7 @@ async def trickle(wire: Wire, every_s: float) -> int:
     """Send headers without an end, byte by byte, until the collector ends the connection; how many bytes it took."""
     sent = 0
     with contextlib.suppress(ConnectionError):
-        while not wire.reader.at_eof():
+        while not (wire.reader.at_eof() or wire.writer.is_closing()):  # the latter is told of first on a busy machine
             wire.writer.write(b"x" if sent else b"POST /v1/track HTTP/1.1\r\nX-Slow: ")
             await wire.writer.drain()
             sent += 1

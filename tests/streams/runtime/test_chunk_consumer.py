@@ -131,7 +131,8 @@ def app(monkeypatch: pytest.MonkeyPatch) -> App:
 
 
 @pytest.fixture
-def consumer(app: App, monkeypatch: pytest.MonkeyPatch) -> QuietConsumer:
+async def consumer(app: App, monkeypatch: pytest.MonkeyPatch) -> QuietConsumer:
+    """Where no loop runs, Faust makes one of its own and leaves it open."""
     monkeypatch.setattr(app.transport, "Consumer", QuietConsumer)
     found: QuietConsumer = app.transport.create_consumer(_nothing, on_partitions_revoked=_nothing,
                                                          on_partitions_assigned=_nothing)  # fmt: skip
