@@ -64,7 +64,7 @@ collected: setup
 .PHONY: packages
 packages: setup
 	@echo "→ packages of the servers and SDKs"
-	@$(BIN)/python -m docker.local fetch kafka clickhouse postgresql prometheus registry geo sdks browser-sdks page-sdks chromium older-node-sdk older-python-sdk java-sdks user-agents wrk hostile
+	@$(BIN)/python -m docker.local fetch kafka clickhouse postgresql prometheus registry geo sdks browser-sdks page-sdks chromium older-node-sdk older-python-sdk retentioneering java-sdks user-agents wrk hostile
 
 .PHONY: lint
 lint: setup ## ruff, mypy --strict, import contracts, the schema id list

@@ -28,7 +28,7 @@ from sinks.batching.batcher import Batcher, Limits, Resumption
 from sinks.batching.decode import time_reader
 from sinks.batching.filter import RecordFilter
 from sinks.batching.schema_texts import SchemaTexts
-from sinks.commands import dead_letters
+from sinks.commands import dead_letters, query
 from sinks.commands.ledger import ledger
 from sinks.commands.replay import replay
 from sinks.commands.trace import trace
@@ -60,6 +60,7 @@ app.command()(ledger)
 app.command()(trace)
 app.command()(replay)
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(query.app, name="query")
 
 
 @app.callback()

@@ -5,12 +5,13 @@ Another one is a folder beside `clickhouse/`, with a writer and three readers of
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from schemas.column_codec import ColumnCodec
 from schemas.settings import Settings
 from sinks.batching.decode import version_reader
 from sinks.batching.schema_texts import SchemaTexts
+from sinks.clickhouse.answers import ClickHouseAnswers
 from sinks.clickhouse.client import Client
 from sinks.clickhouse.dead_letters import ClickHouseDeadLetters
 from sinks.clickhouse.http import Connection, clickhouse_server
@@ -20,6 +21,7 @@ from sinks.clickhouse.writer import ClickHouseWriter
 from sinks.failpoints import Failpoint, nothing
 from sinks.ledger.evidence import AuditedTables
 from sinks.ledger.trace import SearchedTables
+from sinks.query.answers import Answers
 from sinks.replay.query import DeadLetterTable
 from sinks.routes import Route
 from sinks.write.attempts import DeadLetterPublisher, Way
@@ -59,6 +61,11 @@ def open_delivery(
     way = Way(route, writer, dead_letters, healing, failpoint)
     versions, trust_s = version_reader(codec, route.version), settings.sinks_session_ms_max / 1000
     return Delivery(way, versions, pause_s_max, trust_s, time.monotonic, report)
+
+
+def open_answers(settings: Settings, timeout_s: float) -> Answers:
+    """Answers the questions of the query pack. timeout_s: the longest wait for anything of an answer."""
+    return ClickHouseAnswers(replace(clickhouse_server(settings), timeout_s=timeout_s))
 
 
 def open_reader(settings: Settings, timeout_s: float | None = None, threads_max: int | None = None) -> Reader:

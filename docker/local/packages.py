@@ -188,6 +188,7 @@ PACKAGES = {
         Package("page-sdks", _HERE / "npm" / "page-sdks", _install_npm),
         Package("older-node-sdk", _HERE / "npm" / "older-node-sdk", _install_npm),
         Package("older-python-sdk", _HERE / "pypi" / "older-python-sdk", _install_wheels),
+        Package("retentioneering", _HERE / "pypi" / "retentioneering", _install_wheels),
         Package("java-sdks", _HERE / "maven" / "java-sdks", _install_jars),
         Package("user-agents", _HERE / "npm" / "user-agents", _install_npm),
         Package("hostile", _HERE / "npm" / "hostile", _install_npm),

@@ -1,0 +1,171 @@
+"""The fixed pieces of SQL that an option chooses: sources, persons, dimensions, comparisons. Values are parameters."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from difflib import get_close_matches
+from typing import Final, TypeAlias
+
+from sinks.query.errors import QuestionError
+
+Value: TypeAlias = str | int | float | bool | datetime | list[str] | list[int]
+
+VISITOR: Final = "if(anonymous_id != '', anonymous_id, ifNull(user_id, ''))"
+SOURCE: Final = "coalesce(nullIf(utm_source, ''), nullIf(domainWithoutWWW(referrer), ''), '(direct)')"
+# Who counts as one person: a visitor, or the user behind all their visitors. Of events, and of sessions.
+PEOPLE: Final = ("users", "visitors")
+EVENTS: Final[Mapping[str, tuple[str, str]]] = {
+    "users": ("events_resolved", f"ifNull(resolved_user_id, {VISITOR})"),
+    "visitors": ("events", VISITOR),
+}
+SESSIONS: Final[Mapping[str, tuple[str, str]]] = {
+    "users": ("sessions_current", f"ifNull(user_id, {VISITOR})"),
+    "visitors": ("sessions_current", VISITOR),
+}
+_SHARED: Final = {
+    "country": "country_code",
+    "device": "device_type",
+    "channel": "channel_type",
+    "visitor": "anonymous_id",
+    "user": "ifNull(user_id, '')",
+}
+OF_EVENTS: Final[Mapping[str, str]] = _SHARED | {
+    "event": "event_name",
+    "type": "event_type",
+    "page": "page_path",
+    "title": "page_title",
+    "referrer": "domainWithoutWWW(page_referrer)",
+    "city": "city",
+    "os": "os_name",
+    "browser": "browser_name",
+    "session": "session_id",
+}
+OF_SESSIONS: Final[Mapping[str, str]] = _SHARED | {
+    "source": SOURCE,
+    "medium": "ifNull(utm_medium, '')",
+    "campaign": "ifNull(utm_campaign, '')",
+    "referrer": "domainWithoutWWW(referrer)",
+    "entry": "entry_page",
+    "exit": "exit_page",
+    "conversion": "ifNull(conversion_event, '')",
+    "events": "event_count",
+    "pages": "page_count",
+    "seconds": "duration_seconds",
+}
+_NUMBERS: Final = {"events", "pages", "seconds"}
+_PROPERTY: Final = "property:"
+_FILTER: Final = re.compile(r'(property:(?:"(?:[^"\\]|\\.)*"|[^=!<>~]+?)|[a-z_]+) *(>=|<=|!=|=|<|>|~) *(.*)', re.DOTALL)
+# Where a filter begins. A name may hold these words as well.
+_FILTER_AHEAD: Final = r"(?=property:|[a-z_]+ *(?:[<>~=]|!=))"
+_WHERE: Final = re.compile(f" where {_FILTER_AHEAD}")
+_AND: Final = re.compile(f" and {_FILTER_AHEAD}")
+_PAGE: Final = "page:"
+FILTER_FORM: Final = "property:price>=10, property:plan=pro, country!=DE, page~pricing"
+
+
+@dataclass(slots=True)
+class Parameters:
+    """Values for {name:Type} in the SQL, each under a name of its own; the properties that were asked for."""
+
+    values: dict[str, Value] = field(default_factory=dict)
+    properties: list[str] = field(default_factory=list)
+
+    def add(self, stem: str, kind: str, value: Value) -> str:
+        """Take a value; the placeholder for it."""
+        name = f"{stem}_{sum(taken.startswith(f'{stem}_') for taken in self.values) + 1}"
+        self.values[name] = value
+        return f"{{{name}:{kind}}}"
+
+
+def property_texts(placeholder: str) -> tuple[str, str]:
+    """A property's expressions, as text and as number, NULL where an event has none. placeholder: of its name."""
+    return (
+        f"JSONExtract(properties, {placeholder}, 'Nullable(String)')",
+        f"JSONExtract(properties, {placeholder}, 'Nullable(Float64)')",
+    )
+
+
+def dimension(option: str, text: str, parameters: Parameters, *, of_sessions: bool) -> str:
+    """The expression, of type String, of a dimension or `property:NAME`. Raises QuestionError."""
+    as_text, _ = _operand(option, text, parameters, of_sessions=of_sessions)
+    return f"coalesce(nullIf(toString({as_text}), ''), '(none)')"
+
+
+def condition(option: str, text: str, parameters: Parameters, *, of_sessions: bool) -> str:
+    """The condition of a filter like `property:price>=10`; 1 or 0 for every row. Raises QuestionError."""
+    found = _FILTER.fullmatch(text)
+    if found is None:
+        raise QuestionError(option, f"{text!r} is not a filter like {FILTER_FORM}")
+    name, sign, value = found[1].strip(), found[2], found[3].strip()
+    as_text, as_number = _operand(option, name, parameters, of_sessions=of_sessions)
+    number = _number(value)
+    if sign in ("=", "!="):
+        same = f"ifNull(toString({as_text}) = {parameters.add('value', 'String', value)}, 0)"
+        if number is not None and as_number:
+            same = f"({same} OR ifNull({as_number} = {parameters.add('value', 'Float64', number)}, 0))"
+        return same if sign == "=" else f"NOT {same}"
+    if sign == "~":
+        return f"ifNull(position(toString({as_text}), {parameters.add('value', 'String', value)}) > 0, 0)"
+    if number is None or not as_number:
+        what = f"{value!r} is not a number" if as_number else f"{name} is text"
+        raise QuestionError(option, f"{text!r}: {what}, and {sign} compares numbers; texts have =, != and ~ (contains)")
+    return f"ifNull({as_number} {sign} {parameters.add('value', 'Float64', number)}, 0)"
+
+
+def step(option: str, text: str, parameters: Parameters) -> str:
+    """The condition of an event's name or page:/path, with filters behind ` where `, joined by ` and `.
+
+    A name that holds " where " and nothing like a filter after it is a name. Raises QuestionError.
+    """
+    name, *rest = _WHERE.split(text, maxsplit=1)
+    filters = _AND.split(rest[0]) if rest else []
+    if not name.removeprefix(_PAGE):
+        raise QuestionError(option, f"{text!r} names no event: give its name, or page:/path")
+    if name.startswith(_PAGE):
+        path = parameters.add("step", "String", name.removeprefix(_PAGE))
+        fits = f"event_type = 'page' AND page_path = {path}"
+    else:
+        fits = f"event_name = {parameters.add('step', 'String', name)}"
+    conditions = [condition(option, one, parameters, of_sessions=False) for one in filters]
+    return f"({' AND '.join([fits, *conditions])})"
+
+
+def _operand(option: str, name: str, parameters: Parameters, *, of_sessions: bool) -> tuple[str, str]:
+    """Expressions of a dimension as text and as number; "" for the latter if it is none."""
+    if name.startswith(_PROPERTY):
+        if of_sessions:
+            raise QuestionError(option, f"{name}: sessions have no properties; there are {_listed(OF_SESSIONS)}")
+        key = _unquoted(option, name.removeprefix(_PROPERTY).strip())
+        parameters.properties.append(key)
+        return property_texts(parameters.add("property", "String", key))
+    known = OF_SESSIONS if of_sessions else OF_EVENTS
+    if name not in known:
+        near = get_close_matches(name, known, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        more = "" if of_sessions else ", and property:NAME for any property"
+        raise QuestionError(option, f"no dimension {name!r}{hint} There are {_listed(known)}{more}")
+    return known[name], known[name] if name in _NUMBERS else ""
+
+
+def _listed(names: Mapping[str, str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def _unquoted(option: str, key: str) -> str:
+    if not key.startswith('"'):
+        if not key:
+            raise QuestionError(option, "property: names no property")
+        return key
+    try:
+        return str(json.loads(key))
+    except ValueError:
+        raise QuestionError(option, f"{key} is not a name in double quotes, as JSON writes it") from None
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text) if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?", text) else None
+    except ValueError:
+        return None

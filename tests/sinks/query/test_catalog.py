@@ -1,0 +1,73 @@
+"""What a query's file says of itself, and what each must hold."""
+
+import re
+
+import pytest
+
+from sinks.query.catalog import Kind, Option, parse, queries
+
+# Behind each table that a query reads: whose rows, of when, and whether of robots.
+BOUNDS = (
+    "tenant_id = {tenant:String}",
+    "project_id = {project:String}",
+    "({robots:Bool} OR NOT is_bot)",
+    "{{where}}",
+)
+
+
+def unbounded(sql: str) -> list[str]:
+    """What a query lacks, for each table that it reads."""
+    missing = []
+    for source in re.split(r"FROM \{\{(?:events|sessions)\}\}", sql)[1:]:
+        clause = re.split(r"\n *(?:GROUP BY|ORDER BY|\))", source)[0]
+        missing += [bound for bound in BOUNDS if bound not in clause]
+        at = "started_at" if "started_at" in clause else "timestamp"
+        missing += [sign for sign in (f"{at} >= {{", f"{at} < {{to:") if sign not in clause]
+    return missing
+
+
+@pytest.mark.parametrize("name", queries())
+def test_each_query_reads_one_project_s_range_and_leaves_out_robots(name: str) -> None:
+    sql = queries()[name].sql
+    assert len(re.findall(r"\bFROM \{\{|\bFROM [a-z_]+\b(?!\()", sql)) == len(re.findall(r"\bFROM \{\{", sql)) > 0
+    assert unbounded(sql) == []
+
+
+@pytest.mark.parametrize("name", queries())
+def test_each_query_says_what_it_answers_and_uses_its_options(name: str) -> None:
+    query = queries()[name]
+    assert query.question.endswith("?")
+    assert query.about
+    for option in query.options:
+        stem = f"{option.name}_ms" if option.kind is Kind.SPAN else option.name
+        assert re.search(rf"\{{{stem}:|\{{\{{{option.name}\}}\}}", query.sql), option.name
+    assert not re.search(r"\{\{(?!events|sessions|person|where|source|by|[a-z]+\}\})", query.sql)
+
+
+def test_what_a_query_lacks_is_seen() -> None:
+    whole = queries()["pages"].sql
+    assert unbounded(whole) == []
+    for bound in (*BOUNDS, "timestamp < {to:"):
+        assert len(unbounded(whole.replace(bound, "1"))) == 1
+
+
+def test_options_are_read_from_the_first_comment() -> None:
+    query = parse(
+        "name",
+        "-- How many?\n--\n-- Counts\n-- things.\n--\n-- exactly one of --one --other\n-- --one STEP  the one\n"
+        "-- --other STEP...!  the other\n-- --every day|week=week  how often\n-- --span SPAN=7d  how long\n"
+        "SELECT 1 -- --not SPAN  an option\n",
+    )
+    assert (query.question, query.about, query.one_of) == ("How many?", "Counts things.", ("one", "other"))
+    assert query.options == (
+        Option("one", Kind.STEP, "the one"),
+        Option("other", Kind.STEP, "the other", many=True, required=True),
+        Option("every", Kind.CHOICE, "how often", ("day", "week"), default="week"),
+        Option("span", Kind.SPAN, "how long", default="7d"),
+    )
+    assert query.sql == "SELECT 1 -- --not SPAN  an option"
+
+
+def test_a_line_that_is_no_option_is_the_file_s_mistake() -> None:
+    with pytest.raises(ValueError, match=r"name\.sql: not an option: --wrong"):
+        parse("name", "-- How many?\n-- --wrong\nSELECT 1")
