@@ -12,7 +12,7 @@ whose number no 64-bit integer and no double can hold is no JSON to ClickHouse: 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Protocol
@@ -93,6 +93,11 @@ def property_name(*keys: str) -> str:
     return ".".join(key.replace("\\", "\\\\").replace(".", "\\.") for key in keys)
 
 
+def sql_text(text: str) -> str:
+    """A text as SQL writes it."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
 def column_of(name: str, project_id: str | None = None) -> str:
     """The column for a property. Names that would be alike, too long or none for SQL are told apart by a hash."""
     if project_id is None and _PLAIN.fullmatch(name):
@@ -107,16 +112,18 @@ def property_expression(
     kind: PropertyType,
     columns: Mapping[str, MaterializedProperty] | None = None,
     document: str = "properties",
+    write_key: Callable[[str], str] = sql_text,
 ) -> str:
     """SQL for a property as `kind`, Nullable: its column, if there is one of that type, else read from the JSON.
 
     columns: what `materialized_properties` answers, for a query of the table `events` itself: `SELECT *` and the views
-    on it do not have these columns. document: the column that holds the JSON. Raises ValueError for no name.
+    on it do not have these columns. document: the column that holds the JSON. write_key: how a key stands in the SQL,
+    as a text or as a parameter. Raises ValueError for no name.
     """
     column = (columns or {}).get(name)
     if column is not None and column.type is kind:
         return column.column
-    keys = ", ".join(map(sql_text, property_keys(name)))
+    keys = ", ".join(map(write_key, property_keys(name)))
     # One look into the document each: ClickHouse computes what stands twice in an expression once.
     text = f"JSONExtract({document}, {keys}, 'Nullable(String)')"
     raw = f"trimBoth(JSONExtractRaw({document}, {keys}), '\"')"
@@ -158,8 +165,3 @@ def read_comment(column: str, comment: str) -> MaterializedProperty | None:
         return MaterializedProperty(entry["name"], PropertyType(entry["type"]), column, entry["project_id"])
     except (ValueError, KeyError, TypeError):
         return None
-
-
-def sql_text(text: str) -> str:
-    """A text as SQL writes it."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -13,6 +13,7 @@ import typer
 from rich.table import Table
 
 from schemas.exits import SETTINGS, settings_or_exit
+from schemas.properties import property_keys
 from sinks.commands.console import EXIT_UNREACHABLE, console, plain
 from sinks.commands.query_output import Destination, destination, write, write_table
 from sinks.database import open_answers
@@ -22,7 +23,7 @@ from sinks.query.ask import BEGIN, NO_PROJECT, SAMPLE_EVENTS, Asked, question, s
 from sinks.query.catalog import Option, Query, queries
 from sinks.query.errors import QuestionError
 from sinks.query.pieces import FILTER_FORM, PEOPLE
-from sinks.query.projects import find_project
+from sinks.query.projects import find_project, properties_with_columns
 
 EXIT_UNFIT: Final = 3
 EXIT_UNWRITTEN: Final = 1
@@ -138,15 +139,17 @@ def _told() -> Iterator[None]:
 
 def _ask(query: Query, project_name: str, asked: Asked, target: Destination | None, rows: int) -> None:
     """target: None prints the SQL instead."""
-    question(query, asked, NO_PROJECT, datetime.now(UTC))  # wrong options are told before anything is looked for
+    # Wrong options are told before anything is looked for.
+    properties = question(query, asked, NO_PROJECT, datetime.now(UTC)).properties
     answers = open_answers(settings_or_exit(), _ANSWER_S)
     project = find_project(answers, project_name)
-    wanted = question(query, asked, project, datetime.now(UTC))
+    columns = properties_with_columns(answers, project) if properties else {}
+    wanted = question(query, asked, project, datetime.now(UTC), columns)
     if target is None:
         typer.echo(f"{wanted.statement.pasted()};")
         return
-    if wanted.properties:
-        _warn(wanted.properties, [name for name, _ in answers.rows(sample_of_properties(project, wanted.range))])
+    if properties:
+        _warn(properties, [name for name, _ in answers.rows(sample_of_properties(project, wanted.range))])
     with closing(answers.stream(wanted.statement, target.form)) as pieces:
         if target.form is Form.TABLE:
             write_table(pieces, target, rows)
@@ -157,7 +160,7 @@ def _ask(query: Query, project_name: str, asked: Asked, target: Destination | No
 def _warn(properties: Sequence[str], there: Sequence[str]) -> None:
     """Say which properties the newest events of the range do not have, and which they have."""
     for name in properties:
-        if name not in there:
+        if property_keys(name)[0] not in there:
             named = ", ".join(there[:_NAMED]) + (" …" if len(there) > _NAMED else "") or "none at all"
             typer.echo(
                 f"no property {plain(name)!r} in the newest {SAMPLE_EVENTS:,} events of the range; there are "

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from schemas.properties import MaterializedProperty
 from sinks.query import pieces
 from sinks.query.catalog import Kind, Option, Query
 from sinks.query.errors import QuestionError
@@ -15,6 +16,9 @@ from sinks.query.statement import Statement
 
 BEGIN: Final = "30d"
 _SLOT: Final = re.compile(r"\{\{([a-z]+)\}\}")
+# ClickHouse 26.7 computes a materialized column that a part does not have yet from an empty document, when a filter has
+# read the document before and another filter follows.
+_FOR_COLUMNS: Final = "\nSETTINGS enable_multiple_prewhere_read_steps = 0"
 _NUMBER_MAX: Final = 2**32 - 1
 SAMPLE_EVENTS: Final = 10_000
 
@@ -52,16 +56,23 @@ class Question:
     properties: tuple[str, ...]
 
 
-def question(query: Query, asked: Asked, project: Project, now: datetime) -> Question:
-    """Put it together. Raises QuestionError, whose text says what to type instead."""
+def question(
+    query: Query,
+    asked: Asked,
+    project: Project,
+    now: datetime,
+    columns: Mapping[str, MaterializedProperty] | None = None,
+) -> Question:
+    """Put it together. columns: the properties that have one. Raises QuestionError, which says what to type instead."""
     local = zone(asked.tz)
     span = range_of(asked.begin if query.has_begin else None, asked.end, local, now)
     if asked.people not in pieces.PEOPLE:
         raise QuestionError("people", f"{asked.people!r}: people are counted as {' or '.join(pieces.PEOPLE)}")
-    parameters = Parameters()
     source, person = (pieces.SESSIONS if query.of_sessions else pieces.EVENTS)[
         asked.people if query.counts_people else "visitors"
     ]
+    # Materialized columns are no part of what a view selects.
+    parameters = Parameters(columns=(columns or {}) if source == "events" else {})
     filters = [pieces.condition("where", text, parameters, of_sessions=query.of_sessions) for text in asked.where]
     slots = {
         "events": source,
@@ -79,7 +90,7 @@ def question(query: Query, asked: Asked, project: Project, now: datetime) -> Que
     values |= parameters.values
     values |= {"from": span.begin, "to": span.end, "tz": asked.tz, "robots": asked.robots}
     values |= {"tenant": project.tenant_id, "project": project.project_id}
-    sql = _SLOT.sub(lambda found: slots[found[1]], query.sql)
+    sql = _SLOT.sub(lambda found: slots[found[1]], query.sql) + (_FOR_COLUMNS if parameters.reads_columns else "")
     return Question(Statement(sql, values), span, tuple(dict.fromkeys(parameters.properties)))
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from difflib import get_close_matches
 from typing import Final, TypeAlias
 
+from schemas.properties import MaterializedProperty, PropertyType, property_expression
 from sinks.query.errors import QuestionError
 
 Value: TypeAlias = str | int | float | bool | datetime | list[str] | list[int]
@@ -67,10 +68,15 @@ FILTER_FORM: Final = "property:price>=10, property:plan=pro, country!=DE, page~p
 
 @dataclass(slots=True)
 class Parameters:
-    """Values for {name:Type} in the SQL, each under a name of its own; the properties that were asked for."""
+    """Values for {name:Type} in the SQL, each under a name of its own; the properties that were asked for.
 
+    columns: the properties that have a column in what is read; reads_columns: whether one was used.
+    """
+
+    columns: Mapping[str, MaterializedProperty] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
     properties: list[str] = field(default_factory=list)
+    reads_columns: bool = False
 
     def add(self, stem: str, kind: str, value: Value) -> str:
         """Take a value; the placeholder for it."""
@@ -79,12 +85,22 @@ class Parameters:
         return f"{{{name}:{kind}}}"
 
 
-def property_texts(placeholder: str) -> tuple[str, str]:
-    """A property's expressions, as text and as number, NULL where an event has none. placeholder: of its name."""
-    return (
-        f"JSONExtract(properties, {placeholder}, 'Nullable(String)')",
-        f"JSONExtract(properties, {placeholder}, 'Nullable(Float64)')",
-    )
+def _property(option: str, name: str, parameters: Parameters) -> tuple[str, str]:
+    """A property's expressions, as text and as number, NULL where an event has none. Raises QuestionError."""
+    parameters.properties.append(name)
+    parameters.reads_columns |= name in parameters.columns
+
+    def as_parameter(key: str) -> str:
+        return parameters.add("property", "String", key)
+
+    try:
+        text, number = (
+            property_expression(name, kind, parameters.columns, write_key=as_parameter)
+            for kind in (PropertyType.STRING, PropertyType.FLOAT64)
+        )
+    except ValueError as error:
+        raise QuestionError(option, f"no name of a property: {error}") from None
+    return text, number
 
 
 def dimension(option: str, text: str, parameters: Parameters, *, of_sessions: bool) -> str:
@@ -137,9 +153,7 @@ def _operand(option: str, name: str, parameters: Parameters, *, of_sessions: boo
     if name.startswith(_PROPERTY):
         if of_sessions:
             raise QuestionError(option, f"{name}: sessions have no properties; there are {_listed(OF_SESSIONS)}")
-        key = _unquoted(option, name.removeprefix(_PROPERTY).strip())
-        parameters.properties.append(key)
-        return property_texts(parameters.add("property", "String", key))
+        return _property(option, _unquoted(option, name.removeprefix(_PROPERTY).strip()), parameters)
     known = OF_SESSIONS if of_sessions else OF_EVENTS
     if name not in known:
         near = get_close_matches(name, known, 1)
@@ -155,8 +169,6 @@ def _listed(names: Mapping[str, str]) -> str:
 
 def _unquoted(option: str, key: str) -> str:
     if not key.startswith('"'):
-        if not key:
-            raise QuestionError(option, "property: names no property")
         return key
     try:
         return str(json.loads(key))

@@ -1,8 +1,10 @@
-"""Which project is meant."""
+"""Which project is meant, and which properties have columns for it."""
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Final
 
+from schemas.properties import MaterializedProperty, materialized_properties
 from sinks.query.answers import Answers
 from sinks.query.ask import Project
 from sinks.query.errors import QuestionError
@@ -10,6 +12,21 @@ from sinks.query.statement import Statement
 
 _SHOWN: Final = 10
 _ADVICE: Final = "python -m collector projects list shows them"
+
+
+class _Connection:
+    """`Answers`, as `schemas.properties` asks."""
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+
+    def execute(self, query: str) -> list[list[str]]:
+        return self._answers.rows(Statement(query, {}))
+
+
+def properties_with_columns(answers: Answers, project: Project) -> Mapping[str, MaterializedProperty]:
+    """Those that a question about the project can read from a column. Raises what `Answers` raises."""
+    return materialized_properties(_Connection(answers), project.project_id)
 
 
 def find_project(answers: Answers, wanted: str) -> Project:

@@ -10,7 +10,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from docker.local.clickhouse import ClickHouseServer
+from schemas.apply.materialize import add, drop, wanted
 from schemas.apply.tables import clickhouse
+from schemas.properties import PropertyType
 from sinks.__main__ import app
 from sinks.commands.console import EXIT_UNREACHABLE
 from sinks.commands.query import EXIT_UNFIT, EXIT_UNWRITTEN
@@ -134,6 +136,19 @@ def test_a_property_that_is_not_there_is_a_warning_with_those_that_are(ask: Ask)
     assert "no property 'plann'" in result.stderr
     assert "there are plan, price" in result.stderr
     assert ask("trends", "--by", "property:plan").stderr == ""
+
+
+def test_a_property_that_got_a_column_is_read_from_it_and_the_answer_is_the_same(ask: Ask, story: Story) -> None:
+    words = ["--by", "property:plan", "--where", "property:price>=1", "--people", "visitors"]
+    without, entry = ask("trends", *words), wanted("plan", PropertyType.STRING, None)
+    with clickhouse(story.settings) as client:
+        add(client, entry)
+        try:
+            assert ask("trends", *words).stdout == without.stdout
+            assert "property_plan" in ask("trends", *words, "--show-sql").stdout
+        finally:
+            drop(client, entry)
+    assert " pro " in without.stdout
 
 
 def test_each_form_can_be_a_file_whose_name_says_which(ask: Ask, tmp_path: Path) -> None:

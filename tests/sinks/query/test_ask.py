@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.properties import MaterializedProperty, PropertyType
 from sinks.query.ask import Asked, Project, Question, question
 from sinks.query.catalog import queries
 from sinks.query.errors import QuestionError
@@ -48,7 +49,7 @@ def test_nothing_that_was_typed_is_part_of_the_query(text: str) -> None:
         ("pages", {"where": ["source=x"]}, "no dimension 'source'"),
         ("sessions", {"where": ["property:plan=pro"]}, "sessions have no properties"),
         ("sources", {"by": ["property:plan"]}, "sessions have no properties"),
-        ("trends", {"by": ["property:"]}, "names no property"),
+        ("trends", {"by": ["property:"]}, "no name of a property: '': an empty key"),
         ("trends", {"by": ["day"]}, "no dimension 'day'"),
         ("trends", {"every": ["year"]}, "'year' is none of hour, day, week, month"),
         ("trends", {"top": ["0"]}, "'0' is not a whole number from 1 on"),
@@ -88,6 +89,19 @@ def test_the_properties_that_are_asked_for_are_known() -> None:
         "funnel", step=["A where property:b=1", "C"], where=["property:a>1", 'property:"x=y"!=1', "property:b~2"]
     )
     assert found.properties == ("a", "x=y", "b")
+
+
+def test_a_property_s_column_is_read_where_the_table_itself_is_and_the_type_fits() -> None:
+    columns = {"plan": MaterializedProperty("plan", PropertyType.STRING, "property_plan")}
+
+    def sql(people: str, where: str) -> str:
+        asked = Asked(people=people, where=[where], own={"by": ["property:plan"]})
+        return question(queries()["trends"], asked, PROJECT, NOW, columns).statement.sql
+
+    assert "JSONExtract" not in sql("visitors", "property:plan=pro")
+    assert "property_plan" in sql("visitors", "property:plan=pro")
+    assert "JSONExtract" in sql("visitors", "property:plan>1")
+    assert "property_plan" not in sql("users", "property:plan=pro")  # what a view selects does not have it
 
 
 def test_only_the_values_that_a_text_asks_for_are_sent() -> None:
