@@ -31,6 +31,9 @@ class Control:
         ]
 
 
+MEDDLED: Final = ("unknown", "identities", "dead_letters", "answers", "exits", "faults")
+
+
 def meddle_with_everything(run: Run) -> None:
     """One thing wrong of each kind that no safeguard is there for, through the real tables, processes and answers."""
     tables = {
@@ -52,7 +55,12 @@ def meddle_with_everything(run: Run) -> None:
 
 # About 7,000 events: of 2 % of them the client sends a repeat, and an epoch or a batch is a small part of them.
 CONTROLS: Final[Mapping[str, Control]] = {
-    "deduplication off": Control({"doubled": (30, 400), "sessions": (30, 400)}, Sabotage({}, {"UNDEDUPLICATED": "1"})),
+    # Two in one run: no kind is wrong by both.
+    "deduplication off, and meddled with": Control(
+        {"doubled": (30, 400), "sessions": (30, 400)} | dict.fromkeys(MEDDLED, (1, 1)),
+        Sabotage({}, {"UNDEDUPLICATED": "1"}),
+        meddle_with_everything,
+    ),
     "a batch dropped": Control({"lost": (1, 3_000), "ledger": (1, 1)}, Sabotage(_SINK, {"FORGET": "batch"})),
     # What a worker forgets at a restart are the message ids too: repeats of events from before it are not recognised.
     "offset guard off": Control(
@@ -62,9 +70,5 @@ CONTROLS: Final[Mapping[str, Control]] = {
     "watermark off": Control(
         {"doubled": (10, 5_000), "ledger": (1, 1)},
         Sabotage(_SINK, {"FORGET": "watermark"}, {"KILL_BEFORE_STATES": "3"}),
-    ),
-    "meddled with": Control(
-        dict.fromkeys(("unknown", "identities", "dead_letters", "answers", "exits", "faults"), (1, 1)),
-        meddle=meddle_with_everything,
     ),
 }
