@@ -23,6 +23,7 @@ pytest.register_assert_rewrite(
 
 from tests import effort, schedule, time_limits  # noqa: E402
 from tests.fast import (  # noqa: E402, F401
+    pytest_collection_finish,
     pytest_make_collect_report,
     pytest_runtest_call,
     pytest_runtest_protocol,

@@ -77,3 +77,22 @@ def test_an_assertion_in_a_thread_fails_its_test(tmp_path: Path) -> None:
     )
     assert "503 == 200" in said
     assert "1 passed" not in said
+
+
+LEAVES_OPEN = """
+import gc, socket
+def test_planted():
+    socket.socket()
+    gc.collect()
+"""
+ON_A_SERVER = """
+import pytest
+@pytest.mark.integration
+def test_on_a_server():
+    pass
+"""
+
+
+def test_what_is_left_open_fails_where_it_is_a_fast_tests_for_certain(tmp_path: Path) -> None:
+    assert "unclosed <socket" in run_planted(tmp_path, LEAVES_OPEN)
+    assert "2 passed" in run_planted(tmp_path, LEAVES_OPEN + ON_A_SERVER)

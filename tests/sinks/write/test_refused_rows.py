@@ -77,17 +77,18 @@ def test_records_that_are_no_rows_are_set_aside_each_with_its_reason(rig: SinkRi
     ]
 
 
-@pytest.mark.parametrize("place", [0, 60, GROUP - 1])
 @pytest.mark.parametrize("kept_bytes", [60, 300, -1])
-def test_a_truncated_record_is_set_aside_alone_wherever_it_stands(rig: SinkRig, place: int, kept_bytes: int) -> None:
+def test_a_truncated_record_is_set_aside_alone_wherever_it_stands(rig: SinkRig, kept_bytes: int) -> None:
     rig.found_group()
+    places = [0, 60, GROUP - 1]
     values = [framed(offset) for offset in range(GROUP)]
-    values[place] = values[place][:kept_bytes]
+    for place in places:
+        values[place] = values[place][:kept_bytes]
     rig.produce("enriched_events", values)
     written(rig, GROUP)
-    assert offsets(rig) == [offset for offset in range(GROUP) if offset != place]
+    assert offsets(rig) == [offset for offset in range(GROUP) if offset not in places]
     assert [(dead_letter["source_offset"], dead_letter["payload"]) for dead_letter in dead_letters(rig)] == [
-        (place, values[place])
+        (place, values[place]) for place in places
     ]
 
 
