@@ -51,6 +51,11 @@ def scope(tenant_id: str, project_id: str) -> str:
     return f"{tenant_id}/{project_id}/"
 
 
+def scope_end(key: bytes) -> int:
+    """How many bytes of a key many others begin with: tenant and project, or tenant and kind; 0 without such parts."""
+    return key.find(b"/", key.find(b"/") + 1) + 1
+
+
 def of_raw_event(scope: str, visitor: str, session_id: str | None) -> bytes:
     """`session_id`: the client's; None where it keeps none."""
     if session_id is None:

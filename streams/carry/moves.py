@@ -14,6 +14,7 @@ from aiokafka.partitioner import murmur2
 
 from streams.runtime.envelope import applied_offset, with_applied
 from streams.runtime.newest import Newest
+from streams.runtime.shard import Scopes, Shard
 
 _NOTHING_APPLIED = -1
 
@@ -71,9 +72,9 @@ class Found(NamedTuple):
     headers: Sequence[tuple[str, bytes]] = ()
 
 
-def newest(records: Iterable[Found]) -> dict[bytes, bytes]:
+def newest(records: Iterable[Found]) -> Mapping[bytes, bytes]:
     """The states of one partition, of its changelog's records, as a restore has them."""
-    states = Newest({})
+    states = Newest(Shard(Scopes()))
     for record in records:
         states.apply(record.key, record.value, record.headers)
     return states.values
@@ -93,7 +94,7 @@ def stale(records: Iterable[Found], since: int) -> dict[bytes, int]:
 
     They left meanwhile. With the offset applied to what is there of them.
     """
-    states, written = Newest({}), set()
+    states, written = Newest(Shard(Scopes())), set()
     for record in records:
         states.apply(record.key, record.value, record.headers)
         if record.offset >= since:

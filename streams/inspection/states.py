@@ -14,6 +14,7 @@ from streams.identities.state import IdentityStateCodec
 from streams.inspection.topics import Found
 from streams.runtime.envelope import applied_offset, last_active_ms, version_of
 from streams.runtime.newest import Newest
+from streams.runtime.shard import Scopes, Shard
 from streams.sessions.slices import MOMENT_BITS
 from streams.sessions.state import SEEN_BYTES, SessionStateCodec
 
@@ -29,7 +30,7 @@ def is_of_visitor(key: bytes, anonymous_id: str, project_id: str) -> bool:
 def newest(records: Iterable[Found]) -> list[Found]:
     """The last state of each partition and key, as a restore would have it."""
     states: dict[tuple[int, bytes], Found] = {}
-    partitions: dict[int, Newest] = defaultdict(lambda: Newest({}))
+    partitions: dict[int, Newest] = defaultdict(lambda: Newest(Shard(Scopes())))
     for record in records:
         name = record.partition, record.key
         if partitions[record.partition].apply(record.key, record.value, record.headers):

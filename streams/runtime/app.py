@@ -26,6 +26,7 @@ from streams.runtime.tables import WriteBehindTable
 S = TypeVar("S")
 # How long a record of somebody else may stand in a changelog unseen. Compaction leaves an hour.
 _TEND_S: Final = 60.0
+_RESTORED_CHUNKS_MAX: Final = 4
 log = structlog.get_logger("streams.app")
 
 
@@ -47,6 +48,8 @@ class App(faust.App):
         self.evictors: dict[str, Evictor] = {}
         self.hot_keys: Callable[[int], Sequence[tuple[bytes, float]]] = lambda _: ()
         self._settings = settings
+        # Chunks of a restore that wait to be applied, of all partitions: each has the records of a whole fetch.
+        self.tables._changelog_queue = self.FlowControlQueue(maxsize=_RESTORED_CHUNKS_MAX, clear_on_resume=True)
 
     def _new_transport(self) -> ChunkTransport:
         return ChunkTransport(self.conf.broker_consumer, self)

@@ -48,6 +48,12 @@ def highest_applied(values: Sequence[bytes]) -> int:
     return int(column.max())
 
 
+def is_of_a_version(values: Sequence[bytes]) -> bool:
+    """Whether each of encoded states says its version, and has all that stands before a body."""
+    first, last = min(values)[:1], max(values)[0]
+    return first > b"\0" and last < VERSIONS_END and min(map(len, values)) >= _ENVELOPE_BYTES
+
+
 def with_applied(value: bytes, applied: int) -> bytes:
     """An encoded state, with another highest source offset."""
     start = 1 if 0 < value[0] < VERSIONS_END else 0

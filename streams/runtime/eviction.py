@@ -47,18 +47,19 @@ class Evictor:
         for partition, shard in store.shards.items():
             pending = self._pending.get(partition)
             if not pending:
-                pending = self._pending[partition] = list(shard)
+                pending = self._pending[partition] = shard.handles()
             newest = self._newest.get(partition, 0)
             in_use, committed = touched.get(partition, ()), self._committed(partition)
             count = min(self._looked_at_max, _LOOKED_AT_MIN + _LOOKED_AT_PER_TOUCHED * len(in_use))
             batch = pending[-count:]
             del pending[-count:]
-            for key in batch:
-                value = shard.get(key)
+            for handle in batch:
+                value = shard.value_at(handle)
                 if value is None or (applied := applied_offset(value)) >= committed:
                     continue
                 at = last_active_ms(value)
                 newest = max(newest, min(at, latest))
+                key = shard.key_at(handle)
                 if newest - at > self._window_ms(key) and key not in in_use:
                     found.setdefault(partition, {})[key] = applied
             self._newest[partition] = newest

@@ -8,14 +8,31 @@ A state that was carried to a generation that never began, and is taken back (`s
 as it was: its tombstone says so in a header of its own.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress
+from operator import is_not, not_
+from typing import Final, Protocol, TypeVar
 
-from streams.runtime.envelope import applied_offset
+from streams.runtime.envelope import applied_offset, highest_applied, is_of_a_version
+from streams.runtime.shard import Shard
 
 _APPLIED: Final = "applied"
 _TAKEN_BACK: Final = "taken_back"
 Headers = Iterable[tuple[str, bytes]] | None
+
+
+class ChangelogRecord(Protocol):
+    """A record as a fetch brings it."""
+
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Headers: ...
+
+
+R = TypeVar("R", bound=ChangelogRecord)
 
 
 def tombstone_headers(applied: int) -> list[tuple[str, bytes]]:
@@ -39,11 +56,32 @@ class Newest:
     Compaction would keep that one, so they have to be written again.
     """
 
-    def __init__(self, values: dict[bytes, bytes]) -> None:
+    def __init__(self, values: Shard) -> None:
         self.values = values
         self.outdone: set[bytes] = set()
         self.highest = -1  # offset applied, of all values that came
         self._gone: dict[bytes, int] = {}
+
+    def take_new(self, records: Sequence[R]) -> Sequence[R]:
+        """Take the values of keys of which nothing is known, all at once: most records of a restore are such.
+
+        The others are to be applied one by one, in their order; all are when one of them is not of a version, or has
+        no key.
+        """
+        buried = {record.key for record in records if record.value is None}
+        others: list[R] = []
+        new = records
+        if buried or self._gone or self.outdone:
+            told = [any(record.key in keys for keys in (buried, self._gone, self.outdone)) for record in records]
+            others = list(compress(records, told))
+            new = list(compress(records, map(not_, told)))
+        keys = [record.key for record in new if record.key is not None]
+        values = [record.value for record in new if record.value is not None]
+        if len(keys) < len(new) or not values or not is_of_a_version(values):
+            return records
+        self.highest = max(self.highest, highest_applied(values))
+        held = self.values.add_new(keys, values)
+        return others + list(compress(new, map(is_not, held, values)))
 
     def apply(self, key: bytes, value: bytes | None, headers: Headers) -> bool:
         """Take the next record; whether it counts, as long as no other comes."""

@@ -1,4 +1,4 @@
-"""Where a table's values live: raw bytes, one dictionary a partition, with the changelog offset each has reached."""
+"""Where a table's values live: raw bytes, one shard a partition, with the changelog offset each has reached."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,6 +10,7 @@ from faust.types import TP
 
 from streams.runtime.exits import Exit
 from streams.runtime.newest import Newest
+from streams.runtime.shard import Scopes, Shard
 
 log = structlog.get_logger("streams.store")
 
@@ -19,13 +20,14 @@ class ForeignRecordsError(Exception):
 
 
 class ShardStore(Store):
-    """Keys and values as bytes: about 0.9 KB a session state, dictionaries included.
+    """Keys and values as bytes.
 
     Written by epochs, restored from the changelog. `shards[partition][key]` is the last durable value.
     """
 
     def __post_init__(self) -> None:
-        self.shards: dict[int, dict[bytes, bytes]] = {}
+        self.shards: dict[int, Shard] = {}
+        self._scopes = Scopes()
         self.version = 0  # rises when anything but `write` changes values
         self.restored = 0  # changelog records applied since the start
         self._reached: dict[TP, int] = {}
@@ -34,9 +36,12 @@ class ShardStore(Store):
         self._restored: dict[int, Newest] = {}
         self._confirmed: dict[int, int] = {}
 
-    def shard(self, partition: int) -> dict[bytes, bytes]:
+    def shard(self, partition: int) -> Shard:
         """The values of one partition."""
-        return self.shards.setdefault(partition, {})
+        found = self.shards.get(partition)
+        if found is None:
+            found = self.shards[partition] = Shard(self._scopes)
+        return found
 
     def write(self, partition: int, pairs: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Make durable changes the shard's; None deletes."""
@@ -110,7 +115,7 @@ class ShardStore(Store):
             restored = self._restored.get(partition)
             if restored is None:
                 restored = self._restored[partition] = Newest(self.shard(partition))
-            for record in event.message.value:
+            for record in restored.take_new(event.message.value):
                 try:
                     restored.apply(record.key, record.value, record.headers)
                 except Exception as error:

@@ -193,6 +193,22 @@ IN_STREAMS: Final[tuple[Fault, ...]] = (
         guarantee="A restore keeps the state with the larger offset, whoever wrote last.",
     ),
     Fault(
+        name="streams-restore-takes-first",
+        file="streams/runtime/newest.py",
+        text="map(is_not, held, values)",
+        becomes="()",
+        tests=("tests/streams/runtime/test_newest.py::test_chunks_are_applied_as_their_records_one_by_one",),
+        guarantee="What a restore takes at once is what it would have taken record by record.",
+    ),
+    Fault(
+        name="streams-restore-takes-what-left",
+        file="streams/runtime/newest.py",
+        text="for keys in (buried, self._gone, self.outdone)",
+        becomes="for keys in (buried,)",
+        tests=("tests/streams/runtime/test_newest.py::test_chunks_are_applied_as_their_records_one_by_one",),
+        guarantee="A state that left is not brought back by what a late worker writes, in a restore by chunks either.",
+    ),
+    Fault(
         name="streams-revoked-states-kept",
         file="streams/runtime/store.py",
         text="for partition in self.shards if partition not in kept]",

@@ -35,7 +35,7 @@ class FakeKafka(Kafka):
         assert isinstance(headers, Sequence)
         log.append(Found(len(log), key, value, headers))
 
-    def states(self, settings: Settings) -> dict[tuple[str, int], dict[bytes, bytes]]:
+    def states(self, settings: Settings) -> dict[tuple[str, int], Mapping[bytes, bytes]]:
         """Those that a generation would restore, where there are any, by source and partition."""
         found = {
             (source, partition): newest(self.logs[changelog_of(source, settings), partition])

@@ -162,14 +162,18 @@ def assert_goes_missing(table: StateTable, start: int) -> None:
 
 @pytest.mark.usefixtures("exits")
 @pytest.mark.parametrize(
-    ("value", "headers"),
-    [(b"", ()), (b"\1\0\0", ()), (None, (("applied", b"soon"),))],
-    ids=["no value", "cut off", "no number"],
+    ("key", "value", "headers"),
+    [(b"b", b"", ()), (b"b", b"\1\0\0", ()), (b"b", None, (("applied", b"soon"),)), (None, value_of(1), ())],
+    ids=["no value", "cut off", "no number", "no key"],
 )
 def test_a_record_of_a_changelog_that_cannot_be_read_ends_the_process_and_is_named(
-    table: StateTable, value: bytes | None, headers: tuple[tuple[str, bytes], ...], capsys: pytest.CaptureFixture[str]
+    table: StateTable,
+    key: bytes | None,
+    value: bytes | None,
+    headers: tuple[tuple[str, bytes], ...],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    records = [Record(7, b"a", value_of(1)), Record(8, b"b", value, headers)]
+    records = [Record(7, b"a", value_of(1)), Record(8, key, value, headers)]
     with pytest.raises(Exited) as ended:
         table.store.apply_changelog_batch([Chunk(table.changelog_topic_name, 2, records)], bytes, bytes)
     assert ended.value.args == (Exit.STATE_UNREADABLE,)
