@@ -12,7 +12,7 @@ from tests.bench.lines import BUSY_SHARE, Line
 
 
 # All in one run: four, of some lines each, cost twice the CPU, as each has its own servers.
-@pytest.mark.timeout(600)  # a minute or two, where nothing runs beside it
+@pytest.mark.timeout(900)  # two minutes, where nothing runs beside it
 @pytest.mark.integration
 def test_every_line_is_printed_once_and_written_to_the_file(tmp_path: Path) -> None:
     """Each arm once, small: the figures mean nothing, but every system does its work and is checked."""

@@ -9,14 +9,14 @@ from tests.streams.accounting import SEED, assert_accounted, disordered, traffic
 from tests.streams.rig import StreamsRig, WorkerProcess
 
 LIVES: Final = 6
-EVENTS: Final = 4_000  # new ones in each
+EVENTS: Final = 2_000  # new ones in each
 
 
 def test_killed_at_random_moments_no_event_is_lost_and_none_counted_twice(rig: StreamsRig) -> None:
     chance = random.Random(SEED)
     print(f"seed {SEED}")
     # Over hours, with half-hours in which a visitor is silent: late events join sessions.
-    events = disordered(traffic((LIVES + 1) * EVENTS, visitors=2_000, hours=12))
+    events = disordered(traffic((LIVES + 1) * EVENTS, visitors=1_000, hours=12))
     worker = rig.worker("tests.streams.failing_worker")
     for life in range(LIVES):
         load = rig.load(events[life * EVENTS : (life + 1) * EVENTS], seconds=3)
