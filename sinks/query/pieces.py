@@ -50,6 +50,7 @@ OF_SESSIONS: Final[Mapping[str, str]] = _SHARED | {
     "referrer": "domainWithoutWWW(referrer)",
     "entry": "entry_page",
     "exit": "exit_page",
+    "converted": "toString(converted)",
     "conversion": "ifNull(conversion_event, '')",
     "events": "event_count",
     "pages": "page_count",

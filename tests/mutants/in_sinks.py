@@ -211,4 +211,71 @@ IN_SINKS: Final[tuple[Fault, ...]] = (
         ),
         guarantee="A view that may have taken rows and was altered since does not get them twice.",
     ),
+    Fault(
+        name="sinks-query-typed-text-in-sql",
+        file="sinks/query/pieces.py",
+        text="""event_name = {parameters.add('step', 'String', name)}""",
+        becomes="event_name = '{name}'",
+        tests=("tests/sinks/query/test_ask.py::test_nothing_that_was_typed_is_part_of_the_query",),
+        guarantee="Nothing that somebody typed is part of a query's text.",
+    ),
+    Fault(
+        name="sinks-query-pasted-unescaped",
+        file="sinks/query/statement.py",
+        text="'{text.translate(_ESCAPES)}'",
+        becomes="'{text}'",
+        tests=("tests/sinks/query/test_statement.py::test_a_pasted_text_ends_where_it_ends",),
+        guarantee="Pasted SQL asks the same, whatever its values are.",
+    ),
+    Fault(
+        name="sinks-query-last-day-left-out",
+        file="sinks/query/moments.py",
+        text="timedelta(days=whole_day)",
+        becomes="timedelta(0)",
+        tests=("tests/sinks/query/test_moments.py::test_a_range_is_what_the_zone_s_calendar_says",),
+        guarantee="A date as an end is included, with its 23 or 25 hours.",
+    ),
+    Fault(
+        name="sinks-query-column-of-a-view",
+        file="sinks/query/ask.py",
+        text='if source == "events" else {}',
+        becomes="if source else {}",
+        tests=(
+            "tests/sinks/query/test_ask.py::"
+            "test_a_property_s_column_is_read_where_the_table_itself_is_and_the_type_fits",
+        ),
+        guarantee="A property's column is asked of the table that has it.",
+    ),
+    Fault(
+        name="sinks-query-column-from-an-empty-document",
+        file="sinks/query/ask.py",
+        text="_FOR_COLUMNS if parameters.reads_columns else",
+        becomes="",
+        tests=(
+            "tests/sinks/query/test_ask.py::"
+            "test_a_property_s_column_is_read_where_the_table_itself_is_and_the_type_fits",
+        ),
+        guarantee="A column that a part does not have yet is computed from what the row holds.",
+    ),
+    Fault(
+        name="sinks-query-half-a-file",
+        file="sinks/commands/query_output.py",
+        text='partial = path.with_name(f"{path.name}.{os.getpid()}.partial")',
+        becomes="partial = path",
+        tests=(
+            "tests/sinks/commands/test_query_output.py::"
+            "test_an_answer_that_breaks_off_leaves_no_file_and_an_old_one_as_it_was",
+        ),
+        guarantee="A file appears when it is whole.",
+    ),
+    Fault(
+        name="sinks-query-writes-over",
+        file="sinks/commands/query_output.py",
+        text="if path.exists() and not force:",
+        becomes="if False:",
+        tests=(
+            "tests/sinks/commands/test_query_output.py::test_a_file_that_exists_is_refused_before_anything_is_asked",
+        ),
+        guarantee="A file that exists is written over by --force alone.",
+    ),
 )

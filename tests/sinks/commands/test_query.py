@@ -1,6 +1,8 @@
 """`query` as people type it: what it prints, where it writes, and how it ends."""
 
 import json
+import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
@@ -69,6 +71,22 @@ def test_wrong_options_are_told_before_a_server_is_asked(words: list[str], told:
     result = invoke(*words)
     assert result.exit_code == EXIT_OPTION
     assert told in result.stderr
+
+
+def examples() -> list[str]:
+    """The questions of the README, without `python -m sinks query`."""
+    section = (Path(__file__).parents[3] / "README.md").read_text().partition("## Questions\n")[2].partition("\n## ")[0]
+    return re.findall(r"^\| .+\? \| `(.+)` \|$", section, re.MULTILINE)
+
+
+@pytest.mark.parametrize("example", examples())
+def test_the_readme_s_questions_can_be_asked(example: str) -> None:
+    result = invoke(*shlex.split(example), "--project", "p")
+    assert result.exit_code == EXIT_UNREACHABLE, result.stderr
+
+
+def test_the_readme_has_a_question_for_each_query() -> None:
+    assert {example.split()[0] for example in examples()} == set(queries())
 
 
 def test_a_server_that_is_away_is_said() -> None:
