@@ -38,6 +38,11 @@ def escaped(part: str) -> str:
     return part.replace("%", "%25").replace("/", "%2F")
 
 
+def unescaped(part: str) -> str:
+    """What `escaped` was given."""
+    return part.replace("%2F", "/").replace("%25", "%")
+
+
 def is_owner_id(text: str) -> bool:
     """Whether a tenant or project may have this id: it can stand in a key as it is."""
     return text != "" and "/" not in text

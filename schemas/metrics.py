@@ -8,7 +8,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from schemas.outcomes import DropReason, Outcome, Remark
+from schemas.outcomes import DropReason, HandshakeOutcome, Outcome, Remark
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _EVENTS: Final = (1, 2, 5, 10, 20, 50, 100, 250, 500, 1000, 2500)
@@ -76,6 +76,26 @@ class StreamsMetrics:
         )
         for remark in Remark:
             self.remarks_total.labels("identity_claims" if remark in _OF_CLAIMS else "raw_events", remark)
+        self.conversation_facts_total = Counter(
+            "tally_streams_conversation_facts_total",
+            "signals of conversations by kind, and what became of them: the names of schemas.outcomes.FactOutcome",
+            ["kind", "outcome"],
+            registry=registry,
+        )
+        self.handshakes_total = Counter(
+            "tally_streams_handshakes_total",
+            "handshake tokens that messages brought, by what became of them: schemas.outcomes.HandshakeOutcome",
+            ["outcome"],
+            registry=registry,
+        )
+        for handshake in HandshakeOutcome:
+            self.handshakes_total.labels(handshake)
+        self.conversations = Gauge(
+            "tally_streams_conversations",
+            "open conversations by state; '' for those that no signal has touched since the worker restored them",
+            ["state"],
+            registry=registry,
+        )
         self.published_total = Counter(
             "tally_streams_published_total", "records durable on a topic", ["topic"], registry=registry
         )

@@ -51,6 +51,27 @@ class DeadReason(StrEnum):
     ROW_REFUSED = "row_refused"
 
 
+class FactOutcome(StrEnum):
+    """What became of what a signal says of a customer."""
+
+    NEW = "new"  # something is known now that was not
+    KNOWN = "known"  # it was all known: a receipt that comes again, or after a better one
+    REPLAYED = "replayed"  # a worker that was killed had taken it
+    LATE = "late"  # it came more than eight days after it was: an event, and no fact
+    FAILED = "failed"  # a message that only failed: nobody has read it
+
+
+class HandshakeOutcome(StrEnum):
+    """What became of a handshake token that a message brought."""
+
+    LINKED = "linked"
+    REUSED = "reused"  # by another customer than the first
+    EARLY = "early"  # the message was there before the token
+    EXPIRED = "expired"
+    AMBIGUOUS = "ambiguous"  # two visitors have it
+    UNKNOWN = "unknown"  # nobody was given it
+
+
 class Remark(StrEnum):
     """What happened to an event or a state besides its outcome; each is counted, and some have an alert."""
 

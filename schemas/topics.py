@@ -16,7 +16,8 @@ _DAY_MS: Final = 24 * 3600 * 1000
 # What a worker reads at its start: only closed segments are compacted, so they are closed every hour.
 _OFTEN: Final = {"segment.ms": str(3600 * 1000)}
 
-# The brokers' clock and not the collectors': it bounds what theirs may say (streams/events/bound_times.py).
+# The brokers' clock and not the collectors': it bounds what theirs may say (streams/events/bound_times.py), and tells a
+# worker that catches up with signals from one that nobody has anything to tell.
 _TAKEN_AT: Final = {"message.timestamp.type": "LogAppendTime"}
 
 
@@ -97,6 +98,7 @@ TOPICS: Final[Mapping[str, Topic]] = {
             ("streams",),
             "delete",
             "topic_events_days",
+            config=_TAKEN_AT,
         ),
         Topic(
             "conversations",
@@ -122,6 +124,7 @@ TOPICS: Final[Mapping[str, Topic]] = {
 STATE_TABLES: Final[Mapping[str, str]] = {
     "raw_events": "sessions",
     "identity_claims": "identities",
+    "conversation_signals": "conversations",
 }
 
 

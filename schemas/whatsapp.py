@@ -56,6 +56,26 @@ CHAT_ASSIGNED: Final = "Live Chat Conversation Assigned"
 CHAT_ENDED: Final = "Live Chat Conversation Ended"
 LIVE_CHAT: Final = frozenset((CHAT_STARTED, CHAT_SENT, CHAT_RECEIVED, CHAT_ASSIGNED, CHAT_ENDED))
 
+# Kinds of conversation_signals, and who writes what goes out, by whose word.
+STARTED: Final = "started"
+CUSTOMER: Final = "customer"
+QUEUE: Final = "queue"
+TO_BOT: Final = "to_bot"
+TO_AGENT: Final = "to_agent"
+OUTBOUND: Final = "outbound"
+ENDED: Final = "ended"
+FACTS: Final = frozenset((STARTED, CUSTOMER, QUEUE, TO_BOT, TO_AGENT, OUTBOUND, ENDED))
+ALIAS: Final = "alias"
+LINKED: Final = "linked"
+UNLINKED: Final = "unlinked"
+KINDS: Final = FACTS | {ALIAS, LINKED, UNLINKED}
+
+BOT: Final = "bot"
+AGENT: Final = "agent"
+UNKNOWN: Final = "unknown"
+ECHO: Final = "echo"
+TOLD: Final = "told"
+
 _SPACING: Final = str.maketrans("", "", "+ -().")
 
 

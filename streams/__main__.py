@@ -35,6 +35,7 @@ from schemas.registry_wait import registry_answers
 from schemas.settings import Settings, SettingsError, load
 from schemas.topics import TOPICS
 from streams.carry.command import carry
+from streams.conversations.settings import BusinessNumbers
 from streams.events.claims import PlaceholderIds
 from streams.events.lookups import Lookups, open_lookups
 from streams.inspection.commands import explain, state
@@ -64,7 +65,7 @@ def _main() -> None:
 
 @app.command()
 def run(check: Annotated[bool, typer.Option(help="check settings and topics, and exit")] = False) -> None:
-    """Process raw_events and identity_claims until SIGTERM or SIGINT."""
+    """Process raw_events, identity_claims and conversation_signals until SIGTERM or SIGINT."""
     try:
         settings = load()
         logs.configure(settings)
@@ -98,12 +99,12 @@ async def _run(settings: Settings) -> None:
         ids, topics, stopping, lambda why: log.warning("waiting for the registry", error=why)
     ):
         return
-    conversions, placeholders = ConversionEvents(), PlaceholderIds()
+    conversions, placeholders, numbers = ConversionEvents(), PlaceholderIds(), BusinessNumbers()
     loaded = asyncio.Event()
-    follower = ProjectsFollower(settings, ids, Together(conversions, placeholders), loaded.set)
+    follower = ProjectsFollower(settings, ids, Together(conversions, placeholders, numbers), loaded.set)
     following = asyncio.create_task(follower.run())
     parts = _parts(settings, SchemasApart(ids), lookups, conversions, metrics)
-    worker = create_worker(settings, replace(parts, placeholders=placeholders))
+    worker = create_worker(settings, replace(parts, placeholders=placeholders, numbers=numbers))
     observer = Observer(worker, metrics, lookups.all(), time.time)
     admin = web.AppRunner(create_admin(worker, registry, settings.streams_stuck_s_max, observer), access_log=None)
     await admin.setup()

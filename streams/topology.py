@@ -2,11 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from schemas import keys
 from schemas.metrics import StreamsMetrics
 from schemas.registry import SchemaIds
 from schemas.settings import Settings
+from schemas.whatsapp_settings import INACTIVITY_S_MAX
+from streams.conversations.chain import ConversationChain
+from streams.conversations.settings import BusinessNumbers
+from streams.conversations.settle import KEPT_MS
+from streams.conversations.state import ConversationStateCodec
 from streams.events.chain import EventChain, Rules
 from streams.events.claims import PlaceholderIds
 from streams.events.deduplicate import DedupRules
@@ -19,6 +25,8 @@ from streams.runtime.publisher import Publisher
 from streams.sessions.chains import SessionRules
 from streams.sessions.conversions import ConversionEvents
 from streams.sessions.state import SessionStateCodec
+
+_NAMES_KEPT_MS: Final = 90 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,7 @@ class Parts:
     metrics: StreamsMetrics
     now_ms: Callable[[], int]
     placeholders: PlaceholderIds = field(default_factory=PlaceholderIds)
+    numbers: BusinessNumbers = field(default_factory=BusinessNumbers)
 
 
 def create_worker(settings: Settings, parts: Parts) -> App:
@@ -41,6 +50,7 @@ def create_worker(settings: Settings, parts: Parts) -> App:
     silent_ms = settings.streams_dedup_window_s * 1000 + settings.streams_lateness_s_max * 1000
     ahead_ms = settings.streams_clock_ahead_s_max * 1000
     raw_events, identity_claims = settings.topic(EventChain.name), settings.topic(ClaimChain.name)
+    signals = settings.topic(ConversationChain.name)
 
     def latest_ms() -> int:
         return parts.now_ms() + ahead_ms
@@ -68,8 +78,17 @@ def create_worker(settings: Settings, parts: Parts) -> App:
         settings.streams_generation,
         parts.now_ms,
     )
+    conversations = ConversationChain(
+        signals,
+        app.open_states(ConversationChain.table, ConversationStateCodec(), evictor(signals, silence_of_customers)),
+        parts.numbers,
+        parts.ids,
+        settings.streams_generation,
+        parts.now_ms,
+    )
     app.hot_keys = events.hot_keys.top
-    app.operate((events, claims), parts.outputs, parts.changelogs, parts.metrics)
+    app.open_conversations = conversations.silences.open_by_state
+    app.operate((events, claims, conversations), parts.outputs, parts.changelogs, parts.metrics)
     return app
 
 
@@ -81,6 +100,15 @@ def silence_of_claims(settings: Settings) -> Callable[[bytes], int]:
     of_token_ms = (settings.streams_handshake_s_max + settings.streams_lateness_s_max) * 1000
     of_visitor_ms = max(settings.streams_identity_s_max * 1000, of_token_ms)
     return lambda key: of_token_ms if keys.is_of_handshake(key) else of_visitor_ms
+
+
+def silence_of_customers(key: bytes) -> int:
+    """After how many ms without a signal a state of conversations leaves.
+
+    A customer's facts once none can be late and the last episode is long over; names so much later that a phone alone
+    still finds who wrote last month.
+    """
+    return _NAMES_KEPT_MS if key.startswith(keys.OF_NAMES) else KEPT_MS + INACTIVITY_S_MAX * 1000
 
 
 def rules(settings: Settings) -> Rules:

@@ -31,6 +31,8 @@ from streams.runtime.publisher import KafkaPublisher, Publisher, PublishError
 
 REFUSED: Final = 1
 
+_SINCE_EVER: Final = frozenset(("raw_events", "identity_claims"))
+
 
 def carry(
     from_generation: Annotated[
@@ -88,7 +90,7 @@ class Carrying:
     def run(self) -> None:
         """Raises RefusedError."""
         self._require_no_workers()
-        moves = {source: self._moves(source) for source in STATE_TABLES}
+        moves = {source: self._moves(source) for source in STATE_TABLES if self._was_there(source)}
         starts = self._committed(self._former, moves)
         present = self._committed(self._settings, moves)
         if starts and present == starts:
@@ -139,6 +141,11 @@ class Carrying:
             changelog = changelog_of(source, self._settings)
             for partition in range(of_source.after):
                 self._take_back(changelog, partition, self._kafka.bounds(changelog, partition)[1])
+
+    def _was_there(self, source: str) -> bool:
+        """Whether the former generation may have states of a source: a release before it had a table less."""
+        changelog = changelog_of(source, self._former)
+        return source in _SINCE_EVER or self._kafka.partitions(changelog) > 0
 
     def _require_no_workers(self) -> None:
         for settings in (self._former, self._settings):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from aiokafka.partitioner import murmur2
 
+from schemas import keys
 from streams.runtime.envelope import applied_offset, with_applied
 from streams.runtime.newest import Newest
 from streams.runtime.shard import Scopes, Shard
@@ -49,13 +50,14 @@ class Moves:
         """The partition of a key's state. Raises RefusedError for one that may have another state elsewhere."""
         if not self.is_grown:
             return partition
-        if partition_of(key, self.before) != partition:
+        source = keys.source_of_state(key)
+        if partition_of(source, self.before) != partition:
             raise RefusedError(
                 f"the key {key!r} has a state in partition {partition}, which its hash does not say: two states of a "
                 "key cannot be made one. Its producer has another partitioner, or partitions were added while workers "
                 "of the former generation went on"
             )
-        return partition_of(key, self.after)
+        return partition_of(source, self.after)
 
     def moved(self, key: bytes, value: bytes, partition: int) -> tuple[int, bytes]:
         """The partition of a state, and its value there. Raises RefusedError."""

@@ -101,6 +101,10 @@ class EventChain:
             outputs.add("identity_claims", encode_claims(found, self._claims, rules.generation))
         return outputs
 
+    def is_due(self) -> bool:
+        """Nothing comes of time alone."""
+        return False
+
     def end_epoch(self) -> EpochEnd:
         """A row of each touched session; then its state forgets what was emitted, and what no event can reach."""
         touched = list(self._states.touched())

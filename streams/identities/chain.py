@@ -125,6 +125,10 @@ class ClaimChain:
         key = keys.of_identity(claim["tenant_id"], claim["anonymous_id"], claim["user_id"])
         _add(outputs, "identities", key, self._identities.encode(identity))
 
+    def is_due(self) -> bool:
+        """Nothing comes of time alone."""
+        return False
+
     def end_epoch(self) -> EpochEnd:
         """Nothing is published at an epoch's end; the changed states."""
         return EpochEnd(Outputs(), self._states.end_epoch())

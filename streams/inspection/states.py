@@ -2,21 +2,29 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec.structs import asdict
 
 from schemas import keys
+from streams.conversations.state import ConversationStateCodec
 from streams.identities.state import IdentityStateCodec
 from streams.inspection.topics import Found
 from streams.runtime.envelope import applied_offset, last_active_ms, version_of
 from streams.runtime.newest import Newest
+from streams.runtime.operator import StateCodec
 from streams.runtime.shard import Scopes, Shard
 from streams.sessions.slices import MOMENT_BITS
 from streams.sessions.state import SEEN_BYTES, SessionStateCodec
+
+_CODECS: Final[Mapping[str, Callable[[], StateCodec[Any]]]] = {
+    "sessions": SessionStateCodec,
+    "identities": IdentityStateCodec,
+    "conversations": ConversationStateCodec,
+}
 
 
 def is_of_visitor(key: bytes, anonymous_id: str, project_id: str) -> bool:
@@ -43,8 +51,7 @@ def newest(records: Iterable[Found]) -> list[Found]:
 def described(table: str, changelog: str, found: Found) -> str:
     """A state, decoded. Raises UnreadableStateError."""
     value = found.value or b""
-    codec = SessionStateCodec() if table == "sessions" else IdentityStateCodec()
-    body = _plain("", codec.decode(value))
+    body = _plain("", _CODECS[table]().decode(value))
     for known in ("applied", "active_ms", "changed", "renamed"):
         body.pop(known, None)
     lines = {

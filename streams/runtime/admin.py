@@ -57,6 +57,9 @@ class Observer:
         metrics.hot_key_share.clear()  # there may be fewer by now
         for rank, (_, share) in enumerate(app.hot_keys(_HOT_KEYS), start=1):
             metrics.hot_key_share.labels(rank).set(share)
+        metrics.conversations.clear()
+        for state, count in app.open_conversations().items():
+            metrics.conversations.labels(state).set(count)
         if app.started:
             self._observe_lag()
         for lookup in self._caches:

@@ -47,6 +47,7 @@ class App(faust.App):
         self.state_caches: dict[str, StateCache[Any]] = {}
         self.evictors: dict[str, Evictor] = {}
         self.hot_keys: Callable[[int], Sequence[tuple[bytes, float]]] = lambda _: ()
+        self.open_conversations: Callable[[], Mapping[str, int]] = dict
         self._settings = settings
         # Chunks of a restore that wait to be applied, of all partitions: each has the records of a whole fetch.
         self.tables._changelog_queue = self.FlowControlQueue(maxsize=_RESTORED_CHUNKS_MAX, clear_on_resume=True)
@@ -115,6 +116,8 @@ class App(faust.App):
 
     async def tend(self) -> None:
         """Look at the ends of our changelogs now and then, also of those to which nothing is written; until cancelled.
+
+        Operators of which something comes of time alone have their epoch then, too.
 
         Ends the process when somebody else has written to one: states are restored anew, and written again where his
         would outlive newer ones.

@@ -158,11 +158,13 @@ class Epochs:
     async def tend(self, is_owed: Callable[[], bool]) -> None:
         """Between two epochs, see whether states have to be written although no record touched them, and write them.
 
+        So are those of operators of which something comes of time alone.
+
         What `is_owed` raises ends the process.
         """
 
         async def write_if_owed() -> None:
-            if is_owed():
+            if is_owed() or any(operator.is_due() for operator in self._operators.values()):
                 await (self._close() if self._processed else self._make_durable())
 
         await self._guarded(write_if_owed)
@@ -328,6 +330,10 @@ class Epochs:
             self._published[topic] += len(records)
         for outcome, reason, count in outputs.counts():
             self._metrics.records_total.labels(operator.name, outcome, reason).inc(count)
+        for (kind, fact_outcome), count in outputs.facts.items():
+            self._metrics.conversation_facts_total.labels(kind, fact_outcome).inc(count)
+        for handshake, count in outputs.handshakes.items():
+            self._metrics.handshakes_total.labels(handshake).inc(count)
         for remark, count in outputs.remarks.items():
             self._metrics.remarks_total.labels(operator.name, remark).inc(count)
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.column_codec import Invalid
-from schemas.outcomes import DeadReason, DropReason, Outcome, Remark
+from schemas.outcomes import DeadReason, DropReason, FactOutcome, HandshakeOutcome, Outcome, Remark
 from schemas.settings import MESSAGE_BYTES_MAX
 
 S = TypeVar("S")
@@ -93,7 +93,7 @@ class Outputs:
     """Records for each topic, by the names of `schemas.topics`, and what became of the records that came in.
 
     sources: partitions and offsets of the records of which enriched events are published, in the events' order; None
-    where there are none.
+    where there are none. facts: of conversations, by kind; handshakes: tokens that messages brought.
     """
 
     records: dict[str, list[Outgoing]] = field(default_factory=dict)
@@ -103,11 +103,21 @@ class Outputs:
     dead: dict[DeadReason, int] = field(default_factory=dict)
     remarks: dict[Remark, int] = field(default_factory=dict)
     sources: tuple[Integers, Integers] | None = field(default=None, compare=False)
+    facts: dict[tuple[str, FactOutcome], int] = field(default_factory=dict)
+    handshakes: dict[HandshakeOutcome, int] = field(default_factory=dict)
 
     def remark(self, remark: Remark, count: int) -> None:
         """Note what happened to so many."""
         if count:
             self.remarks[remark] = self.remarks.get(remark, 0) + count
+
+    def fact(self, kind: str, outcome: FactOutcome) -> None:
+        """Note what became of a fact of a conversation."""
+        self.facts[kind, outcome] = self.facts.get((kind, outcome), 0) + 1
+
+    def handshake(self, outcome: HandshakeOutcome) -> None:
+        """Note what became of a token that a message brought."""
+        self.handshakes[outcome] = self.handshakes.get(outcome, 0) + 1
 
     def counts(self) -> Iterator[tuple[Outcome, str, int]]:
         """Outcome, reason and number of records that had it."""
@@ -165,6 +175,9 @@ class Operator(Protocol):
     def dead_letters(self, records: Records, bad: Iterable[Invalid]) -> Outputs:
         """Dead letters for some of the records. No state is looked at."""
 
+    def is_due(self) -> bool:
+        """Whether an epoch has to end although no record came, since time has passed."""
+
     def end_epoch(self) -> EpochEnd:
         """What is published once an epoch, and the states that changed. States lose what they need no more."""
 
@@ -206,3 +219,17 @@ class States(Protocol[S_co]):
 
     def rollback(self) -> None:
         """The states are again what was durable last."""
+
+
+class HeldStates(States[S_co], Protocol[S_co]):
+    """The same, for an operator that asks what is there without changing it."""
+
+    @property
+    def version(self) -> int:
+        """Another one when partitions have come or gone, or were restored."""
+
+    def peek(self, partition: int, key: bytes) -> S_co | None:
+        """The state of a key as it is in the open epoch, to be read; None when there is none."""
+
+    def held(self) -> Iterator[tuple[int, bytes, bytes]]:
+        """Partition, key and durable value of every state."""

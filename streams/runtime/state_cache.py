@@ -44,18 +44,46 @@ class StateCache(Generic[S]):
         found = touched.get(key)
         if found is not None:
             return found
+        found = self._untouched(partition, key)
+        if found is None:
+            found = self._codec.new()
+        else:
+            self._clean.get(partition, {}).pop(key, None)
+        touched[key] = found
+        return found
+
+    def peek(self, partition: int, key: bytes) -> S | None:
+        """The state of a key as it is in the open epoch, to be read; None when there is none."""
+        found = self._touched.get(partition, {}).get(key)
+        if found is None:
+            found = self._untouched(partition, key)
+            if found is not None:
+                self._clean.setdefault(partition, {})[key] = found
+        return found
+
+    @property
+    def version(self) -> int:
+        """Another one when partitions have come or gone, or were restored."""
+        return self._table.store.version
+
+    def held(self) -> Iterator[tuple[int, bytes, bytes]]:
+        """Partition, key and durable value of every state."""
+        for partition, shard in self._table.store.shards.items():
+            for key, value in shard.items():
+                yield partition, key, value
+
+    def _untouched(self, partition: int, key: bytes) -> S | None:
         store = self._table.store
         if store.version != self._version:
             # Restored or rebalanced meanwhile: what was decoded may not be what the store holds.
             self._clean.clear()
             self._version = store.version
         clean = self._clean.get(partition)
-        found = clean.pop(key, None) if clean else None
-        if found is None:
-            value = store.shard(partition).get(key)
-            found = self._codec.new() if value is None else self._decoded(partition, key, value)
-        touched[key] = found
-        return found
+        found = clean.get(key) if clean else None
+        if found is not None:
+            return found
+        value = store.shard(partition).get(key)
+        return None if value is None else self._decoded(partition, key, value)
 
     def _decoded(self, partition: int, key: bytes, value: bytes) -> S:
         try:

@@ -24,7 +24,7 @@ from tests.waiting import wait_until
 
 PARTITIONS: Final = 4
 WAIT_S: Final = 120.0
-_SOURCES: Final = ("raw_events", "identity_claims")
+_SOURCES: Final = ("raw_events", "identity_claims", "conversation_signals")
 
 
 class WorkerProcess(Service):
@@ -108,7 +108,7 @@ class StreamsRig:
     # --- the group
 
     def committed(self) -> dict[tuple[str, int], int]:
-        """What the group has committed of both sources."""
+        """What the group has committed of the sources."""
         group = self.settings.topic(streams_group(self.settings))
         return {
             (topic, answer.partition): max(0, answer.offset)
@@ -117,7 +117,7 @@ class StreamsRig:
         }
 
     def ends(self) -> dict[tuple[str, int], int]:
-        """Where both sources end."""
+        """Where the sources end."""
         return {(topic, number): end for topic in _SOURCES for number, end in enumerate(self.kafka.ends(topic))}
 
     @staticmethod

@@ -17,6 +17,9 @@ from schemas.codec import Codec
 from schemas.metrics import StreamsMetrics
 from schemas.outcomes import BotReason
 from schemas.settings import MESSAGE_BYTES_MAX
+from streams.conversations.chain import ConversationChain
+from streams.conversations.settings import BusinessNumbers
+from streams.conversations.state import ConversationStateCodec
 from streams.events.chain import EventChain, Rules
 from streams.events.lookups import CachedLookup, Lookups, Place, UserAgent
 from streams.events.lookups.urls import PageUrl
@@ -36,7 +39,7 @@ from tests.streams.raw import IDS
 from tests.streams.runtime.tables import FakeTable
 from tests.streams.universe import CONVERSIONS, DEDUP, PARTITIONS, RULES, partition_of
 
-RAW, CLAIMS = "raw_events", "identity_claims"
+RAW, CLAIMS, SIGNALS = "raw_events", "identity_claims", "conversation_signals"
 SECRETS: Final = frozenset({"pin"})
 GENERATION: Final = 3
 HANDSHAKE_MS: Final = 10**15  # events of some histories are centuries apart
@@ -252,7 +255,7 @@ class Life:
         self._delivered: list[Chunk] = []
         self._read: dict[Place_, int] = {}
         self._now_s = 0.0
-        self._tables = [FakeTable("sessions"), FakeTable("identities")]
+        self._tables = [FakeTable("sessions"), FakeTable("identities"), FakeTable("conversations")]
         for partition in self.seat.owned:
             self._begin(partition)
         now = lambda: 7  # noqa: E731
@@ -260,9 +263,11 @@ class Life:
         evictor = Evictor(evicted_after_ms, looked_at_max, committed=self.committed)
         sessions = StateCache(self._tables[0], SessionStateCodec(), evictor)
         identities = StateCache(self._tables[1], IdentityStateCodec())
+        customers = StateCache(self._tables[2], ConversationStateCodec())
         operators: list[Operator] = [
             EventChain(RAW, sessions, rules(), simple_lookups(), conversions(), IDS, now),
             ClaimChain(CLAIMS, identities, IDS, SECRETS, 100, HANDSHAKE_MS, GENERATION, now),
+            ConversationChain(SIGNALS, customers, BusinessNumbers(), IDS, GENERATION, now),
         ]
         limits = EpochLimits(
             chunk_records_max=chance.randint(1, 8), chunk_ms_max=1, epoch_records_max=chance.randint(1, 12),

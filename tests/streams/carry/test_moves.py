@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.keys import of_customer, of_names, of_signal, source_of_state
 from streams.carry.moves import Found, Moves, RefusedError, by_target, newest, partition_of, stale, unsettled
 from streams.runtime.envelope import applied_offset, last_active_ms, with_applied
 from streams.runtime.newest import takes_back
@@ -31,9 +32,10 @@ def test_keys_lie_where_producers_put_them(key: bytes) -> None:
 def test_a_state_whose_partition_stays_is_the_same_and_one_that_moves_counts_anew(
     key: bytes, before: int, added: int
 ) -> None:
-    moves, value, partition = Moves(before, before + added), value_of(41), partition_of(key, before)
+    source = source_of_state(key)
+    moves, value, partition = Moves(before, before + added), value_of(41), partition_of(source, before)
     target, moved = moves.moved(key, value, partition)
-    assert target == (partition_of(key, before + added) if added else partition)
+    assert target == (partition_of(source, before + added) if added else partition)
     assert applied_offset(moved) == (41 if target == partition else -1)
     assert SessionStateCodec.decode(moved).active_ms == last_active_ms(moved) == 7
 
@@ -89,3 +91,10 @@ def test_states_without_a_commit_are_told() -> None:
     commits, states = {("raw_events", 0): 5}, {("raw_events", 0): 2, ("raw_events", 1): 1, ("raw_events", 2): 0}
     (problem,) = unsettled(commits, states)
     assert problem.startswith("raw_events/1 ")
+
+
+def test_what_is_known_of_a_customer_goes_where_the_signals_of_the_number_go() -> None:
+    number = of_signal("t", "p", "900000000000001")
+    here = partition_of(number, 2)
+    for key in (of_customer(number, "US.1"), of_names(number, "101")):
+        assert set(by_target({key: value_of(1)}, here, Moves(2, 5))) == {partition_of(number, 5)}

@@ -102,6 +102,9 @@ class FakeOperator:
             outputs.add("dead_letters", [{"key": b"", "value": value, "detail": one.detail}])
         return outputs
 
+    def is_due(self) -> bool:
+        return False
+
     def end_epoch(self) -> EpochEnd:
         outputs = Outputs()
         if len(self._states):
