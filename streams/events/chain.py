@@ -26,6 +26,7 @@ from streams.events.encode import encode_claims, encode_enriched
 from streams.events.enrich import enrich
 from streams.events.hot_keys import HotKeys
 from streams.events.lookups import Lookups
+from streams.events.whatsapp import told
 from streams.runtime.operator import EpochEnd, Outputs, Reached, Records, States
 from streams.sessions.chains import SessionRules, forget_emitted
 from streams.sessions.conversions import ConversionEvents
@@ -97,7 +98,7 @@ class EventChain:
             enriched = sessionize(enriched, kept.keys, kept.states, conversions, rules.sessions, outputs.remark)
             outputs.sources = enriched["source_partition"].to_numpy(), enriched["source_offset"].to_numpy()
             outputs.add("enriched_events", encode_enriched(enriched, self._enriched, rules.generation, now_ms))
-            found = claims(enriched, self._placeholders.by_project)
+            found = claims(enriched, self._placeholders.by_project, told(enriched))
             outputs.add("identity_claims", encode_claims(found, self._claims, rules.generation))
         return outputs
 

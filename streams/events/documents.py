@@ -86,6 +86,32 @@ class Handshake(Struct, gc=False):
     handshakeToken: str | None = None
 
 
+class Referral(Struct, gc=False):
+    """properties.referral."""
+
+    ctwa_clid: str | None = None
+    source_id: str | None = None
+
+
+class Chat(Struct, gc=False):
+    """The members of the properties of a WhatsApp event that are read (`schemas.whatsapp`)."""
+
+    phone_number_id: str | None = None
+    wa_id: str | None = None
+    message_id: str | None = None
+    group_id: str | None = None
+    referral: Referral | None = None
+    status: str | None = None
+    pricing_category: str | None = None
+    sender: str | None = None
+    message_type: str | None = None
+    new_owner_role: str | None = None
+    previous_customer: str | None = None
+    to: str | None = None
+    is_standby: bool | None = None
+    expires_at: int | None = None
+
+
 S = TypeVar("S", bound=Struct)
 Reader = Callable[[Iterable[str]], list[S]]
 
@@ -96,8 +122,10 @@ _NESTED: dict[str, type[Struct]] = {
     "os": System,
     "device": Device,
     "userAgentData": UserAgentData,
+    "referral": Referral,
 }
-_FLAGS = frozenset({"mobile"})
+_FLAGS = frozenset({"mobile", "is_standby"})
+_NUMBERS = frozenset({"expires_at"})
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -139,11 +167,13 @@ def _conform(value: Any, kind: type[S]) -> S:
     found: dict[str, Any] = {}
     for name in kind.__struct_fields__:
         member = members.get(name)
-        nested = _NESTED.get(name) if kind is Context else None
+        nested = _NESTED.get(name)
         if nested is not None:
             found[name] = _conform(member, nested)
         elif name in _FLAGS:
             found[name] = member if isinstance(member, bool) else None
+        elif name in _NUMBERS:
+            found[name] = int(member) if isinstance(member, float) and member.is_integer() else None
         elif isinstance(member, str):
             found[name] = _SURROGATE.sub("\ufffd", member)
     return kind(**found)

@@ -268,6 +268,11 @@ def within_the_bound(rows: Iterable[Row], rules: SessionRules) -> list[Row]:
 
 _LOGINS: Final = ("signed in", "logged in", "login", "sign in", "user signed in", "user logged in")
 
+# Of claims that speak of no token of the collector's.
+OF_NO_MINT: Final[Row] = {
+    "handshake_side": "", "session_id": "", "phone_number_id": "", "customer": "", "expires_at": None, "fact_id": "",
+}  # fmt: skip
+
 
 def claims_of(row: Row) -> list[Row]:
     """The identity claims that an enriched event makes, with the Kafka keys they travel under.
@@ -297,6 +302,7 @@ def claims_of(row: Row) -> list[Row]:
         "link_source": source,
         "linked_at": row["timestamp"],
         "traits": row["properties"] if row["event_type"] == "identify" else "{}",
+        **OF_NO_MINT,
         "key": f"{row['tenant_id']}/a/{visitor}",
     }
     of_token = claim | {"traits": "{}", "key": f"{row['tenant_id']}/h/{token}"}
