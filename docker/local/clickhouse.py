@@ -1,11 +1,13 @@
 """One ClickHouse server, out of the chDB library, data in `home/data`."""
 
+import shutil
 import sys
 import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
 
+from docker.local import PROJECT_ROOT
 from docker.local.packages import fetch
 from docker.local.process import HOST, ServerProcess, accepts_connections, free_port
 
@@ -27,8 +29,17 @@ _CONFIG = """<clickhouse>
   <max_server_memory_usage>{memory_bytes}</max_server_memory_usage>
   <mark_cache_size>67108864</mark_cache_size>
   <uncompressed_cache_size>16777216</uncompressed_cache_size>
+  <users_config>{users}</users_config>
 </clickhouse>
 """
+# What the image's own users.xml has, and what is mounted beside it for every user.
+_USERS = """<clickhouse>
+    <profiles><default/></profiles>
+    <quotas><default/></quotas>
+    <users><default><password/><networks><ip>::/0</ip></networks><profile>default</profile></default></users>
+</clickhouse>
+"""
+_PROFILE = PROJECT_ROOT / "docker" / "clickhouse" / "users.d" / "tally.xml"
 
 
 class ClickHouseServer(ServerProcess):
@@ -70,8 +81,12 @@ class ClickHouseServer(ServerProcess):
             data=self.home / "data",
             log=self.log_path,  # a crash says where it was
             memory_bytes=self._memory_bytes,
+            users=self.home / "users.xml",
         )
         self._config_path.write_text(config)
+        (self.home / "users.xml").write_text(_USERS)
+        (self.home / "users.d").mkdir(exist_ok=True)
+        shutil.copy(_PROFILE, self.home / "users.d")
 
     def command(self) -> list[str]:
         library = fetch("clickhouse") / "node_modules" / "@chdb" / "lib-linux-x64-gnu" / "libchdb.so"

@@ -15,6 +15,7 @@ from clickhouse_driver.errors import Error, ServerException
 
 from schemas.apply.findings import ApplyError, Finding, Verdict
 from schemas.apply.migrations import apply_migrations, check_migrations, plan_migrations, read_migrations, refusal
+from schemas.apply.profile import profile_notes
 from schemas.apply.table_shape import Differences, compare, exists, read_shape, read_view
 from schemas.settings import Settings
 
@@ -67,7 +68,7 @@ def check_tables(settings: Settings) -> list[Finding]:
     with connected(settings) as client:
         tables = [_inspect_table(client, table, settings)[0] for table in TABLES]
         migrations = check_migrations(client, read_migrations())
-        return [migrations, *tables, *(_inspect_view(client, view) for view in VIEWS)]
+        return [migrations, *tables, *(_inspect_view(client, view) for view in VIEWS), *profile_notes(client)]
 
 
 def plan_tables(settings: Settings) -> list[Finding]:
@@ -79,7 +80,7 @@ def plan_tables(settings: Settings) -> list[Finding]:
         tables = [_plan_table(client, table, settings) for table in TABLES]
         fresh = all(finding.verdict is Verdict.TO_CREATE for finding in tables)
         migrations = [] if fresh else [plan_migrations(client, read_migrations())]
-        return [*migrations, *tables, *(_plan_view(client, view) for view in VIEWS)]
+        return [*migrations, *tables, *(_plan_view(client, view) for view in VIEWS), *profile_notes(client)]
 
 
 def apply_tables(settings: Settings) -> list[Finding]:
@@ -96,7 +97,7 @@ def apply_tables(settings: Settings) -> list[Finding]:
             Finding(Verdict.CREATED, f"table {table}") if table in created else _settle_table(client, table, settings)
             for table in TABLES
         ]
-        return [migrations, *tables, *(_settle_view(client, view) for view in VIEWS)]
+        return [migrations, *tables, *(_settle_view(client, view) for view in VIEWS), *profile_notes(client)]
 
 
 def _has_database(settings: Settings) -> bool:

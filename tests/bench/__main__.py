@@ -5,6 +5,7 @@ says whether others were busy on the machine meanwhile.
 
 About 12 minutes on two quiet cores. --long adds 16: a million sessions (8), one very busy visitor (8). --all is every
 line, 37 minutes: those of --long, the highest rate that is held, ClickHouse's own part, two workers, a model of more.
+--questions measures none of these, but what the query patterns cost on ten million generated rows: three minutes.
 """
 
 import json
@@ -20,7 +21,7 @@ import typer
 from rich.console import Console
 
 from docker.local.process import ServerFailedError
-from tests.bench import collector, database, end_to_end, hot_key, scale_out, sinks, streams, sustained
+from tests.bench import ask, collector, database, end_to_end, hot_key, scale_out, sinks, streams, sustained
 from tests.bench import long as long_sessions
 from tests.bench.lines import Line, WrongOutputError
 from tests.bench.machine import free_memory_mb
@@ -64,6 +65,10 @@ def run(
     sessions: Annotated[
         int | None, typer.Option(min=20_000, help="live sessions of the lines with 1m in their names; 1,000,000")
     ] = None,
+    questions: Annotated[
+        bool, typer.Option("--questions", help="what the query patterns cost on ten million rows, and nothing else")
+    ] = False,
+    rows: Annotated[int, typer.Option(min=100_000, help="of --questions")] = ask.ROWS,
     quick: Annotated[
         bool, typer.Option("--quick", help="small sizes: checks that all works, figures mean nothing")
     ] = False,
@@ -78,6 +83,9 @@ def run(
     """Exits 0 when every line was measured and every output was right, 1 otherwise, 2 for an unknown name."""
     if table is not None:
         _print_table(table)
+        return
+    if questions:
+        _ask(min(rows, ask.QUICK_ROWS) if quick else rows)
         return
     groups = groups_of(every or bool(only), long)
     wanted = _wanted(only, groups)
@@ -127,6 +135,18 @@ def _print_table(path: Path) -> None:
     except (OSError, RunFileError) as error:
         console.print(str(error), markup=False, style="red")
         raise typer.Exit(2) from error
+
+
+def _ask(rows: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="tally-bench-") as home, Workbench(Path(home), FULL, console) as bench:
+        too_much = []
+        for answer in ask.answers(bench, rows):
+            print(answer.as_json(), flush=True)
+            if not answer.ok:
+                too_much.append(answer.question)
+    if too_much and rows >= ask.ROWS:  # of fewer rows one granule is more than the share
+        console.print(f"more than {ask.SHARE_MAX:.0%} of the rows: {', '.join(too_much)}", markup=False, style="red")
+        raise typer.Exit(1)
 
 
 def _tell_the_end(seconds: int, printed: Sequence[Line]) -> None:

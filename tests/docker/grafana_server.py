@@ -9,13 +9,6 @@ GRAFANA_USER = "grafana"
 GRAFANA_PASSWORD = "of grafana, in the tests"
 DATABASE = "tally"  # the one that the user is granted
 USER_FILE = PROJECT_ROOT / "docker" / "clickhouse" / "users.d" / "grafana.xml"
-# What the image's own users.xml has and the file counts on.
-USERS = """<clickhouse>
-    <profiles><default/></profiles>
-    <quotas><default/></quotas>
-    <users><default><password/><networks><ip>::/0</ip></networks><profile>default</profile></default></users>
-</clickhouse>
-"""
 
 
 class ServerWithUsers(ClickHouseServer):
@@ -26,12 +19,9 @@ class ServerWithUsers(ClickHouseServer):
 
     def prepare(self) -> None:
         super().prepare()
-        users = self.home / "users.xml"
-        users.write_text(USERS)
-        (self.home / "users.d").mkdir(exist_ok=True)
         shutil.copy(USER_FILE, self.home / "users.d")
         own = (
-            f"<users_config>{users}</users_config><access_control_improvements>"
+            "<access_control_improvements>"
             "<settings_constraints_replace_previous>true</settings_constraints_replace_previous>"
             "</access_control_improvements></clickhouse>"
         )

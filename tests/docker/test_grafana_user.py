@@ -6,6 +6,7 @@ import pytest
 from clickhouse_driver import Client
 from clickhouse_driver.errors import ErrorCodes, ServerException
 
+from schemas.apply.profile import NEEDED
 from tests.docker.grafana_server import DATABASE, GRAFANA_PASSWORD, GRAFANA_USER, ServerWithUsers
 
 pytestmark = pytest.mark.integration
@@ -31,6 +32,12 @@ def test_grafana_reads_the_tables(grafana: Client) -> None:
 
 def test_grafana_may_shorten_its_queries(grafana: Client) -> None:
     assert grafana.execute("SELECT count() FROM events", settings={"max_execution_time": 20}) == [(1,)]
+
+
+def test_grafana_asks_with_what_every_user_is_given(grafana: Client) -> None:
+    query = "SELECT value FROM system.settings WHERE name = %(name)s"
+    for name, value in NEEDED.items():
+        assert grafana.execute(query, {"name": name}) == [(value,)]
 
 
 @pytest.mark.parametrize(

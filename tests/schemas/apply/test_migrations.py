@@ -1,5 +1,6 @@
 """Numbered migrations: run once, in order, recorded; repeated whole after an interruption; never edited."""
 
+import re
 import uuid
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from schemas.apply.findings import ApplyError, Verdict
 from schemas.apply.migrations import apply_migrations, check_migrations, plan_migrations, read_migrations
 from schemas.apply.tables import apply_tables, check_tables, clickhouse, plan_tables, statement
 from schemas.settings import Settings
+from tests.waiting import wait_until
 
 THREE = {
     "0001_add.sql": "-- why\nALTER TABLE things ADD COLUMN IF NOT EXISTS colour String;\n",
@@ -141,13 +143,27 @@ def test_tables_of_an_earlier_release_become_those_of_the_ddl(settings: Settings
         new = codecs(client)
         client.execute("DROP TABLE events SYNC")
         client.execute("DROP TABLE schema_migrations SYNC")
-        client.execute(statement("events").replace("CODEC(ZSTD(1))", ""))
+        client.execute(earlier_events())
+        client.execute(
+            "INSERT INTO events (event_id, message_id, timestamp, user_id) "
+            "SELECT generateUUIDv4(), generateUUIDv4(), now64(3), toString(number) FROM numbers(100000)"
+        )
         assert codecs(client) != new
-    assert {finding.subject for finding in check_tables(settings) if not finding.settled} == {"migrations"}
+    assert {finding.subject for finding in check_tables(settings) if not finding.settled} == {
+        "migrations",
+        "table events",
+    }
     assert Verdict.TO_ALTER in {finding.verdict for finding in plan_tables(settings)}
     assert Verdict.ALTERED in {finding.verdict for finding in apply_tables(settings)}
     with clickhouse(settings) as client:
         assert codecs(client) == new
+        wait_until(lambda: not client.execute(UNDER_WAY), lambda: client.execute(UNDER_WAY))
+        assert client.execute(EARLIER_PROJECTIONS) == []
+        ((indexed, projected),) = client.execute(
+            "SELECT min(secondary_indices_compressed_bytes > 0), min(has(projections, 'by_event_name')) "
+            "FROM system.parts WHERE active AND database = currentDatabase() AND table = 'events'"
+        )
+    assert (indexed, projected) == (1, 1)
     assert all(finding.verdict is Verdict.OK for finding in check_tables(settings))
 
 
@@ -238,6 +254,28 @@ def test_what_dead_letters_lack_is_added_to_those_that_are_there(settings: Setti
     assert all(finding.verdict is Verdict.OK for finding in check_tables(settings))
     with clickhouse(settings) as client:
         assert client.execute(f"SELECT {', '.join(added)} FROM dead_letters") == [([], 77, 0)]
+
+
+UNDER_WAY = (
+    "SELECT command, latest_fail_reason FROM system.mutations "
+    "WHERE database = currentDatabase() AND table = 'events' AND NOT is_done"
+)
+EARLIER_PROJECTIONS = (
+    "SELECT name FROM system.projections WHERE database = currentDatabase() AND table = 'events' "
+    "AND name IN ('by_user', 'by_session', 'by_message')"
+)
+
+
+def earlier_events() -> str:
+    """The table of the first release: no codec but LZ4 where a migration sets one, positions in projections."""
+    text = re.sub(r"    INDEX .*\n", "", re.sub(r"CODEC\((ZSTD\(1\)|NONE)\)", "", statement("events")))
+    positions = (
+        "PROJECTION by_user (SELECT _part_offset ORDER BY user_id, timestamp), "
+        "PROJECTION by_session (SELECT _part_offset ORDER BY session_id), "
+        "PROJECTION by_message (SELECT _part_offset ORDER BY message_id), PROJECTION by_event_name"
+    )
+    text = text.replace("PROJECTION by_event_name", positions).replace(" WITH SETTINGS (index_granularity = 4096)", "")
+    return re.sub(r"    (auto_statistics_types|min_parts_to_merge_at_once) = .*\n", "", text)
 
 
 def codecs(client: Client) -> list[Any]:

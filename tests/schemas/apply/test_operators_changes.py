@@ -4,6 +4,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions
 
 from schemas.apply.findings import Finding, Verdict
+from schemas.apply.profile import NEEDED
 from schemas.apply.tables import apply_tables, check_tables, clickhouse, drop_old_scratch, plan_tables
 from schemas.apply.topics import apply_topics, check_topics, compare_config, plan_topics
 from schemas.settings import Settings
@@ -210,3 +211,14 @@ def test_what_a_killed_check_left_behind_goes_and_what_is_in_use_stays(settings:
         drop_old_scratch(client, older_than_s=-1)
         tables = {name for (name,) in client.execute("SHOW TABLES")}
     assert (tables & {"events", "_contract_events_0123456789ab"}) == {"events"}
+
+
+def test_a_user_who_asks_without_the_shipped_profile_is_a_note(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply_tables(settings)
+    assert all(finding.verdict is Verdict.OK for finding in check_tables(settings))
+    monkeypatch.setitem(NEEDED, "use_skip_indexes_on_data_read", "1")
+    for findings in (check_tables(settings), plan_tables(settings), apply_tables(settings)):
+        note = of(findings, "setting use_skip_indexes_on_data_read")
+        assert (note.verdict, "users.d/tally.xml" in note.detail) == (Verdict.NOTE, True)

@@ -141,6 +141,21 @@ def test_an_insert_is_one_block_also_where_the_server_would_cut_it(rig: SinkRig)
     assert rig.number(parts) == 4
 
 
+def test_an_insert_makes_indexes_from_the_rows_of_a_granule_on(rig: SinkRig) -> None:
+    rig.query("SYSTEM STOP MERGES {db}.events")
+    writer = clickhouse(rig)
+    writer.insert(rows(range(8191)), "fewer")
+    writer.insert(rows(range(10_000, 18_192)), "as many")
+    of_parts = (
+        "SELECT groupArray((rows, indexed)) FROM (SELECT rows, secondary_indices_compressed_bytes > 0 AS indexed "
+        "FROM system.parts WHERE active AND database = '{db}' AND table = 'events' ORDER BY rows)"
+    )
+    assert rig.query(of_parts).strip() == "[(8191,0),(8192,1)]"
+    rig.query("SYSTEM START MERGES {db}.events")
+    rig.query("OPTIMIZE TABLE {db}.events FINAL")  # a merge makes them for all
+    assert rig.query(of_parts).strip() == "[(16383,1)]"
+
+
 def test_a_server_that_is_not_there_is_worth_another_try(rig: SinkRig) -> None:
     writer = clickhouse(rig, port=1)
     for call in (writer.verify, lambda: writer.insert(rows(range(2)), "a"), writer.trial):
