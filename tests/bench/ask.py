@@ -24,7 +24,10 @@ SHARE_MAX: Final = 0.01  # of all rows, for what few granules hold
 _BLOCKS: Final = 20  # the history comes in so many INSERTs
 _NEWEST_INSERTS: Final = 12  # the last minute at 2,000 events/s: merges have not come to it
 _NEWEST_ROWS: Final = 10_000  # in each
-_MERGED_ROUNDS: Final = 4
+_UNPROJECTED: Final = (
+    "SELECT countIf(empty(projections)) FROM system.parts "
+    "WHERE active AND database = currentDatabase() AND table = 'events'"
+)
 _TIMES: Final = 3  # each question is asked so often: the least time counts
 
 
@@ -62,6 +65,8 @@ def fill(bench: Workbench, server: Server, rows: int) -> None:
     history = History(rows, int(today.timestamp() * 1000))
     newest = min(_NEWEST_ROWS, rows // 100)
     older = rows - _NEWEST_INSERTS * newest
+    # A part that was merged, and so has projections, is not merged with one that was not: all of them at once.
+    server.ask("SYSTEM STOP MERGES events")
     began = time.monotonic()
     with bench.stage(f"make {older:,} rows"):
         for block in range(_BLOCKS):
@@ -69,25 +74,20 @@ def fill(bench: Workbench, server: Server, rows: int) -> None:
             server.ask(history.insert(first, older * (block + 1) // _BLOCKS - first), {"max_insert_threads": 2})
     loaded_s = time.monotonic() - began
     with bench.stage("merge them"):
-        _merge(server)
+        server.ask("SYSTEM START MERGES events")
+        server.ask("OPTIMIZE TABLE events FINAL")
+        wait_merged(server.text)
     with bench.stage(f"make the newest {rows - older:,}"):
         server.ask("SYSTEM STOP MERGES events")
         for number in range(_NEWEST_INSERTS):
             server.ask(history.insert(older + number * newest, newest))
+    require_equal("parts without projections", server.text(_UNPROJECTED), str(_NEWEST_INSERTS))
     require_equal("rows", server.text("SELECT count() FROM events"), str(rows))
     size = bytes_per_row(server.text, "events")
     bench.say(
         f"  {size['bytes']:.0f} bytes a row, {size['projection_bytes']:.0f} of them projections, "
         f"{size['active_parts']:.0f} parts; {loaded_s / older * 1e6:.1f} µs a row to make and insert"
     )
-
-
-def _merge(server: Server) -> None:
-    # Parts that were merged have projections and are not merged with those that were not: it takes more than one round.
-    for _ in range(_MERGED_ROUNDS):
-        wait_merged(server.text)
-        server.ask("OPTIMIZE TABLE events FINAL", {"optimize_skip_merged_partitions": 1})
-    wait_merged(server.text)
 
 
 def _answer(server: Server, question: Question, rows: int, of_tenant: int) -> Answer:
