@@ -17,10 +17,13 @@ _FORMATS: Final = {
     Form.JSON: "JSONEachRow",
     Form.PARQUET: "Parquet",
 }
-# The server keeps the answer until it is whole, the most of it on its disk: else an error in the middle of the answer
-# would come behind a 200 and look like rows.
-_WHOLE: Final = {
+_SETTINGS: Final = {
+    # The server keeps the answer until it is whole, the most of it on its disk: else an error in the middle of it would
+    # come behind a 200 and look like rows.
     "wait_end_of_query": "1",
+    # A question changes nothing, and ends on the server too when nobody waits for it any more.
+    "readonly": "2",
+    "cancel_http_readonly_queries_on_client_close": "1",
     "output_format_json_array_of_rows": "1",
     "output_format_json_quote_64bit_integers": "0",
 }
@@ -42,7 +45,7 @@ class ClickHouseAnswers:
         try:
             connection.request(
                 "POST",
-                "/?" + urlencode({"database": server.database, **_WHOLE, **parameters}),
+                "/?" + urlencode({"database": server.database, **_SETTINGS, **parameters}),
                 f"{statement.sql}\nFORMAT {_FORMATS[form]}".encode(),
                 {"X-ClickHouse-User": server.user, "X-ClickHouse-Key": server.password},
             )

@@ -7,13 +7,12 @@
 -- exactly one of --after --before
 -- --after STEP         an event's name, or page:/path; "Signed Up where property:plan=pro"
 -- --before STEP        the same: what led to it
--- --depth NUMBER=3     so many events after or before it, 10 at most
+-- --depth NUMBER=3     so many events after or before it
 -- --within SPAN=30m    the longest pause between two events of a path
 -- --limit NUMBER=100   so many paths at most
 WITH
     {before:String} != '' AS backwards,
-    least({depth:UInt32}, 10) AS depth,
-    toIntervalMillisecond({within_ms:Int64} * depth) AS margin
+    toIntervalMillisecond({within_ms:Int64} * {depth:UInt32}) AS margin
 SELECT
     arrayStringConcat(if(backwards, arrayReverse(path), path), ' → ') AS path,
     count() AS times,
@@ -23,14 +22,15 @@ FROM
 (
     SELECT
         person,
-        arraySlice(if(backwards, arrayReverse(earlier), later), 1, depth) AS others,
         arrayFirstIndex(
             (other, previous) -> abs(other.1 - previous.1) > {within_ms:Int64},
             others,
             arrayPopBack(arrayPushFront(others, (at, name)))
         ) AS pause,
         if(pause = 0, others, arraySlice(others, 1, pause - 1)).2 AS names,
-        arrayConcat([name], names, if(length(names) < depth, [if(backwards, '(start)', '(end)')], [])) AS path
+        arrayConcat(
+            [name], names, if(length(names) < {depth:UInt32}, [if(backwards, '(start)', '(end)')], [])
+        ) AS path
     FROM
     (
         SELECT
@@ -39,16 +39,21 @@ FROM
             at,
             name,
             fits,
-            groupArray((at, name)) OVER (PARTITION BY person ORDER BY timestamp, toUInt128(event_id) ROWS BETWEEN 1 FOLLOWING AND 10 FOLLOWING) AS later,
-            groupArray((at, name)) OVER (PARTITION BY person ORDER BY timestamp, toUInt128(event_id) ROWS BETWEEN 10 PRECEDING AND 1 PRECEDING) AS earlier
+            groupArray((at, name)) OVER (
+                PARTITION BY person
+                ORDER BY if(backwards, -at, at), if(backwards, bitNot(id), id)
+                ROWS BETWEEN 1 FOLLOWING AND {depth:UInt32} FOLLOWING
+            ) AS others
         FROM
         (
             SELECT
                 {{person}} AS person,
                 timestamp,
-                event_id,
+                toUInt128(event_id) AS id,
                 toUnixTimestamp64Milli(timestamp) AS at,
-                multiIf(event_type = 'page', concat('page:', page_path), event_name != '', event_name, event_type) AS name,
+                multiIf(
+                    event_type = 'page', concat('page:', page_path), event_name != '', event_name, event_type
+                ) AS name,
                 ({after:String} != '' AND {{after}} OR {before:String} != '' AND {{before}}) AS fits
             FROM {{events}}
             WHERE tenant_id = {tenant:String} AND project_id = {project:String}

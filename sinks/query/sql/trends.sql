@@ -25,7 +25,9 @@ WITH
                     {from:DateTime64(3, 'UTC')} + toIntervalMinute(15 * number),
                     {to:DateTime64(3, 'UTC')} - toIntervalMillisecond(1)
                 ) AS moment
-                FROM numbers(toUInt64(dateDiff('minute', {from:DateTime64(3, 'UTC')}, {to:DateTime64(3, 'UTC')}) / 15 + 2))
+                FROM numbers(
+                    toUInt64(dateDiff('minute', {from:DateTime64(3, 'UTC')}, {to:DateTime64(3, 'UTC')}) / 15 + 2)
+                )
             )
             GROUP BY name
             ORDER BY since
@@ -38,10 +40,17 @@ SELECT
     counted[period].2 AS people
 FROM
 (
-    SELECT shown, CAST(groupArray((period, (events, people))), 'Map(String, Tuple(UInt64, UInt64))') AS counted, sum(events) AS all_events
+    SELECT
+        shown,
+        CAST(groupArray((period, (events, people))), 'Map(String, Tuple(UInt64, UInt64))') AS counted,
+        sum(events) AS all_events
     FROM
     (
-        SELECT if(place <= {top:UInt32}, value, '(other)') AS shown, period, sum(events) AS events, uniqExactMerge(persons) AS people
+        SELECT
+            if(place <= {top:UInt32}, value, '(other)') AS shown,
+            period,
+            sum(events) AS events,
+            uniqExactMerge(persons) AS people
         FROM
         (
             SELECT value, period, events, persons, dense_rank() OVER (ORDER BY of_value DESC, value) AS place
@@ -50,7 +59,11 @@ FROM
                 SELECT value, period, events, persons, sum(events) OVER (PARTITION BY value) AS of_value
                 FROM
                 (
-                    SELECT {{by}} AS value, period_of(timestamp) AS period, count() AS events, uniqExactState({{person}}) AS persons
+                    SELECT
+                        {{by}} AS value,
+                        period_of(timestamp) AS period,
+                        count() AS events,
+                        uniqExactState({{person}}) AS persons
                     FROM {{events}}
                     WHERE tenant_id = {tenant:String} AND project_id = {project:String}
                         AND timestamp >= {from:DateTime64(3, 'UTC')} AND timestamp < {to:DateTime64(3, 'UTC')}

@@ -6,8 +6,11 @@ import pytest
 
 from schemas.properties import property_name
 from sinks.database import open_answers
+from sinks.errors import ReadFailedError
 from sinks.query.answers import Form
+from sinks.query.statement import Statement
 from tests.sinks.query.stories import Story, second
+from tests.waiting import wait_until
 
 NASTY = (
     "' OR 1 = 1 --",
@@ -96,6 +99,23 @@ def test_another_project_s_and_another_tenant_s_events_are_not_there(story: Stor
     assert len(story.ask("history", person="ann")) == 1
     assert len(story.ask("sessions")) == 1
     assert story.ask("trends", "events", every="month") == [1]
+
+
+def test_a_question_changes_nothing(story: Story) -> None:
+    with pytest.raises(ReadFailedError, match="readonly"):
+        story.run("DROP TABLE events")
+
+
+def test_a_question_that_nobody_waits_for_ends_on_the_server(story: Story) -> None:
+    answers = open_answers(story.settings, timeout_s=0.5)
+    mark = story.project.project_id
+    slow = f"SELECT count(), '{mark}' FROM numbers(20000000000) WHERE cityHash64(number) = 1 SETTINGS max_threads = 1"
+    asked = (
+        f"SELECT query FROM system.processes WHERE query LIKE '%{mark}%20000000000%' AND query NOT LIKE '%processes%'"
+    )
+    with pytest.raises(ReadFailedError, match="timed out"):
+        answers.rows(Statement(slow, {}))
+    wait_until(lambda: not story.run(f"{asked} AND is_cancelled = 0"), lambda: story.run(asked), timeout_s=10)
 
 
 def test_answers_come_in_each_form(story: Story) -> None:
