@@ -265,6 +265,21 @@ class SinksMetrics:
             ["topic"],
             registry=registry,
         )
+        self.rollups_buckets_total = Counter(
+            "tally_sinks_rollups_buckets_total",
+            "buckets of the roll-ups (an hour of a project) that differed from the events and were computed anew",
+            registry=registry,
+        )
+        self.rollups_dirty_seconds = Gauge(
+            "tally_sinks_rollups_dirty_seconds",
+            "since when the oldest bucket of the roll-ups that differs from the events has been known to; 0: none does",
+            registry=registry,
+        )
+        self.rollups_timestamp_seconds = Gauge(
+            "tally_sinks_rollups_timestamp_seconds",
+            "when the roll-ups were last made equal to the events, at first when the process began; 0: not kept here",
+            registry=registry,
+        )
         self.ledger_events = Gauge(
             "tally_sinks_ledger_events",
             "events of raw_events by outcome: accepted, stored, duplicate, dead, in_flight, lost, doubled; "

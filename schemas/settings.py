@@ -70,6 +70,9 @@ class Settings(BaseModel):
     table_events_days: Positive | None = Field(
         None, description="days that the tables events and sessions keep a row; unset: two years"
     )
+    table_rollups_days: Positive | None = Field(
+        None, description="days that the tables events_hourly and events_daily keep a row; unset: five years"
+    )
     table_dead_letters_days: Positive | None = Field(
         None, description="days that the table dead_letters keeps a row; unset: two years"
     )
@@ -244,6 +247,9 @@ class Settings(BaseModel):
     )
     sinks_ledger_projects_max: Annotated[int, Field(ge=0)] = Field(
         50, description="projects with figures of their own in the ledger's metrics; the others are one: other"
+    )
+    sinks_rollups_interval_s: Annotated[int, Field(ge=0)] = Field(
+        300, description="how often events_hourly and events_daily are made equal to the events; 0: never"
     )
     clickhouse_host: str = Field("127.0.0.1", description="ClickHouse server")
     clickhouse_tcp_port: Port = Field(9000, description="native protocol: DDL and queries")

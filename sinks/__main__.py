@@ -28,7 +28,7 @@ from sinks.batching.batcher import Batcher, Limits, Resumption
 from sinks.batching.decode import time_reader
 from sinks.batching.filter import RecordFilter
 from sinks.batching.schema_texts import SchemaTexts
-from sinks.commands import dead_letters, query
+from sinks.commands import dead_letters, query, rollups
 from sinks.commands.ledger import ledger
 from sinks.commands.replay import replay
 from sinks.commands.trace import trace
@@ -43,6 +43,8 @@ from sinks.failpoints import Failpoint, from_environ
 from sinks.ledger.kafka import KafkaTopics
 from sinks.ledger.monitor import LedgerMonitor, Sources
 from sinks.ledger.pages import Pages
+from sinks.rollups.buckets import RollupTables
+from sinks.rollups.monitor import RollupMonitor
 from sinks.routes import DEAD_LETTERS, ROUTES, Route
 from sinks.service import Part, Service, Start
 from sinks.write.dead_letters import DeadLetterEncoder, KafkaDeadLetters
@@ -51,6 +53,7 @@ from sinks.write.thread import WriteThread
 
 EXIT_FAILED = 1
 EXIT_TABLE_UNFIT = 3
+_ROLLUPS_S = 900.0  # longest wait for a day of the roll-ups
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 log = structlog.get_logger()
@@ -61,6 +64,7 @@ app.command()(trace)
 app.command()(replay)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(query.app, name="query")
+app.add_typer(rollups.app, name="rollups")
 
 
 @app.callback()
@@ -117,6 +121,9 @@ def _serve(settings: Settings, routes: list[Route], failpoint: Failpoint) -> int
         if part.topic == "enriched_events" and settings.sinks_ledger_interval_s:
             monitor = _monitor(settings, ids, metrics, partial(part.owns, 0))
             Thread(target=monitor.run, args=(stopping,), name="ledger", daemon=True).start()
+        if part.topic == "enriched_events" and settings.sinks_rollups_interval_s:
+            keeper = _rollup_monitor(settings, metrics, partial(part.owns, 0))
+            Thread(target=keeper.run, args=(stopping,), name="rollups", daemon=True).start()
     try:
         failure = service.run()
     except TableUnfitError as error:
@@ -181,6 +188,16 @@ def _monitor(settings: Settings, ids: SchemaIds, metrics: SinksMetrics, is_mine:
     open_pages = partial(Pages, settings.sinks_ledger_projects_max)
     interval_s = float(settings.sinks_ledger_interval_s)
     return LedgerMonitor(open_pages, open_sources, is_mine, metrics, interval_s, time.monotonic, time.time)
+
+
+def _rollup_monitor(settings: Settings, metrics: SinksMetrics, is_mine: Callable[[], bool]) -> RollupMonitor:
+    def open_tables() -> tuple[RollupTables, Callable[[], None]]:
+        # One thread, and time enough for it: rows and questions come before it.
+        reader = open_reader(settings, timeout_s=_ROLLUPS_S, threads_max=1)
+        return reader.rollups, reader.close
+
+    interval_s = float(settings.sinks_rollups_interval_s)
+    return RollupMonitor(open_tables, is_mine, metrics, interval_s, time.monotonic, time.time)
 
 
 def _batcher(route: Route, schemas: SchemaTexts, limits: Limits, partition: int, resumption: Resumption) -> Batcher:

@@ -16,6 +16,7 @@ from sinks.clickhouse.client import Client
 from sinks.clickhouse.dead_letters import ClickHouseDeadLetters
 from sinks.clickhouse.http import Connection, clickhouse_server
 from sinks.clickhouse.ledger_tables import LedgerTables
+from sinks.clickhouse.rollup_tables import ClickHouseRollups
 from sinks.clickhouse.trace_tables import TraceTables
 from sinks.clickhouse.writer import ClickHouseWriter
 from sinks.failpoints import Failpoint, nothing
@@ -23,6 +24,7 @@ from sinks.ledger.evidence import AuditedTables
 from sinks.ledger.trace import SearchedTables
 from sinks.query.answers import Answers
 from sinks.replay.query import DeadLetterTable
+from sinks.rollups.buckets import RollupTables
 from sinks.routes import Route
 from sinks.write.attempts import DeadLetterPublisher, Way
 from sinks.write.delivery import Delivery, DeliveryReport
@@ -37,6 +39,7 @@ class Reader:
     ledger: AuditedTables
     trace: SearchedTables
     dead_letters: DeadLetterTable
+    rollups: RollupTables
     close: Callable[[], None]
 
 
@@ -75,5 +78,6 @@ def open_reader(settings: Settings, timeout_s: float | None = None, threads_max:
         LedgerTables(client, settings),
         TraceTables(client, settings),
         ClickHouseDeadLetters(client),
+        ClickHouseRollups(client),
         client.disconnect,
     )

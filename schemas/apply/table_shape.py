@@ -12,6 +12,7 @@ from schemas.properties import read_comment
 _SETTING: Final = re.compile(r"(\w+) = ('(?:[^'\\]|\\.)*'|[^,\s]+)")
 _DAYS_OF: Final = {"Day": 1, "Week": 7, "Month": 30.4375, "Quarter": 91.3125, "Year": 365.25}
 _TTL: Final = re.compile(rf"toDateTime\(\w+\) \+ toInterval({'|'.join(_DAYS_OF)})\((\d+)\)")
+_INTERVAL: Final = re.compile(rf"toInterval({'|'.join(_DAYS_OF)})\((\d+)\)")
 _ENGINE: Final = re.compile(r"(?:Replicated|Shared)?(\w+)(?:\((.*?)\))?(?: |$)")
 
 
@@ -128,6 +129,16 @@ def days_kept(ttl: str) -> float | None:
     """For how many days a TTL expression keeps a row; None when it is of another form than the contract's."""
     match = _TTL.fullmatch(ttl)
     return int(match[2]) * _DAYS_OF[match[1]] if match else None
+
+
+def ttl_days(engine_full: str) -> float | None:
+    """For how many days a table keeps a row at least; None: for ever. Raises ValueError for a TTL without a number."""
+    ttl = engine_full.partition(" SETTINGS ")[0].partition(" TTL ")[2]
+    deletes = [rule for rule in ttl.split(", ") if rule and " TO " not in rule and " RECOMPRESS " not in rule]
+    days = [int(count) * _DAYS_OF[unit] for rule in deletes for unit, count in _INTERVAL.findall(rule)]
+    if deletes and not days:
+        raise ValueError(f"for how long rows are kept cannot be read from TTL {ttl}")
+    return min(days, default=None)
 
 
 def _compare_ttl(wanted: str, actual: str) -> tuple[dict[str, str], tuple[str, ...]]:

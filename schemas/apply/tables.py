@@ -4,6 +4,7 @@ Nothing is ever dropped or converted by comparing: what lacks is added, what an 
 else that differs is reported. What no comparison finds is a numbered migration (`schemas.apply.migrations`).
 """
 
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,17 @@ from schemas.apply.table_shape import Differences, compare, exists, read_shape, 
 from schemas.settings import Settings
 
 _DDL: Final = resources.files("schemas") / "ddl" / "clickhouse"
-TABLES: Final = ("events", "sessions", "identities", "projects", "conversations", "dead_letters", "dead_letter_replays")
+TABLES: Final = (
+    "events",
+    "events_hourly",
+    "events_daily",
+    "sessions",
+    "identities",
+    "projects",
+    "conversations",
+    "dead_letters",
+    "dead_letter_replays",
+)
 VIEWS: Final = (
     "sessions_current",
     "conversations_current",
@@ -31,10 +42,12 @@ VIEWS: Final = (
 _RETENTION: Final = {
     "events": "table_events_days",
     "sessions": "table_events_days",
+    "events_hourly": "table_rollups_days",
+    "events_daily": "table_rollups_days",
     "dead_letters": "table_dead_letters_days",
     "dead_letter_replays": "table_dead_letters_days",
 }
-_KEPT: Final = "INTERVAL 2 YEAR"
+_KEPT: Final = re.compile(r"INTERVAL \d+ YEAR")
 _SCRATCH: Final = "^_contract_[a-z_]+_[0-9a-f]{12}$"
 _CONNECT_S: Final = 5
 
@@ -54,11 +67,11 @@ def clickhouse(settings: Settings, database: str | None = None) -> Client:
 def statement(name: str, days: int | None = None) -> str:
     """The statement of `ddl/clickhouse/<name>.sql`, without its line comments.
 
-    days: how long a row is kept; None: two years.
+    days: how long a row is kept; None: as long as it says.
     """
     lines = (_DDL / f"{name}.sql").read_text("utf-8").splitlines()
     text = "\n".join(line for line in lines if not line.strip().startswith("--")).strip("; \n")
-    return text if days is None else text.replace(_KEPT, f"INTERVAL {days} DAY", 1)
+    return text if days is None else _KEPT.sub(f"INTERVAL {days} DAY", text, count=1)
 
 
 def check_tables(settings: Settings) -> list[Finding]:

@@ -1,0 +1,1 @@
+"""The roll-ups `events_hourly` and `events_daily`: kept equal to the events by comparing them, day by day."""
