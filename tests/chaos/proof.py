@@ -190,6 +190,7 @@ class Run:
         for _ in range(_FRESH_EVENTS // BATCH_EVENTS):
             self.clients.send(self.batches.batch(BATCH_EVENTS))
         self.site.settle(_SETTLE_S)
+        self.site.pipeline.run("sinks", "rollups", "refresh", timeout_s=_SETTLE_S)
         if meddle is not None:
             meddle(self)
         self.tell("comparing")

@@ -22,6 +22,7 @@ from tests.chaos.supervisor import Slot, Supervisor
 PARTITIONS: Final = 4
 COPIES: Final = 2  # of each process
 REQUEST_S: Final = 5.0  # the sinks' patience with ClickHouse: shorter than it hangs, so that they ask again
+ROLLUPS_S: Final = 3  # so that kills come in the middle of a round
 # A worker has no failpoints of its own: this one is the same program, and dies where its environment says.
 _PROGRAMS: Final = {"streams": "tests.streams.failing_worker"}
 _POLL_S: Final = 0.1
@@ -62,6 +63,7 @@ class Site:
             "sinks_retry_ms_max": 2_000,
             "sinks_request_ms_max": int(REQUEST_S * 1_000),
             "streams_stuck_s_max": STUCK_S,
+            "sinks_rollups_interval_s": ROLLUPS_S,
         }
         self.pipeline = Pipeline(
             home, kafka, clickhouse, database=name, topic_prefix=f"{name}_", workers=0, **own | overrides

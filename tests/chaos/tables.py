@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from docker.local.services import CommandFailedError, Pipeline
 from tests.chaos.expected import Letter, Row
+from tests.chaos.rollups import RolledUp, read_rollups
 
 SLICES: Final = 16  # of `events`: a slice at a time is held in memory
 _LEDGER_S: Final = 600.0
@@ -72,6 +73,7 @@ class Found:
     dead_letters: Counter[Letter] = field(default_factory=Counter)
     ledger: dict[str, Any] = field(default_factory=dict)
     dangling: list[str] = field(default_factory=list)
+    rollups: RolledUp = field(default_factory=RolledUp)
 
 
 def read_tables(pipeline: Pipeline) -> Found:
@@ -84,6 +86,7 @@ def read_tables(pipeline: Pipeline) -> Found:
         identities=list(_rows(pipeline, "identities FINAL", IDENTITIES)),
         dead_letters=_dead_letters(pipeline),
         ledger=_ledger(pipeline),
+        rollups=read_rollups(pipeline),
     )
 
 

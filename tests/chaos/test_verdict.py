@@ -15,6 +15,7 @@ from docker.local import PROJECT_ROOT
 from streams.sessions.chains import SessionRules
 from tests.chaos.batches import Batches, Event
 from tests.chaos.expected import Letter, Row, Sent, event_row, expect, letters, message_id
+from tests.chaos.rollups import RolledUp, Summing
 from tests.chaos.tables import JUDGED, UNJUDGED, Found
 from tests.chaos.verdict import KINDS, judge
 
@@ -33,10 +34,16 @@ class World:
     found: Found
     exits: list[str] = field(default_factory=list)
     not_fired: list[str] = field(default_factory=list)
+    spoil_rollups: Callable[[RolledUp], object] = lambda rollups: None
 
     def wrong(self) -> dict[str, int]:
-        """The judgement."""
-        found = replace(self.found, events=iter(self.rows))
+        """The judgement. The roll-ups are those of the rows, whatever is wrong with these."""
+        summing = Summing()
+        for row in self.rows:
+            summing.add(row)
+        rollups = summing.result()
+        self.spoil_rollups(rollups)
+        found = replace(self.found, events=iter(self.rows), rollups=rollups)
         return judge(self.sent, found, exits=self.exits, not_fired=self.not_fired).wrong
 
 
@@ -188,6 +195,38 @@ def let_a_fault_misfire(world: World) -> None:
     world.not_fired.append("kill_sink_at_after_plan")
 
 
+def forget_an_hour(world: World) -> None:
+    world.spoil_rollups = lambda rollups: rollups.hourly.pop(next(iter(rollups.hourly)))
+
+
+def double_a_day(world: World) -> None:
+    world.spoil_rollups = lambda rollups: rollups.daily.update([next(iter(rollups.daily))])
+
+
+def invent_a_bucket(world: World) -> None:
+    world.spoil_rollups = lambda rollups: rollups.hourly.update([(0, "nobody's")])
+
+
+def miscount_visitors(world: World) -> None:
+    def spoil(rollups: RolledUp) -> None:
+        hour, visitors = next(iter(rollups.visitors.items()))
+        rollups.visitors = {**rollups.visitors, hour: visitors - 1}
+
+    world.spoil_rollups = spoil
+
+
+def miscount_sessions(world: World) -> None:
+    def spoil(rollups: RolledUp) -> None:
+        hour, sessions = next(iter(rollups.sessions.items()))
+        rollups.sessions = {**rollups.sessions, hour: sessions + 1}
+
+    world.spoil_rollups = spoil
+
+
+def find_a_bucket_wrong(world: World) -> None:
+    world.spoil_rollups = lambda rollups: rollups.faults.append("events_hourly: project p, 2026-11-01 10:00 UTC")
+
+
 PLANTED: dict[Callable[[World], None], dict[str, int]] = {
     lose_an_event: {"lost": 1},
     double_an_event: {"doubled": 1},
@@ -209,6 +248,12 @@ PLANTED: dict[Callable[[World], None], dict[str, int]] = {
     have_no_ledger: {"ledger": 1},
     end_a_process: {"exits": 1},
     let_a_fault_misfire: {"faults": 1},
+    forget_an_hour: {"rollups": 1},
+    double_a_day: {"rollups": 1},
+    invent_a_bucket: {"rollups": 1},
+    miscount_visitors: {"rollups": 1},
+    miscount_sessions: {"rollups": 1},
+    find_a_bucket_wrong: {"rollups": 1},
 }
 
 

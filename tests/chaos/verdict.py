@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tests.chaos.expected import Expected, Row, Sent, differences, event_row, expect, letters
+from tests.chaos.rollups import Summing
+from tests.chaos.rollups import differences as rollup_differences
 from tests.chaos.tables import Found
 
 _SAMPLES: Final = 10
@@ -37,6 +39,7 @@ class Verdict:
     wrong_answers: list[str] = field(default_factory=list)
     wrong_exits: list[str] = field(default_factory=list)
     not_fired: list[str] = field(default_factory=list)
+    wrong_rollups: list[str] = field(default_factory=list)
     ledger: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -56,7 +59,7 @@ class Verdict:
         return "\n".join([*lines, f"ledger: {json.dumps(self.ledger)[:2_000]}"])
 
 
-# What `wrong` calls it, and where the verdict keeps it; `ledger` is the tenth kind.
+# What `wrong` calls it, and where the verdict keeps it; `ledger` is the eleventh kind.
 KINDS: Final[Mapping[str, str]] = {
     "lost": "lost",
     "doubled": "doubled",
@@ -68,6 +71,7 @@ KINDS: Final[Mapping[str, str]] = {
     "answers": "wrong_answers",
     "exits": "wrong_exits",
     "faults": "not_fired",
+    "rollups": "wrong_rollups",
 }
 
 
@@ -82,7 +86,7 @@ def judge(sent: Sent, found: Found, *, exits: Iterable[str] = (), not_fired: Ite
         wrong_exits=list(exits),
         not_fired=list(not_fired),
     )
-    sessions = _judge_events(verdict, sent, found.events)
+    sessions = _judge_events(verdict, sent, found)
     verdict.wrong_events += [f"{name}: its session leads to none that lives" for name in found.dangling]
     events = [*sent.accepted.values(), *(event for name, event in unsure.items() if name in sessions)]
     expected = expect(events, sent)
@@ -94,12 +98,14 @@ def judge(sent: Sent, found: Found, *, exits: Iterable[str] = (), not_fired: Ite
     return verdict
 
 
-def _judge_events(verdict: Verdict, sent: Sent, rows: Iterable[Row]) -> dict[str, str]:
+def _judge_events(verdict: Verdict, sent: Sent, found: Found) -> dict[str, str]:
     """Each event once and as it was sent; the answer is the session that each row names, by client message id."""
     times: Counter[str] = Counter()
     sessions: dict[str, str] = {}
     places: dict[Any, str] = {}
-    for row in rows:
+    summing = Summing()
+    for row in found.events:
+        summing.add(row)
         name = row["client_message_id"]
         times[name] += 1
         event = sent.accepted.get(name) or sent.unsure.get(name)
@@ -113,6 +119,7 @@ def _judge_events(verdict: Verdict, sent: Sent, rows: Iterable[Row]) -> dict[str
                 wrong.append(f"{what} is also that of {other}")
         if wrong:
             verdict.wrong_events.append(f"{name}: {'; '.join(wrong)}")
+    verdict.wrong_rollups = rollup_differences(summing.result(), found.rollups)
     verdict.stored = len(times)
     verdict.lost = sorted(sent.accepted.keys() - times.keys())
     verdict.doubled = sorted(name for name, rows_of_it in times.items() if rows_of_it > 1)

@@ -68,6 +68,9 @@ HEALTHY = UP | {
     # In these tests time begins at 0. The second process does not keep the ledger, and says when it began.
     'tally_sinks_ledger_timestamp_seconds{instance="sinks-1"}': f"1+15x{STEPS}",
     'tally_sinks_ledger_timestamp_seconds{instance="sinks-2"}': f"1x{STEPS}",
+    'tally_sinks_rollups_timestamp_seconds{instance="sinks-1"}': f"1+15x{STEPS}",
+    'tally_sinks_rollups_timestamp_seconds{instance="sinks-2"}': f"0x{STEPS}",
+    'tally_sinks_rollups_dirty_seconds{instance="sinks-1"}': f"300x{STEPS}",
 }
 IDLE = UP | {
     'tally_streams_lag_records{topic="raw_events",partition="0"}': f"0x{STEPS}",
@@ -124,6 +127,7 @@ TROUBLES: Mapping[str, Mapping[str, str]] = {
     "TallyLedgerLost": {'tally_sinks_ledger_events{instance="sinks-1",outcome="lost"}': f"0x80 1x{STEPS - 80}"},
     "TallyLedgerDoubled": {'tally_sinks_ledger_events{instance="sinks-1",outcome="doubled"}': f"0x80 1x{STEPS - 80}"},
     "TallyLedgerStale": {'tally_sinks_ledger_timestamp_seconds{instance="sinks-1"}': f"1+15x20 301x{STEPS - 20}"},
+    "TallyRollupsStale": {'tally_sinks_rollups_timestamp_seconds{instance="sinks-1"}': f"1+15x20 301x{STEPS - 20}"},
     "TallySinksReplayed": {
         f'tally_sinks_records_total{{{ENRICHED},outcome="drop",reason="replayed"}}': f"0+15000x{STEPS}"
     },

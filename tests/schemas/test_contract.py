@@ -62,14 +62,18 @@ FITS = {
     '"bytes"': {"String"},
     json.dumps({"type": "array", "items": "string"}): {"Array(String)"},
 }
-TWO_YEARS = {
+KEPT = {
     "events": "toDateTime(timestamp) + INTERVAL 2 YEAR",
     "sessions": "toDateTime(started_at) + INTERVAL 2 YEAR",
+    "events_hourly": "toDateTime(hour) + INTERVAL 5 YEAR",
+    "events_daily": "toDateTime(day) + INTERVAL 5 YEAR",
     "dead_letters": "toDateTime(first_seen_at) + INTERVAL 2 YEAR",
     "dead_letter_replays": "toDateTime(replayed_at) + INTERVAL 2 YEAR",
 }
 ENGINES = {
     "events": "MergeTree",
+    "events_hourly": "MergeTree",
+    "events_daily": "MergeTree",
     "sessions": "ReplacingMergeTree(version, is_deleted)",
     "identities": "ReplacingMergeTree(linked_at)",
     "projects": "ReplacingMergeTree(updated_at)",
@@ -125,7 +129,7 @@ def test_the_columns_asked_for_come_first_and_in_order(table: str) -> None:
 
 @pytest.mark.parametrize("table", TABLES)
 def test_rows_are_kept_as_long_as_required(table: str) -> None:
-    assert ddl.time_to_live(table) == TWO_YEARS.get(table, "")
+    assert ddl.time_to_live(table) == KEPT.get(table, "")
 
 
 @pytest.mark.parametrize("table", TABLES)
