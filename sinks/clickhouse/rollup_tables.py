@@ -208,9 +208,10 @@ class ClickHouseRollups:
         try:
             yield table
             ((rows,),) = self._client.execute(f"SELECT count() FROM {table}")
-            from_where = f"REPLACE PARTITION ID '{day:%Y%m%d}' FROM {table}"
+            partition = f"PARTITION ID '{day:%Y%m%d}'"
             # Nothing cannot be put in place of something.
-            self._client.execute(f"ALTER TABLE {target} {from_where if rows else f'DROP PARTITION ID {day:%Y%m%d}'}")
+            change = f"REPLACE {partition} FROM {table}" if rows else f"DROP {partition}"
+            self._client.execute(f"ALTER TABLE {target} {change}")
         finally:
             self._client.execute(f"DROP TABLE IF EXISTS {table} SYNC")
 

@@ -129,4 +129,14 @@ IN_SCHEMAS: Final[tuple[Fault, ...]] = (
         ),
         guarantee="A misspelt setting of a project is refused where it is written.",
     ),
+    Fault(
+        name="schemas-property-of-another-type",
+        file="schemas/properties.py",
+        text="if column is not None and column.type is kind:",
+        becomes="if column is not None:",
+        tests=(
+            "tests/schemas/test_properties.py::test_a_property_is_its_column_only_where_that_has_the_type_asked_for",
+        ),
+        guarantee="A property is read as the type that was asked for.",
+    ),
 )

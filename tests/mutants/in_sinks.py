@@ -278,4 +278,38 @@ IN_SINKS: Final[tuple[Fault, ...]] = (
         ),
         guarantee="A file that exists is written over by --force alone.",
     ),
+    Fault(
+        name="sinks-rollups-expired",
+        file="sinks/rollups/refresh.py",
+        text="first if opened is None else max(first, opened)",
+        becomes="first",
+        tests=("tests/sinks/rollups/test_refresh.py::test_a_day_that_is_closed_is_not_even_asked_for",),
+        guarantee="Buckets outlive their events.",
+    ),
+    Fault(
+        name="sinks-rollups-dropped-month",
+        file="sinks/rollups/refresh.py",
+        text="bucket.events == 0 and not",
+        becomes="False and not",
+        tests=("tests/sinks/rollups/test_rollup_tables.py::test_a_month_without_any_event_keeps_its_buckets[memory]",),
+        guarantee="A partition of events that was dropped takes no roll-up along.",
+    ),
+    Fault(
+        name="sinks-rollups-half-a-refresh",
+        file="sinks/rollups/refresh.py",
+        text="for day in self.tables.differing_days(first, last):",
+        becomes="for day in list[date]():",
+        tests=("tests/sinks/rollups/test_refresh.py::test_a_bucket_that_became_equal_by_itself_is_no_longer_of_age",),
+        guarantee="A refresh that was interrupted between hours and day is made good.",
+    ),
+    Fault(
+        name="sinks-rollups-sweep",
+        file="sinks/rollups/monitor.py",
+        text="            self._swept_to = begin\n",
+        becomes="            self._swept_to = None\n",
+        tests=(
+            "tests/sinks/rollups/test_monitor.py::test_the_days_before_yesterday_take_their_share_and_are_all_reached_in_turn",
+        ),
+        guarantee="Every day is looked at again, however many there are.",
+    ),
 )

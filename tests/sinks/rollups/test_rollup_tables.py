@@ -103,6 +103,11 @@ def test_a_bucket_whose_last_event_is_erased_is_gone(world: World) -> None:
     world.erase([2])
     refresh(world)
     assert world.daily() == {("q", start(alone, DAY_S)): 1}
+    world.add("q", at(1, 7) - DAY_S if ago(2).month == ago(1).month else at(0, 0), [4])
+    world.erase([3])
+    refresh(world)  # nothing of that day is left, and events of its month are
+    assert ("q", start(alone, DAY_S)) not in world.daily()
+    assert wrong(world) == []
 
 
 @pytest.mark.parametrize("table", ["events_hourly", "events_daily"])
