@@ -22,9 +22,14 @@ _PREFIX: Final = "property_"
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_]{1,48}")
 _READABLE_CHARS: Final = 32
 _HASH_CHARS: Final = 8
-_CATALOGUE: Final = (
-    "SELECT name, comment FROM system.columns WHERE database = currentDatabase() AND table = 'events' "
-    f"AND startsWith(comment, '{_MARK}') ORDER BY name"
+_OF_EVENTS: Final = "database = currentDatabase() AND table = 'events'"
+_PARTS: Final = f"{_OF_EVENTS} AND active AND rows > 0"
+_CATALOGUE: Final = f"SELECT name, comment FROM system.columns WHERE {_OF_EVENTS} AND startsWith(comment, '{_MARK}'){{filled}} ORDER BY name"
+# ClickHouse 26.7 computes a column that a part lacks from an empty document, when a filter has read the document before
+# and another filter follows: so a column is asked only once every part has it.
+_FILLED: Final = (
+    f" AND ((SELECT count() FROM system.parts WHERE {_PARTS}) = 0 OR name IN (SELECT column FROM system.parts_columns "
+    f"WHERE {_PARTS} GROUP BY column HAVING count() >= (SELECT count() FROM system.parts WHERE {_PARTS})))"
 )
 
 
@@ -142,17 +147,18 @@ def property_expression(
 
 
 def materialized_properties(client: AsksClickHouse, project_id: str | None = None) -> dict[str, MaterializedProperty]:
-    """The properties of `events` that have a column usable for a question: filled for all projects, or for this one.
+    """The properties of `events` that have a column usable for a question: of all projects, or of this one, in all parts.
 
     Where a property has both, the project's own.
     """
-    every = catalogue(client)
+    every = catalogue(client, filled=True)
     return {entry.name: entry for usable in (None, project_id) for entry in every if entry.project_id == usable}
 
 
-def catalogue(client: AsksClickHouse) -> list[MaterializedProperty]:
-    """All materialized properties, by column. A comment that cannot be read is the operator's own."""
-    found = (read_comment(column, comment) for column, comment in client.execute(_CATALOGUE))
+def catalogue(client: AsksClickHouse, *, filled: bool = False) -> list[MaterializedProperty]:
+    """All materialized properties, by column; `filled`: those that every part has. Other comments are the operator's."""
+    rows = client.execute(_CATALOGUE.format(filled=_FILLED if filled else ""))
+    found = (read_comment(column, comment) for column, comment in rows)
     return [entry for entry in found if entry is not None]
 
 

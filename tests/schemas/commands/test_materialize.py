@@ -112,6 +112,7 @@ def test_it_is_idempotent_and_goes_on_where_it_was_interrupted(client: Client, s
     entry = wanted("price", PropertyType.FLOAT64, None)
     assert read_progress(client, entry).is_running
     assert values(client, "property_price") == [1.5]  # computed, as long as it is not filled
+    assert materialized_properties(client) == {}  # but not asked: see schemas.properties
     started = "SELECT count() FROM system.mutations WHERE database = currentDatabase()"
     assert client.execute(started) == [(1,)]  # the second call began no second one
     client.execute("SYSTEM START MERGES events")
