@@ -24,7 +24,7 @@ _READABLE_CHARS: Final = 32
 _HASH_CHARS: Final = 8
 _OF_EVENTS: Final = "database = currentDatabase() AND table = 'events'"
 _PARTS: Final = f"{_OF_EVENTS} AND active AND rows > 0"
-_CATALOGUE: Final = f"SELECT name, comment FROM system.columns WHERE {_OF_EVENTS} AND startsWith(comment, '{_MARK}'){{filled}} ORDER BY name"
+_CATALOGUE: Final = f"SELECT name, comment FROM system.columns WHERE {_OF_EVENTS} AND startsWith(comment, '{_MARK}')"
 # ClickHouse 26.7 computes a column that a part lacks from an empty document, when a filter has read the document before
 # and another filter follows: so a column is asked only once every part has it.
 _FILLED: Final = (
@@ -147,17 +147,17 @@ def property_expression(
 
 
 def materialized_properties(client: AsksClickHouse, project_id: str | None = None) -> dict[str, MaterializedProperty]:
-    """The properties of `events` that have a column usable for a question: of all projects, or of this one, in all parts.
+    """The properties of `events` that have a column usable for a question: of all projects, or of this one.
 
-    Where a property has both, the project's own.
+    Where a property has both, the project's own. A column that is still being filled is not among them.
     """
     every = catalogue(client, filled=True)
     return {entry.name: entry for usable in (None, project_id) for entry in every if entry.project_id == usable}
 
 
 def catalogue(client: AsksClickHouse, *, filled: bool = False) -> list[MaterializedProperty]:
-    """All materialized properties, by column; `filled`: those that every part has. Other comments are the operator's."""
-    rows = client.execute(_CATALOGUE.format(filled=_FILLED if filled else ""))
+    """All materialized properties, by column; `filled`: those that every part has."""
+    rows = client.execute(f"{_CATALOGUE}{_FILLED if filled else ''} ORDER BY name")
     found = (read_comment(column, comment) for column, comment in rows)
     return [entry for entry in found if entry is not None]
 

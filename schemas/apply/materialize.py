@@ -1,7 +1,7 @@
 """A column of `events` for a property that is asked for often: `python -m schemas materialize`.
 
 The column is computed by ClickHouse from the JSON of each row that is inserted. Rows that stand already are filled in
-the background, part by part; until then they are computed when they are asked, so answers are right at every moment.
+the background, part by part; until then questions read the JSON (see `schemas.properties`).
 Rejected: one column of type JSON for all properties (see the README for the figures).
 """
 
