@@ -291,7 +291,9 @@ IN_SINKS: Final[tuple[Fault, ...]] = (
         file="sinks/rollups/refresh.py",
         text="bucket.events == 0 and not",
         becomes="False and not",
-        tests=("tests/sinks/rollups/test_rollup_tables.py::test_a_month_without_any_event_keeps_its_buckets[memory]",),
+        tests=(
+            "tests/sinks/rollups/test_refresh.py::test_a_partition_of_events_that_was_dropped_takes_no_bucket_along",
+        ),
         guarantee="A partition of events that was dropped takes no roll-up along.",
     ),
     Fault(

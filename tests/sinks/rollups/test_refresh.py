@@ -105,3 +105,15 @@ def test_only_hours_that_differ_are_computed(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(world, "replace_hours", lambda day, starts: asked.append(starts))
     refresher.refresh(ago(5), ago(0))
     assert asked == [[at(3, 2) // HOUR_S * HOUR_S]]
+
+
+def test_a_partition_of_events_that_was_dropped_takes_no_bucket_along() -> None:
+    world = MemoryRollups()
+    world.add("p", at(39), [1])
+    world.add("p", at(0), [2])
+    refresher = Refresher(world, Clock())
+    refresher.refresh(ago(40), ago(0))
+    world.erase([1])
+    done = refresher.refresh(ago(40), ago(0))
+    assert (done.buckets, done.kept, refresher.oldest_s) == (0, 1, 0.0)
+    assert len(world.hourly()) == 2
