@@ -1,6 +1,7 @@
 """The Faust application: agents, tables and settings. What is done with records reaches it as operators."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -14,7 +15,7 @@ from schemas.metrics import StreamsMetrics
 from schemas.settings import Settings
 from schemas.topics import streams_group
 from streams.runtime.breaker import DeadLimits
-from streams.runtime.chunks import ChunkSchema, ChunkTransport
+from streams.runtime.chunks import ChunkSchema, ChunkTransport, Delivered
 from streams.runtime.epochs import EpochLimits, Epochs, Membership
 from streams.runtime.eviction import Evictor
 from streams.runtime.operator import Operator, StateCodec
@@ -27,6 +28,8 @@ S = TypeVar("S")
 # How long a record of somebody else may stand in a changelog unseen. Compaction leaves an hour.
 _TEND_S: Final = 60.0
 _RESTORED_CHUNKS_MAX: Final = 4
+# Of a topic; then reading waits. A fetch is 4 MiB of each partition at most, and 50 MiB in all.
+_FETCHES_WAITING_MAX: Final = 2
 log = structlog.get_logger("streams.app")
 
 
@@ -93,7 +96,14 @@ class App(faust.App):
             operator.topic: self.state_tables[operator.table].changelog_topic_name for operator in operators
         }
         for operator in operators:
-            topic = self.topic(operator.topic, schema=ChunkSchema(), partitions=settings.partitions)
+            # Not by `self.topic`, which passes `maxsize` over.
+            topic = faust.Topic(
+                self,
+                topics=[operator.topic],
+                schema=ChunkSchema(),
+                partitions=settings.partitions,
+                maxsize=_FETCHES_WAITING_MAX,
+            )
             self.agent(topic, name=f"streams.{operator.table}")(_deliver_to(self))
 
     async def close_epoch(self) -> None:
@@ -189,7 +199,11 @@ def _deliver_to(app: App) -> Any:
         event: EventT
         # noack: a plain stream acknowledges behind the agent's back, even when its body raises.
         async for event in stream.noack().events():
-            await app.epochs.add(event)
+            for message in event.value:
+                # Faust's watch over streams, which asks of each partition, knows of the fetch's last one alone.
+                app.monitor.stream_inbound_time[message.tp] = time.monotonic()
+                await app.epochs.add(Delivered(message, app.consumer))
+            event.ack()  # of the fetch: the stream is done with it
             yield
 
     return deliver
@@ -207,7 +221,7 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
         "autodiscover": False,
         "cython_optimizations": True,
         "stream_wait_empty": True,  # a rebalance waits until the open epoch is durable
-        "stream_buffer_maxsize": 32,  # counts chunks, not records
+        "stream_buffer_maxsize": 32,  # of changelogs: counts chunks, not records
         "stream_recovery_delay": 0.0,
         "broker_max_poll_records": None,
         "broker_commit_interval": 5.0,  # epochs commit; this is only a backstop

@@ -15,10 +15,9 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
-from faust.types import EventT
 
 from schemas.column_codec import Invalid
 from schemas.dead_letters import replay_of
@@ -72,6 +71,19 @@ class Membership:
     committed: Callable[[str, int], int]
 
 
+class Chunk(Protocol):
+    """The records that one fetch brought of a partition: `value`. Its message has topic, partition, offsets (`start`,
+    that of its first record, and `offset`, of its last), the broker's time of the last in s, and `generation_id`.
+    """
+
+    @property
+    def message(self) -> Any: ...
+    @property
+    def value(self) -> Sequence[Any]: ...
+    def ack(self) -> None:
+        """It is durable."""
+
+
 class Epochs:
     """Collects the chunks of all topics that this worker reads and makes them durable together."""
 
@@ -99,9 +111,9 @@ class Epochs:
         self._metrics = metrics
         self._clock = clock
         self._lock = asyncio.Lock()
-        self._waiting: list[EventT] = []  # chunks not processed yet
+        self._waiting: list[Chunk] = []  # chunks not processed yet
         self._waiting_records = 0
-        self._processed: list[EventT] = []  # chunks of the open epoch
+        self._processed: list[Chunk] = []  # chunks of the open epoch
         self._processed_records = 0
         self._bad: dict[tuple[str, int, int], Invalid] = {}  # found in it, by topic, partition, offset
         self._processing = False
@@ -119,17 +131,18 @@ class Epochs:
         """What is read: the broker's name of each topic, and that in schemas.topics."""
         return {topic: operator.name for topic, operator in self._operators.items()}
 
-    async def add(self, event: EventT) -> None:
+    async def add(self, chunk: Chunk) -> None:
         """Take a chunk; returns at once unless processing is behind, which then holds the stream back."""
         if not self._waiting and not self._processed and not self._processing:
             self._opened_at = self._clock()
-        if (first_ms := event.value[0].timestamp) >= 0:  # else unknown
-            place = self._operators[event.message.topic].name, event.message.partition
+        if (first_ms := chunk.value[0].timestamp) >= 0:  # else unknown
+            place = self._operators[chunk.message.topic].name, chunk.message.partition
             self.reached_at.setdefault(place, first_ms / 1000)  # all before it is committed
-        self._waiting.append(event)
-        self._waiting_records += len(event.value)
+        self._waiting.append(chunk)
+        self._waiting_records += len(chunk.value)
         if self._waiting_records >= self._limits.chunk_records_max:
             await self._guarded(self._advance)
+            await asyncio.sleep(0)  # chunks of one fetch follow each other at once, and others have work, too
 
     async def run(self) -> None:
         """Process and commit what has waited long enough; until cancelled."""
@@ -228,16 +241,16 @@ class Epochs:
         # A chunk of an earlier generation belongs to somebody else by now, and its state may not be here.
         generation = self._membership.generation()
         is_open = generation != self._closed_generation
-        chunks = [event for event in waiting if is_open and event.message.generation_id == generation]
-        if any(event.message.generation_id != generation for event in self._processed):
+        chunks = [chunk for chunk in waiting if is_open and chunk.message.generation_id == generation]
+        if any(chunk.message.generation_id != generation for chunk in self._processed):
             self._drop_processed()
         if generation != self._generation:
             self._invariants, self._generation = Invariants(), generation
-        for message in (event.message for event in chunks):
+        for message in (chunk.message for chunk in chunks):
             committed = self._membership.committed(message.topic, message.partition)
             self._invariants.take((message.topic, message.partition), message.start, message.offset + 1, committed)
         for topic, operator in self._operators.items():
-            mine = [event for event in chunks if event.message.topic == topic]
+            mine = [chunk for chunk in chunks if chunk.message.topic == topic]
             if mine:
                 records = to_records(mine)
                 started = self._clock()
@@ -245,7 +258,7 @@ class Epochs:
                 self._metrics.chunk_seconds.observe(self._clock() - started)
                 self._metrics.chunk_records.observe(len(records))
         self._processed += chunks
-        self._processed_records += sum(len(event.value) for event in chunks)
+        self._processed_records += sum(len(chunk.value) for chunk in chunks)
 
     def _drop_processed(self) -> None:
         """Forget the open epoch, of an earlier generation: its records come again, here or elsewhere.
@@ -267,8 +280,8 @@ class Epochs:
             # outputs are repeated, at or below the offsets that were published already.
             operator.rollback()
             self._invariants.repeat(operator.topic)
-            earlier = [event for event in self._processed if event.message.topic == operator.topic]
-            parts = [*(to_records([event]) for event in earlier), records]
+            earlier = [chunk for chunk in self._processed if chunk.message.topic == operator.topic]
+            parts = [*(to_records([chunk]) for chunk in earlier), records]
         for outputs, excused in made:
             breaker = self._breakers[operator.topic]
             breaker.note(outputs, excused)
@@ -344,18 +357,18 @@ class Epochs:
             return
         started = self._clock()
         await self._make_durable()
-        for event in self._processed:
-            event.ack()
+        for chunk in self._processed:
+            chunk.ack()
         done, self._processed = self._processed, []
         self._metrics.epoch_records.observe(self._processed_records)
         self._processed_records = 0
         self._bad.clear()
         if self._waiting:
             self._opened_at = self._clock()
-        await self._membership.commit({event.message.topic for event in done})
+        await self._membership.commit({chunk.message.topic for chunk in done})
         now = self._clock()
         self._metrics.epoch_seconds.observe(now - started)
-        for message in (event.message for event in done):
+        for message in (chunk.message for chunk in done):
             # A commit may be refused: then somebody else reads these records again, and nothing has moved.
             if self._membership.committed(message.topic, message.partition) > message.offset:
                 self.reached_at[self._operators[message.topic].name, message.partition] = message.timestamp
@@ -378,7 +391,7 @@ class Epochs:
             operator.confirm(reached)
 
     async def _end_unless_owner(self) -> None:
-        messages = [event.message for event in self._processed]
+        messages = [chunk.message for chunk in self._processed]
         ends = {(message.topic, message.partition): message.offset + 1 for message in messages}
         generation = self._membership.generation()
         of_today = all(message.generation_id == generation for message in messages)
@@ -420,7 +433,7 @@ def _culprit(operator: Operator, records: Records) -> str:
     )
 
 
-def to_records(chunks: Sequence[EventT]) -> Records:
+def to_records(chunks: Sequence[Chunk]) -> Records:
     """The records of chunks as columns; a chunk's value is the list of records one fetch brought for a partition."""
     partitions: list[int] = []
     offsets: list[int] = []
@@ -428,14 +441,14 @@ def to_records(chunks: Sequence[EventT]) -> Records:
     values: list[bytes | None] = []
     replays: dict[tuple[int, int], str] = {}
     appended_ms: list[int] = []
-    for event in chunks:
-        fetched = event.value
-        partitions += [event.message.partition] * len(fetched)
+    for chunk in chunks:
+        fetched = chunk.value
+        partitions += [chunk.message.partition] * len(fetched)
         offsets += [record.offset for record in fetched]
         keys += [record.key for record in fetched]
         values += [record.value for record in fetched]
         appended_ms += [record.timestamp for record in fetched]
         for record in [record for record in fetched if record.headers]:
             if (dead_letter_id := replay_of(record.headers)) is not None:
-                replays[event.message.partition, record.offset] = dead_letter_id
+                replays[chunk.message.partition, record.offset] = dead_letter_id
     return Records(partitions, offsets, keys, values, replays, appended_ms)

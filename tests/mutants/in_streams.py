@@ -135,8 +135,8 @@ IN_STREAMS: Final[tuple[Fault, ...]] = (
     Fault(
         name="streams-stale-chunks",
         file="streams/runtime/epochs.py",
-        text="event.message.generation_id == generation]",
-        becomes="event.message.generation_id <= generation]",
+        text="chunk.message.generation_id == generation]",
+        becomes="chunk.message.generation_id <= generation]",
         tests=("tests/streams/runtime/test_epochs.py::test_chunks_of_an_earlier_generation_are_dropped_unprocessed",),
         guarantee="A chunk of an earlier generation belongs to somebody else: it is not processed.",
     ),

@@ -13,13 +13,15 @@ from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from streams.runtime.app import App
-from streams.runtime.chunks import ChunkConsumer
+from streams.runtime.chunks import ChunkConsumer, FetchMessage
 from streams.runtime.exits import Exit
 from streams.runtime.store import ForeignRecordsError
 from tests.streams.runtime.faust_app import faust_app
 
 RAW = "t_raw_events"
+CLAIMS = "t_identity_claims"
 TP0, TP1, TP2 = (TP(RAW, number) for number in range(3))
+CLAIM0 = TP(CLAIMS, 0)
 
 
 class Exited(BaseException):
@@ -117,8 +119,12 @@ class QuietConsumer(ChunkConsumer):
         self.seeks = 0
 
     async def delivered(self) -> list[tuple[TP, Any]]:
-        """What one fetch delivers."""
-        return [pair async for pair in self.getmany(0.1)]
+        """The chunks that one fetch delivers."""
+        found: list[tuple[TP, Any]] = []
+        async for tp, message in self.getmany(0.1):
+            is_fetch = isinstance(message, FetchMessage)
+            found += [(chunk.tp, chunk) for chunk in message.value] if is_fetch else [(tp, message)]
+        return found
 
 
 @pytest.fixture
@@ -401,14 +407,50 @@ async def test_a_seek_while_partitions_are_revoked_is_no_crash(
     assert await consumer.delivered() == []
 
 
-async def test_delivery_stops_when_the_generation_changes(consumer: QuietConsumer) -> None:
+async def test_all_chunks_of_a_fetch_and_source_travel_as_one_message(
+    consumer: QuietConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer.app.topics, "acks_enabled_for", lambda topic: topic in (RAW, CLAIMS))
     await consumer.begin(tp0=1, tp1=2)
-    consumer.thread.fetches = [{TP0: fetched(1), TP1: fetched(2)}]
+    consumer._next[CLAIM0] = 7
+    consumer._active_partitions.add(CLAIM0)
+    consumer.thread.fetches = [{TP0: fetched(1, 2, 3, 4), CLAIM0: fetched(7), TP1: fetched(2)}]
+    messages = [message async for _, message in consumer.getmany(0.1)]
+    assert [[(chunk.tp, chunk.start, chunk.offset) for chunk in message.value] for message in messages] == [
+        [(TP0, 1, 3), (TP0, 4, 4), (TP1, 2, 2)],
+        [(CLAIM0, 7, 7)],
+    ]
+    assert [(message.tp, message.offset, message.generation_id) for message in messages] == [
+        (TP1, 2, 4),
+        (CLAIM0, 7, 4),
+    ]
+
+
+async def test_delivery_stops_when_the_generation_changes(
+    consumer: QuietConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer.app.topics, "acks_enabled_for", lambda topic: topic in (RAW, CLAIMS))
+    await consumer.begin(tp0=1)
+    consumer._next[CLAIM0] = 2
+    consumer._active_partitions.add(CLAIM0)
+    consumer.thread.fetches = [{TP0: fetched(1), CLAIM0: fetched(2)}]
     found = []
     async for tp, _ in consumer.getmany(0.1):
         found.append(tp)
         consumer.app.consumer_generation_id += 1
     assert found == [TP0]
+
+
+async def test_a_fetch_in_which_the_generation_changes_is_not_delivered(consumer: QuietConsumer) -> None:
+    # TP1 asks the broker where its log begins, and TP0 has its chunk already.
+    async def answer_in_another_generation(*_: TP) -> dict[TP, int]:
+        consumer.app.consumer_generation_id += 1
+        return {}
+
+    await consumer.begin(tp0=1, tp1=2)
+    consumer.thread.earliest_offsets = answer_in_another_generation  # type: ignore[method-assign]
+    consumer.thread.fetches = [{TP0: fetched(1), TP1: fetched(9)}]
+    assert await consumer.delivered() == []
 
 
 async def test_a_seek_rewinds_the_partitions_that_have_no_commit_yet(consumer: QuietConsumer) -> None:
