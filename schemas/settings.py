@@ -150,7 +150,7 @@ class Settings(BaseModel):
     )
     streams_instance_id: str | None = Field(None, description="static group membership; unique per worker")
     streams_chunk_records_max: Positive = Field(10_000, description="records of one partition handled at once")
-    streams_chunk_ms_max: Positive = Field(100, description="how long a fetch waits for a chunk to fill")
+    streams_chunk_ms_max: Positive = Field(120, description="how long a fetch waits for a chunk to fill")
     streams_links_max: Positive = Field(
         50, description="users one visitor can be linked to; more: a device that many share, later ones are not linked"
     )

@@ -199,10 +199,9 @@ def _deliver_to(app: App) -> Any:
         event: EventT
         # noack: a plain stream acknowledges behind the agent's back, even when its body raises.
         async for event in stream.noack().events():
-            for message in event.value:
-                # Faust's watch over streams, which asks of each partition, knows of the fetch's last one alone.
-                app.monitor.stream_inbound_time[message.tp] = time.monotonic()
-                await app.epochs.add(Delivered(message, app.consumer))
+            # Faust's watch over streams asks of each partition, and is told of the fetch's last one alone.
+            app.monitor.stream_inbound_time |= dict.fromkeys((chunk.tp for chunk in event.value), time.monotonic())
+            await app.epochs.add_fetch(Delivered(chunk, app.consumer) for chunk in event.value)
             event.ack()  # of the fetch: the stream is done with it
             yield
 

@@ -35,9 +35,8 @@ from streams.runtime.set_aside import SetAside
 from streams.runtime.store import ForeignRecordsError
 
 _BACKLOG_FACTOR: Final = 6
-# A chunk has waited at the broker for as long as it may (`streams.runtime.chunks`). Such a share of that is enough for
-# what one fetch brought of all partitions to arrive, and be processed together.
-_WAIT_SHARE: Final = 0.2
+# How often is looked whether an epoch is old enough, and for what is left of a backlog, in shares of a fetch's wait.
+_TICK_SHARE: Final = 0.5
 _REGISTRY_PAUSE_S: Final = 2.0
 log = structlog.get_logger("streams.epochs")
 
@@ -144,10 +143,19 @@ class Epochs:
             await self._guarded(self._advance)
             await asyncio.sleep(0)  # chunks of one fetch follow each other at once, and others have work, too
 
+    async def add_fetch(self, chunks: Iterable[Chunk]) -> None:
+        """Take what one fetch brought of a topic. It is processed now: it has waited at the broker for as long as it
+        may (`streams.runtime.chunks`). With a backlog, what fills no chunk waits for the next fetch, soon to come.
+        """
+        for chunk in chunks:
+            await self.add(chunk)
+        if self._waiting and not self._behind:
+            await self._guarded(self._advance)
+
     async def run(self) -> None:
-        """Process and commit what has waited long enough; until cancelled."""
+        """Process what a backlog has left, and commit what has waited long enough; until cancelled."""
         while True:
-            await asyncio.sleep(self._limits.chunk_ms_max / 1000 * _WAIT_SHARE)
+            await asyncio.sleep(self._limits.chunk_ms_max / 1000 * _TICK_SHARE)
             if self._waiting or self._processed:
                 await self._guarded(self._advance)
 

@@ -344,6 +344,20 @@ async def test_an_epoch_ends_at_its_age_and_later_while_there_is_a_backlog() -> 
     assert behind.journal[-1] == "commit ['t.raw']"
 
 
+async def test_what_a_fetch_brought_is_processed_together_and_at_once() -> None:
+    rig = EpochRig()
+    await rig.epochs.add_fetch([rig.chunk(1, 2), rig.chunk(3, partition=1)])
+    assert rig.journal[0] == "process 3"
+
+
+async def test_what_a_backlog_leaves_of_a_fetch_waits_for_the_next_one() -> None:
+    rig = EpochRig(limits=EpochLimits(chunk_records_max=2, chunk_ms_max=1, epoch_records_max=1_000, epoch_ms_max=500))
+    await rig.epochs.add_fetch([rig.chunk(1, 2), rig.chunk(3, partition=1)])
+    await rig.epochs.add_fetch([rig.chunk(4)])
+    processed = [entry for entry in rig.journal if entry.startswith("process")]
+    assert processed == ["process 2", "process 2"]
+
+
 async def test_the_timer_makes_durable_what_waits() -> None:
     rig = EpochRig(limits=EpochLimits(chunk_records_max=100, chunk_ms_max=1, epoch_records_max=1_000, epoch_ms_max=0))
     chunk = rig.chunk(1)
