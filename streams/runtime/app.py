@@ -28,8 +28,6 @@ S = TypeVar("S")
 # How long a record of somebody else may stand in a changelog unseen. Compaction leaves an hour.
 _TEND_S: Final = 60.0
 _RESTORED_CHUNKS_MAX: Final = 4
-# Of a topic; then reading waits. A fetch is 4 MiB of each partition at most, and 50 MiB in all.
-_FETCHES_WAITING_MAX: Final = 2
 log = structlog.get_logger("streams.app")
 
 
@@ -96,14 +94,7 @@ class App(faust.App):
             operator.topic: self.state_tables[operator.table].changelog_topic_name for operator in operators
         }
         for operator in operators:
-            # Not by `self.topic`, which passes `maxsize` over.
-            topic = faust.Topic(
-                self,
-                topics=[operator.topic],
-                schema=ChunkSchema(),
-                partitions=settings.partitions,
-                maxsize=_FETCHES_WAITING_MAX,
-            )
+            topic = self.topic(operator.topic, schema=ChunkSchema(), partitions=settings.partitions)
             self.agent(topic, name=f"streams.{operator.table}")(_deliver_to(self))
 
     async def close_epoch(self) -> None:
@@ -220,7 +211,7 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
         "autodiscover": False,
         "cython_optimizations": True,
         "stream_wait_empty": True,  # a rebalance waits until the open epoch is durable
-        "stream_buffer_maxsize": 32,  # of changelogs: counts chunks, not records
+        "stream_buffer_maxsize": 2,  # of each source: counts fetches; then reading waits
         "stream_recovery_delay": 0.0,
         "broker_max_poll_records": None,
         "broker_commit_interval": 5.0,  # epochs commit; this is only a backstop

@@ -17,7 +17,7 @@ PINNED: Final[dict[str, Any]] = {
     "topic_allow_declare": False,
     "autodiscover": False,
     "stream_wait_empty": True,
-    "stream_buffer_maxsize": 32,
+    "stream_buffer_maxsize": 2,
     "stream_recovery_delay": 0.0,
     "broker_max_poll_records": None,
     "broker_commit_interval": 5.0,
