@@ -74,7 +74,8 @@ def claims(
         linked += _of_whatsapp(one)
     others = {one.row for one in of_whatsapp}
     rows = [row for row in _may_claim(frame) if row not in others]
-    columns = (frame[name][rows].to_list() for name in _LOOKED_AT)
+    places = pl.Series(rows, dtype=pl.UInt32)  # indexing by a list takes five times as long
+    columns = (frame[name][places].to_list() for name in _LOOKED_AT)
     for row, tenant_id, project_id, event_type, event_name, properties, *ids in zip(rows, *columns, strict=True):
         own = own_placeholders.get(project_id, _NO_WORDS)
         anonymous_id, user_id, previous_id, token = (_somebody(text, own) for text in ids)
@@ -148,7 +149,7 @@ def _somebody(text: str | None, own: frozenset[str]) -> str:
 
 def _to_frame(frame: pl.DataFrame, found: Sequence[_Found]) -> pl.DataFrame:
     places, *columns = zip(*found, strict=True) if found else [()] * len(_Found._fields)
-    rows = list(places)
+    rows = pl.Series(places, dtype=pl.UInt32)
     of_event = [frame[name][rows] for name in _OF_EVENT]
     own = [
         pl.Series(name, values, dtype=pl.Int64 if name == "expires_at" else pl.String)
