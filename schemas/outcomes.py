@@ -59,6 +59,7 @@ class FactOutcome(StrEnum):
     REPLAYED = "replayed"  # a worker that was killed had taken it
     LATE = "late"  # it came more than eight days after it was: an event, and no fact
     FAILED = "failed"  # a message that only failed: nobody has read it
+    UNNAMED = "unnamed"  # a message of a Live Chat event without WhatsApp's id, beside a webhook that tells of it
 
 
 class HandshakeOutcome(StrEnum):

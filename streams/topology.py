@@ -67,6 +67,7 @@ def create_worker(settings: Settings, parts: Parts) -> App:
         parts.ids,
         parts.now_ms,
         parts.placeholders,
+        parts.numbers,
     )
     claims = ClaimChain(
         identity_claims,

@@ -71,7 +71,7 @@ def claims(
     linked: list[_Found] = []
     seen: list[_Found] = []
     for one in of_whatsapp:
-        linked += _of_whatsapp(one)
+        linked += _of_whatsapp(one, frame["session_id"][one.row])
     others = {one.row for one in of_whatsapp}
     rows = [row for row in _may_claim(frame) if row not in others]
     places = pl.Series(rows, dtype=pl.UInt32)  # indexing by a list takes five times as long
@@ -91,7 +91,7 @@ def claims(
     return _to_frame(frame, linked + seen)
 
 
-def _of_whatsapp(one: Told) -> Iterator[_Found]:
+def _of_whatsapp(one: Told, session_id: str) -> Iterator[_Found]:
     """What an event of WhatsApp claims: that a token was minted for a visitor, or came with a message of a customer;
     that a customer is a user of the integrator's, or was another one until then."""
     token_key = f"{one.tenant_id}{keys.OF_HANDSHAKE}{one.handshake_token}"
@@ -99,7 +99,7 @@ def _of_whatsapp(one: Told) -> Iterator[_Found]:
     if one.origin == whatsapp.ORIGIN_HANDSHAKE:
         if one.handshake_token and one.anonymous_id:
             told = one.anonymous_id, one.user_id, one.handshake_token, HANDSHAKE, _NO_TRAITS, token_key
-            yield _Found(one.row, *told, WEB, one.session_id, expires_at=members.expires_at)
+            yield _Found(one.row, *told, WEB, session_id, expires_at=members.expires_at)
         return
     if not one.customer:
         return

@@ -17,7 +17,7 @@ _MESSAGE_ID_CHARS_MAX: Final = 200  # longer ones are named by a UUID made of th
 _ID_CHARS_MAX: Final = 200  # of a customer or a number: WhatsApp's have 131 at most
 _LOOKED_AT: Final = (
     "origin", "event_type", "event_name", "channel_type", "external_id", "anonymous_id", "user_id", "handshake_token",
-    "message_id", "tenant_id", "project_id", "properties", "session_id",
+    "message_id", "tenant_id", "project_id", "properties",
 )  # fmt: skip
 
 
@@ -37,7 +37,6 @@ class Told(NamedTuple):
     user_id: str
     handshake_token: str
     message_id: str
-    session_id: str
     members: Chat
 
     @property
@@ -63,7 +62,7 @@ def fit(text: str | None) -> str:
 
 
 def told(frame: pl.DataFrame) -> Sequence[Told]:
-    """The rows that speak of WhatsApp. Reads the columns that `enrich` has made, and `session_id` if it is there."""
+    """The rows that speak of WhatsApp. Reads the columns that `enrich` has made."""
     origins, channels = frame["origin"], frame["channel_type"]
     wanted = origins != ""
     if (of_channel := channels == whatsapp.CHANNEL).any():
@@ -74,8 +73,7 @@ def told(frame: pl.DataFrame) -> Sequence[Told]:
 
 
 def _told(frame: pl.DataFrame, rows: pl.Series) -> Iterator[Told]:
-    columns = {name: frame[name].gather(rows).to_list() for name in _LOOKED_AT if name in frame.columns}
-    sessions = columns.get("session_id", [""] * len(rows))
+    columns = {name: frame[name].gather(rows).to_list() for name in _LOOKED_AT}
     members = _read(columns["properties"])
     for place, row in enumerate(rows.to_list()):
         origin, name = columns["origin"][place], columns["event_name"][place]
@@ -92,6 +90,5 @@ def _told(frame: pl.DataFrame, rows: pl.Series) -> Iterator[Told]:
             columns["user_id"][place] or "",
             columns["handshake_token"][place] or "",
             columns["message_id"][place],
-            sessions[place],
             members[place],
         )
