@@ -29,6 +29,7 @@ import msgspec
 DAY_S: Final = 86_400
 INACTIVITY_S_MAX: Final = 7 * DAY_S
 """A customer's state stays for this and the lateness bound."""
+TOKEN_TTL_S_MAX: Final = 7 * DAY_S
 _SENDERS: Final = ("bot", "agent")
 _CHOICES_OF_NUMBER: Final[Mapping[str, Sequence[str]]] = {
     "default_sender": (*_SENDERS, "unknown"),
@@ -43,7 +44,7 @@ _CHOICES: Final[Mapping[str, Sequence[str]]] = {
     "status_events": ("all", "failed"),
 }
 _SECONDS: Final[Mapping[str, tuple[int, int]]] = {
-    "token_ttl_s": (60, 7 * DAY_S),
+    "token_ttl_s": (60, TOKEN_TTL_S_MAX),
     "inactivity_s": (60, INACTIVITY_S_MAX),
     "reopen_grace_s": (0, INACTIVITY_S_MAX),
 }

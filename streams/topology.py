@@ -8,7 +8,7 @@ from schemas import keys
 from schemas.metrics import StreamsMetrics
 from schemas.registry import SchemaIds
 from schemas.settings import Settings
-from schemas.whatsapp_settings import INACTIVITY_S_MAX
+from schemas.whatsapp_settings import INACTIVITY_S_MAX, TOKEN_TTL_S_MAX
 from streams.conversations.chain import ConversationChain
 from streams.conversations.settings import BusinessNumbers
 from streams.conversations.settle import KEPT_MS
@@ -98,7 +98,9 @@ def silence_of_claims(settings: Settings) -> Callable[[bytes], int]:
 
     That of a handshake token once nothing can be tied by it any more, late claims included.
     """
-    of_token_ms = (settings.streams_handshake_s_max + settings.streams_lateness_s_max) * 1000
+    # A message with a token that was minted for a week may come eight days after it was sent.
+    of_minted_ms = TOKEN_TTL_S_MAX * 1000 + KEPT_MS
+    of_token_ms = max((settings.streams_handshake_s_max + settings.streams_lateness_s_max) * 1000, of_minted_ms)
     of_visitor_ms = max(settings.streams_identity_s_max * 1000, of_token_ms)
     return lambda key: of_token_ms if keys.is_of_handshake(key) else of_visitor_ms
 

@@ -1,7 +1,8 @@
 """identity_claims, whole: claims settled into identities, over what is known of each visitor or handshake token. Pure.
 
     every chunk:  records ─▶ decode ─▶ check ─┬▶ keyed by a visitor ─▶ settle a link ─▶ identities
-                               │         │    └▶ keyed by a token ─▶ pair ─▶ identity_claims (keyed by visitors)
+                               │         │    └▶ keyed by a token ─┬▶ pair ─▶ identity_claims (keyed by visitors)
+                               │         │           minted by us: └▶ judge ─▶ the same, and conversation_signals
                                ▼         ▼
                               dead_letters
 
@@ -9,29 +10,38 @@ Claims are few: one in ten events, usually one in hundreds; so they are taken on
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
 from schemas import keys
 from schemas.codec import Codec
 from schemas.column_codec import ColumnCodec, Invalid
-from schemas.outcomes import DeadReason, Remark
+from schemas.link_sources import CHAT, HANDSHAKE, UNLINK
+from schemas.outcomes import DeadReason, HandshakeOutcome, Remark
 from schemas.registry import SchemaIds
+from schemas.whatsapp import LINKED, UNLINKED, USER_PREFIX
 from streams.dead_letters import DeadLetters
 from streams.identities.handshakes import pair_sides
-from streams.identities.links import Settled, settle_link, without_secrets
+from streams.identities.links import Settled, settle_link, take_back, without_secrets
 from streams.identities.state import ClaimState, IdentityState
+from streams.identities.tokens import Tied, is_minted, judge, never_minted
 from streams.runtime.operator import (
     OUTPUT_BYTES_MAX,
     BadRecordsError,
     EpochEnd,
+    HeldStates,
     Outputs,
     Reached,
     Records,
-    States,
     too_large,
 )
+
+# Of a signal that tells no fact of a conversation.
+_NO_FACT: Final[dict[str, Any]] = {
+    **dict.fromkeys(("wa_id", "previous_customer", "sender", "trust", "ctwa_clid", "ad_id"), ""),
+    **dict.fromkeys(("is_failed", "is_template", "is_standby"), False),
+}
 
 
 class ClaimChain:
@@ -47,7 +57,7 @@ class ClaimChain:
     def __init__(
         self,
         topic: str,
-        states: States[IdentityState],
+        states: HeldStates[IdentityState],
         ids: SchemaIds,
         secrets: frozenset[str],
         links_max: int,
@@ -62,6 +72,7 @@ class ClaimChain:
         self._handshake_ms = handshake_ms
         self._claims = ColumnCodec("identity_claims", ids)
         self._identities = Codec("identities", ids)
+        self._signals = Codec("conversation_signals", ids)
         self._dead = DeadLetters(topic, generation, ids, now_ms)
 
     def process(self, records: Records) -> Outputs:
@@ -86,7 +97,9 @@ class ClaimChain:
             appended_ms = records.appended_ms[index] if records.appended_ms else -1
             seen_ms = claim["linked_at"] if appended_ms < 0 else min(claim["linked_at"], appended_ms)
             state.active_ms = max(state.active_ms, seen_ms)
-            take = self._pair if keys.is_of_handshake(key) else self._settle
+            take = self._settle
+            if keys.is_of_handshake(key):
+                take = self._judge if is_minted(claim) else self._pair
             try:
                 take(outputs, state.claims, claim)
             except _TooLargeError as error:
@@ -103,23 +116,77 @@ class ClaimChain:
             key = keys.of_claim(claim_of_pair["tenant_id"], claim_of_pair["anonymous_id"])
             _add(outputs, "identity_claims", key, self._claims.encode(claim_of_pair))
 
+    def _judge(self, outputs: Outputs, state: ClaimState, claim: dict[str, Any]) -> None:
+        """What a token that the collector minted ties, or ties no more."""
+        verdict = judge(state, claim)
+        for outcome, count in verdict.outcomes.items():
+            outputs.handshake(outcome, count)
+        before, after = verdict.before, verdict.after
+        if before is not None and (after is None or after.fact_id != before.fact_id):
+            self._tell(outputs, claim, before, UNLINKED)
+            if after is None or after.brought.customer != before.brought.customer:
+                self._claim(outputs, claim, before, UNLINK)
+        if after is not None and (before is None or after.fact_id != before.fact_id):
+            self._tell(outputs, claim, after, LINKED)
+            self._claim(outputs, claim, after, "")
+
+    def _tell(self, outputs: Outputs, claim: Mapping[str, Any], tied: Tied, kind: str) -> None:
+        """The signal to the conversation that holds the message."""
+        brought = tied.brought
+        signal = _NO_FACT | {
+            **{name: claim[name] for name in ("source_offset", "source_partition", "source_generation", "tenant_id")},
+            "project_id": brought.project_id,
+            "phone_number_id": brought.phone_number_id,
+            "customer": brought.customer,
+            "kind": kind,
+            "fact_id": tied.fact_id,
+            "at": brought.at_ms,
+            "received_at": brought.at_ms,
+            "user_id": tied.minted.user_id,
+            "handshake_token": claim["handshake_token"],
+            "anonymous_id": tied.anonymous_id,
+            "session_id": tied.minted.session_id,
+        }
+        key = keys.of_signal(claim["tenant_id"], brought.project_id, brought.phone_number_id)
+        _add(outputs, "conversation_signals", key, self._signals.encode(signal))
+
+    def _claim(self, outputs: Outputs, claim: Mapping[str, Any], tied: Tied, side: str) -> None:
+        """The claim, keyed by the visitor, that ties it to the customer or takes that back."""
+        made = dict(claim) | {
+            **dict.fromkeys(("session_id", "phone_number_id", "customer", "fact_id"), ""),
+            "project_id": tied.brought.project_id,
+            "anonymous_id": tied.anonymous_id,
+            "user_id": f"{USER_PREFIX}{tied.brought.customer}",
+            "link_source": HANDSHAKE,
+            "linked_at": tied.brought.at_ms,
+            "traits": "{}",
+            "handshake_side": side,
+            "expires_at": None,
+        }
+        key = keys.of_claim(claim["tenant_id"], tied.anonymous_id)
+        _add(outputs, "identity_claims", key, self._claims.encode(made))
+
     def _settle(self, outputs: Outputs, state: ClaimState, claim: dict[str, Any]) -> None:
         """The identity of a claim that knows both sides."""
-        claim["traits"] = without_secrets(claim["traits"], self._secrets)
-        settled = settle_link(state, claim, self._links_max)
-        outputs.remark(Remark.ID_SHARED, settled is Settled.SHARED)
-        outputs.remark(Remark.TRAITS_CUT, settled is Settled.WITHOUT_TRAITS)
-        if settled is Settled.SHARED:
-            return
+        if claim["handshake_side"] == UNLINK:
+            if not take_back(state, claim):
+                return
+        else:
+            claim["traits"] = without_secrets(claim["traits"], self._secrets)
+            settled = settle_link(state, claim, self._links_max)
+            outputs.remark(Remark.ID_SHARED, settled is Settled.SHARED)
+            outputs.remark(Remark.TRAITS_CUT, settled is Settled.WITHOUT_TRAITS)
+            if settled is Settled.SHARED:
+                return
         link = state.links[claim["user_id"]]
         identity = {
             "tenant_id": claim["tenant_id"],
             "anonymous_id": claim["anonymous_id"],
             "user_id": claim["user_id"],
-            "linked_at": link.linked_ms,
+            "linked_at": max(link.linked_ms, link.deleted_ms),
             "link_source": link.link_source,
             "traits": link.traits,
-            "is_deleted": False,
+            "is_deleted": link.deleted_ms > link.linked_ms,
             "first_linked_at": link.first_linked_ms,
         }
         key = keys.of_identity(claim["tenant_id"], claim["anonymous_id"], claim["user_id"])
@@ -130,8 +197,13 @@ class ClaimChain:
         return False
 
     def end_epoch(self) -> EpochEnd:
-        """Nothing is published at an epoch's end; the changed states."""
-        return EpochEnd(Outputs(), self._states.end_epoch())
+        """The changed states. Nothing is published; of tokens that leave is known only now whether they were minted."""
+        outputs, changes = Outputs(), self._states.end_epoch()
+        for partition, gone in changes.gone.items():
+            for key in filter(keys.is_of_handshake, gone):
+                if (state := self._states.peek(partition, key)) is not None:
+                    outputs.handshake(HandshakeOutcome.UNKNOWN, never_minted(state.claims))
+        return EpochEnd(outputs, changes)
 
     def dead_letters(self, records: Records, bad: Iterable[Invalid]) -> Outputs:
         """The dead letters of some of the records; their keys name no project."""
@@ -160,10 +232,11 @@ def _add(outputs: Outputs, topic: str, key: bytes, value: bytes) -> None:
 
 
 def _to_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    """The claims, linked_at in ms."""
-    place = batch.schema.get_field_index("linked_at")
-    in_ms: pa.RecordBatch = batch.set_column(place, "linked_at", batch.column(place).cast(pa.int64()))
-    rows: list[dict[str, Any]] = in_ms.to_pylist()
+    """The claims, times in ms."""
+    for name in ("linked_at", "expires_at"):
+        place = batch.schema.get_field_index(name)
+        batch = batch.set_column(place, name, batch.column(place).cast(pa.int64()))
+    rows: list[dict[str, Any]] = batch.to_pylist()
     return rows
 
 
@@ -174,7 +247,13 @@ def _problem(key: bytes | None, claim: Mapping[str, Any]) -> str:
     if not (claim["anonymous_id"] or claim["user_id"]):
         return "neither a visitor nor a user is named"
     if keys.is_of_handshake(key):
-        return "" if claim["handshake_token"] else "the key is a handshake token's, and the claim names none"
+        if not claim["handshake_token"]:
+            return "the key is a handshake token's, and the claim names none"
+        if claim["handshake_side"] == CHAT and not (
+            claim["customer"] and claim["phone_number_id"] and claim["fact_id"]
+        ):
+            return "a message that brought a token has a customer, a business number and an id"
+        return ""
     if not (claim["anonymous_id"] and claim["user_id"]):
         return "one side is missing, and the key is not that of a handshake token to find it by"
     return ""

@@ -33,6 +33,18 @@ def without_secrets(traits: str, secrets: Iterable[str]) -> str:
     return msgspec.json.encode(kept).decode()
 
 
+def take_back(state: ClaimState, claim: Mapping[str, Any]) -> bool:
+    """Take back what a claim of such a moment has linked; whether there is such a link.
+
+    A claim of a later moment links again, whichever of the two comes first.
+    """
+    link = state.links.get(claim["user_id"])
+    if link is None:
+        return False
+    link.deleted_ms = max(link.deleted_ms, claim["linked_at"] + 1)
+    return True
+
+
 class Settled(Enum):
     """What became of a claim."""
 

@@ -115,9 +115,10 @@ class Outputs:
         """Note what became of a fact of a conversation."""
         self.facts[kind, outcome] = self.facts.get((kind, outcome), 0) + 1
 
-    def handshake(self, outcome: HandshakeOutcome) -> None:
-        """Note what became of a token that a message brought."""
-        self.handshakes[outcome] = self.handshakes.get(outcome, 0) + 1
+    def handshake(self, outcome: HandshakeOutcome, count: int) -> None:
+        """Note what became of so many messages that brought a token."""
+        if count:
+            self.handshakes[outcome] = self.handshakes.get(outcome, 0) + count
 
     def counts(self) -> Iterator[tuple[Outcome, str, int]]:
         """Outcome, reason and number of records that had it."""

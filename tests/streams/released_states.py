@@ -150,4 +150,45 @@ IDENTITIES: Final[tuple[tuple[int | None, bytes], ...]] = (
             "09"
         ),
     ),
+    (
+        2,
+        bytes.fromhex(
+            "02000000000000004e000001a1ee565e059682a2753196cf000001a1ee565e01cf000001a1ee565e02a56c6f67696eac7b22"
+            "6e616d65223a2241227dcf000001a1ee565e03cf000001a1ee565e0aa2753296cf000001a1ee565e04cf000001a1ee565e05"
+            "a86964656e74696679a27b7dffff81a3616e6e92cf000001a1ee565e06cf000001a1ee565e0781a2753392cf000001a1ee56"
+            "5e08cf000001a1ee565e0981a3616e6e94cf000001a1ee565e0bcf000001a1ee565e0ca973657373696f6e2d31a2753481a7"
+            "77616d69642e3194cf000001a1ee565e0da455532e31a970726f6a6563742d31a339303092a3616e6ea777616d69642e31"
+        ),
+    ),
+)
+# What states of the second version have besides.
+DELETED: Final = {"u1": START_MS + 10, "u2": -1}
+MINTED: Final = {
+    "ann": {
+        "first_ms": START_MS + 11,
+        "expires_ms": START_MS + 12,
+        "session_id": "session-1",
+        "user_id": "u4",
+    }
+}
+BROUGHT: Final = {
+    "wamid.1": {"at_ms": START_MS + 13, "customer": "US.1", "project_id": "project-1", "phone_number_id": "900"}
+}
+
+# A state of conversations with applied 79, active_ms START_MS + 30 and silent_ms START_MS + 31, of both kinds at once.
+CONVERSATIONS: Final[tuple[tuple[int, bytes], ...]] = (
+    (
+        1,
+        bytes.fromhex(
+            "01000000000000004f000001a1ee565e1e93cf000001a1ee565e1f9681a86377616d69642e3199a8637573746f6d6572cf00"
+            "0001a1ee565e20c3a3626f7402c3a7757365722d3333a8636c69636b2d3334a561642d333581a777616d69642e3181a8746f"
+            "6b656e2d333695cf000001a1ee565e25a6616e6e2d3338aa73657373696f6e2d3339a7757365722d3430c294cf000001a1ee"
+            "565e29dc0019a6717565756564cf000001a1ee565e01cf000001a1ee565e02cf000001a1ee565e0304cf000001a1ee565e05"
+            "cf000001a1ee565e06cf000001a1ee565e07cf000001a1ee565e08a5656e646564090a0b0c0d0e0f10cf000001a1ee565e11"
+            "cf000001a1ee565e12a7757365722d3139a8636c69636b2d3230a561642d3231a8746f6b656e2d323295cf000001a1ee565e"
+            "17a6616e6e2d3234aa73657373696f6e2d3235a7757365722d3236c32a2bc410000102030405060708090a0b0c0d0e0fcf00"
+            "0001a1ee565e2c81af636f6e766572736174696f6e2d34352e93cf000001a1ee565e2f81a3313031cf000001a1ee565e3081"
+            "a455532e32cf000001a1ee565e31"
+        ),
+    ),
 )

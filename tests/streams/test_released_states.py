@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from msgspec.structs import asdict
 
+from streams.conversations.state import ConversationStateCodec, silent_ms_of
 from streams.identities.state import IdentityStateCodec
 from streams.runtime.envelope import Bodies, UnreadableStateError, applied_offset, last_active_ms, version_of
 from streams.runtime.operator import StateCodec
@@ -13,11 +14,32 @@ from streams.runtime.state_cache import StateCache
 from streams.sessions.layouts import READERS, VERSION
 from streams.sessions.slices import new_slice
 from streams.sessions.state import SessionStateCodec
-from tests.streams.released_states import IDENTITIES, LINKS, SESSIONS, START_MS, USERS, VISITORS, moment
+from tests.streams.released_states import (
+    BROUGHT,
+    CONVERSATIONS,
+    DELETED,
+    IDENTITIES,
+    LINKS,
+    MINTED,
+    SESSIONS,
+    START_MS,
+    USERS,
+    VISITORS,
+    moment,
+)
 from tests.streams.runtime.tables import FakeTable
 
-CODECS: Final[dict[str, StateCodec[Any]]] = {"sessions": SessionStateCodec(), "identities": IdentityStateCodec()}
-NEWEST: Final = {"sessions": SESSIONS[-1][1], "identities": IDENTITIES[-1][1]}
+CODECS: Final[dict[str, StateCodec[Any]]] = {
+    "sessions": SessionStateCodec(),
+    "identities": IdentityStateCodec(),
+    "conversations": ConversationStateCodec(),
+}
+VALUES: Final = {
+    "sessions": [value for _, value, _ in SESSIONS],
+    "identities": [value for _, value in IDENTITIES],
+    "conversations": [value for _, value in CONVERSATIONS],
+}
+NEWEST: Final = {table: values[-1] for table, values in VALUES.items()}
 
 
 @pytest.mark.parametrize(("version", "value", "piece"), SESSIONS)
@@ -35,9 +57,37 @@ def test_identity_states_of_every_release_are_read(version: int | None, value: b
     state = IdentityStateCodec().decode(value)
     assert version_of(value) == (version or 0)
     assert (state.applied, state.active_ms) == (78, START_MS + 5)
-    assert {user: asdict(link) for user, link in state.claims.links.items()} == LINKS
+    deleted = DELETED if version == 2 else dict.fromkeys(LINKS, -1)
+    assert {user: asdict(link) for user, link in state.claims.links.items()} == {
+        user: link | {"deleted_ms": deleted[user]} for user, link in LINKS.items()
+    }
+    assert {name: asdict(one) for name, one in state.claims.minted.items()} == (MINTED if version == 2 else {})
+    assert {name: asdict(one) for name, one in state.claims.brought.items()} == (BROUGHT if version == 2 else {})
+    assert state.claims.tied == (("ann", "wamid.1") if version == 2 else None)
     assert {name: asdict(sighting) for name, sighting in state.claims.visitors.items()} == VISITORS
     assert {name: asdict(sighting) for name, sighting in state.claims.users.items()} == USERS
+
+
+def test_states_of_conversations_are_read_as_what_they_were() -> None:
+    """The members have the moments and numbers 1 to 49, each its own: two that change places are seen."""
+    ((version, value),) = CONVERSATIONS
+    state = ConversationStateCodec().decode(value)
+    assert (version_of(value), state.applied) == (version, 79)
+    assert (state.active_ms, state.silent_ms, silent_ms_of(value)) == (START_MS + 30, *2 * [START_MS + 31])
+    customer, names = state.customer, state.names
+    assert asdict(customer.facts["cwamid.1"]) == {
+        "kind": "customer", "at": START_MS + 32, "is_standby": True, "sender": "bot", "trust": 2, "is_template": True,
+        "user_id": "user-33", "ctwa_clid": "click-34", "ad_id": "ad-35",
+    }  # fmt: skip
+    assert customer.links["wamid.1"]["token-36"].session_id == "session-39"
+    assert (customer.sealed.until_ms, customer.sealed.cell, customer.sealed.began) == (START_MS + 41, 42, 43)
+    assert customer.sealed.episode is not None
+    assert customer.sealed.episode.agent_ms == 16
+    assert (customer.sealed_ids, customer.looked_ms) == (bytes(range(16)), START_MS + 44)
+    assert customer.emitted == {"conversation-45": 46}
+    assert (names.first_ms, names.together, names.aliases) == (
+        START_MS + 47, {"101": START_MS + 48}, {"US.2": START_MS + 49},
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("table", CODECS)
@@ -54,7 +104,7 @@ def test_every_version_has_its_bytes_here() -> None:
 
 @pytest.mark.parametrize("table", CODECS)
 def test_what_the_runtime_reads_is_read_in_every_envelope(table: str) -> None:
-    values = [value for _, value, *_ in (SESSIONS if table == "sessions" else IDENTITIES)]
+    values = VALUES[table]
     state = CODECS[table].decode(NEWEST[table])
     assert {(applied_offset(value), last_active_ms(value)) for value in values} == {(state.applied, state.active_ms)}
 

@@ -12,6 +12,8 @@ from hypothesis import given
 from schemas.codec import Codec
 from schemas.outcomes import Remark
 from schemas.settings import Settings
+from schemas.whatsapp_settings import TOKEN_TTL_S_MAX
+from streams.conversations.settle import KEPT_MS
 from streams.events.claims import CLAIM_COLUMNS, claims
 from streams.identities.chain import ClaimChain
 from streams.identities.handshakes import HANDSHAKE_IDS_MAX
@@ -296,7 +298,8 @@ def test_a_tokens_state_leaves_when_it_can_tie_nobody_any_more_and_a_visitors_st
     settings = Settings.model_validate({})
     silence_ms = silence_of_claims(settings)
     token, visitor = b"t/h/token", b"t/a/h/x"
-    assert silence_ms(token) == (settings.streams_handshake_s_max + settings.streams_lateness_s_max) * 1000
+    pairs_ms = (settings.streams_handshake_s_max + settings.streams_lateness_s_max) * 1000
+    assert silence_ms(token) == max(pairs_ms, TOKEN_TTL_S_MAX * 1000 + KEPT_MS)
     assert silence_ms(visitor) == settings.streams_identity_s_max * 1000
     table, codec = FakeTable("identities"), IdentityStateCodec()
     for key, at in ((token, 0), (visitor, 0), (b"t/a/new", silence_ms(token) + 1)):
