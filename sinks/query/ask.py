@@ -79,6 +79,7 @@ def question(
         "sessions": source,
         "person": person,
         "source": pieces.SOURCE,
+        "theirs": pieces.THEIRS if asked.people == "visitors" else f"({person} = {{person:String}} OR {pieces.THEIRS})",
         "where": f"({' AND '.join(filters)})" if filters else "1",
     }
     _check_one_of(query, asked.own)

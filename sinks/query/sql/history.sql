@@ -21,6 +21,6 @@ WHERE tenant_id = {tenant:String} AND project_id = {project:String}
     AND timestamp >= {from:DateTime64(3, 'UTC')} AND timestamp < {to:DateTime64(3, 'UTC')}
     AND ({robots:Bool} OR NOT is_bot)
     AND {{where}}
-    AND ({{person}} = {person:String} OR anonymous_id = {person:String} OR user_id = {person:String})
+    AND {{theirs}}
 ORDER BY timestamp DESC, toUInt128(event_id) DESC
 LIMIT {limit:UInt64}

@@ -23,9 +23,6 @@ WHERE tenant_id = {tenant:String} AND project_id = {project:String}
     AND started_at >= {from:DateTime64(3, 'UTC')} AND started_at < {to:DateTime64(3, 'UTC')}
     AND ({robots:Bool} OR NOT is_bot)
     AND {{where}}
-    AND (
-        {person:String} = ''
-        OR {{person}} = {person:String} OR anonymous_id = {person:String} OR user_id = {person:String}
-    )
+    AND ({person:String} = '' OR {{theirs}})
 ORDER BY started_at DESC, session_id
 LIMIT {limit:UInt64}

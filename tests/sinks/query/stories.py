@@ -138,10 +138,26 @@ class Story:
             return rows
         return [row[columns[0]] if len(columns) == 1 else tuple(row[name] for name in columns) for row in rows]
 
-    def explain(self, sql: str) -> list[Any]:
-        """For each table: database, table, and what would be read of it: parts, rows, marks."""
+    def fill(self, events: int) -> None:
+        """So many events of others, some seconds apart."""
+        self._client.execute(
+            "INSERT INTO events (event_id, message_id, tenant_id, project_id, event_name, timestamp, received_at, "
+            "anonymous_id) SELECT generateUUIDv7(), generateUUIDv4(), %(tenant)s, %(project)s, 'filled', "
+            "toDateTime64(%(start)s, 3) + number AS at, at, concat('visitor ', toString(number)) "
+            "FROM numbers(%(events)s)",
+            {
+                "tenant": self.project.tenant_id,
+                "project": self.project.project_id,
+                "start": START.replace(tzinfo=None),
+                "events": events,
+            },
+        )
+
+    def rows_to_read(self, sql: str) -> int:
+        """How many rows of events ClickHouse would read."""
         self.write()
-        return list(self._client.execute(f"EXPLAIN ESTIMATE {sql}"))
+        estimate = self._client.execute(f"EXPLAIN ESTIMATE {sql}")
+        return sum(int(rows) for _, table, _, rows, _ in estimate if table == "events")
 
     def run(self, sql: str) -> list[Any]:
         """The rows of a text without parameters."""

@@ -8,6 +8,7 @@ from tests.sinks.query.stories import Story, second
 
 WINDOW_S = 60
 ABC = ("A", "B", "C")
+FILLED = 100_000
 BORDERS = {"begin": "2026-03-02", "end": "2026-03-02"}
 FIRST = datetime(2026, 3, 2, tzinfo=UTC)
 LAST = datetime(2026, 3, 2, 23, 59, 59, 999_000, tzinfo=UTC)
@@ -182,6 +183,14 @@ class TestHistory:
         ]
         assert story.ask("history", "event", person="ann", people="visitors") == ["C"]
         assert story.ask("history", "event", person="phone", limit="2") == ["B", "A"]
+
+    def test_of_a_visitor_or_user_reads_a_few_granules(self, story: Story) -> None:
+        story.fill(FILLED)
+        story.event("ann", "A", second(0), user_id="ann@example.com")
+        for person in ("ann", "ann@example.com"):
+            asked = story.statement("history", person=person, people="visitors").pasted()
+            assert story.rows_to_read(f"{asked} SETTINGS use_skip_indexes_on_data_read = 0") < FILLED / 5
+        assert story.rows_to_read(story.statement("pages").pasted()) > FILLED
 
     def test_shows_the_zone_s_time(self, story: Story) -> None:
         story.event("one", "A", datetime(2026, 3, 2, 18, 30, tzinfo=UTC))

@@ -41,7 +41,7 @@ def test_each_query_says_what_it_answers_and_uses_its_options(name: str) -> None
     for option in query.options:
         stem = f"{option.name}_ms" if option.kind is Kind.SPAN else option.name
         assert re.search(rf"\{{{stem}:|\{{\{{{option.name}\}}\}}", query.sql), option.name
-    assert not re.search(r"\{\{(?!events|sessions|person|where|source|by|[a-z]+\}\})", query.sql)
+    assert not re.search(r"\{\{(?!events|sessions|person|where|source|theirs|by|[a-z]+\}\})", query.sql)
 
 
 def test_what_a_query_lacks_is_seen() -> None:

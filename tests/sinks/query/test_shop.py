@@ -149,10 +149,6 @@ def test_live_numbers(shop: Story, events: pl.DataFrame) -> None:
     assert shop.ask("live", "minutes", "people", "sessions", "events", **asked) == expected
 
 
-def _rows_to_read(shop: Story, sql: str) -> int:
-    return sum(int(rows) for _, table, _, rows, _ in shop.explain(sql) if table == "events")
-
-
 @pytest.mark.parametrize("people", ["visitors", "users"])
 @pytest.mark.parametrize(
     ("query", "options"),
@@ -170,9 +166,9 @@ def test_a_week_s_question_reads_that_part_of_the_table(
     shop: Story, query: str, options: dict[str, Any], people: str
 ) -> None:
     asked = shop.statement(query, begin="2024-03-11", end="2024-03-17", people=people, **options)
-    assert 0 < _rows_to_read(shop, asked.pasted()) < EVENTS / 4
+    assert 0 < shop.rows_to_read(asked.pasted()) < EVENTS / 4
 
 
 def test_without_a_range_all_is_read(shop: Story) -> None:
     """The measure above can fail."""
-    assert _rows_to_read(shop, "SELECT count() FROM events WHERE event_name = 'purchase'") >= EVENTS
+    assert shop.rows_to_read("SELECT count() FROM events WHERE event_name = 'purchase'") >= EVENTS
