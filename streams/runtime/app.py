@@ -18,6 +18,7 @@ from streams.runtime.breaker import DeadLimits
 from streams.runtime.chunks import ChunkSchema, ChunkTransport, Delivered
 from streams.runtime.epochs import EpochLimits, Epochs, Membership
 from streams.runtime.eviction import Evictor
+from streams.runtime.heap import give_back
 from streams.runtime.operator import Operator, StateCodec
 from streams.runtime.publisher import Publisher
 from streams.runtime.set_aside import SetAside
@@ -121,10 +122,11 @@ class App(faust.App):
         Operators of which something comes of time alone have their epoch then, too.
 
         Ends the process when somebody else has written to one: states are restored anew, and written again where his
-        would outlive newer ones.
+        would outlive newer ones. Freed memory is given back on the way.
         """
         while True:
             await asyncio.sleep(_TEND_S)
+            give_back()
             try:
                 ends = await self._changelog_ends()
             except KafkaError as error:

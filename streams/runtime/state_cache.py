@@ -22,7 +22,7 @@ class StateCache(Generic[S]):
     """
 
     def __init__(
-        self, table: StateTable, codec: StateCodec[S], evictor: Evictor | None = None, decoded_max: int = 50_000
+        self, table: StateTable, codec: StateCodec[S], evictor: Evictor | None = None, decoded_max: int = 20_000
     ) -> None:
         self._table = table
         self._codec = codec

@@ -56,9 +56,17 @@ class Sessions:
         self.large.stop()
 
     def weight(self, _number: int) -> Reading:
-        """What the further states weigh, MiB a million."""
+        """What the further states weigh, MiB a million, of workers that have done nothing since but restore theirs.
+
+        One that was fed a million events has worked for that; the other has not.
+        """
+        fed_mb = self.large.rss_mb()
+        for worker, count in ((self.small, self.few), (self.large, self.many)):
+            worker.stop()
+            with self._bench.stage(f"restore {count:,} states"):
+                self._restore(worker, count)
         mb = self.large.rss_mb() - self.small.rss_mb()
-        return Reading({"mb": mb / (self.large.metric(_STATES) - self.small.metric(_STATES)) * 1e6}, 0.0)
+        return Reading({"mb": mb / (self.many - self.few) * 1e6, "fed_mb": fed_mb, "held_mb": self.large.rss_mb()}, 0.0)
 
     def restore(self, _number: int) -> Reading:
         """Start the large worker again, until it is ready and has its states."""
@@ -66,12 +74,16 @@ class Sessions:
         worker.stop()
         with self._bench.stage(f"restore {self.many:,} states"):
             others, started = Others(), time.monotonic()
-            worker.start()
-            # Ready is said after restoring; the states are counted lest it be said before.
-            wait_until(lambda: worker.metric(_STATES) == self.many, "the states", _RESTORE_TIMEOUT_S, 0.2)
+            self._restore(worker, self.many)
             seconds = time.monotonic() - started
         figures = {"s": seconds, "records": worker.metric(_RESTORED), "empty_s": self._empty_start_s}
         return Reading(figures, others.share())
+
+    @staticmethod
+    def _restore(worker: Worker, states: int) -> None:
+        worker.start()
+        # Ready is said after restoring; the states are counted lest it be said before.
+        wait_until(lambda: worker.metric(_STATES) == states, "the states", _RESTORE_TIMEOUT_S, 0.2)
 
     def arm(self, worker: Worker, visitors: int) -> Arm:
         """Events of so many visitors, after the visits, going on from round to round."""
@@ -123,7 +135,11 @@ def lines(bench: Workbench, wanted: frozenset[str]) -> Iterator[Line]:
 
 def _weight(found: Readings, sessions: Sessions) -> Line:
     more = sessions.many - sessions.few
-    note = f"RSS of a worker with {more:,} more sessions than another, MiB a million; one event each"
+    note = (
+        f"RSS of a worker with {more:,} more sessions than another, both just restored, MiB a million; one event each; "
+        f"the larger has {found.median('held_mb'):,.0f} MiB in all, and {found.median('fed_mb'):,.0f} after it was fed "
+        "them as a backlog"
+    )
     return make_line("worker_rss_per_million_sessions_mb", "MiB", found, "mb", note=note)
 
 

@@ -1,11 +1,13 @@
 """A worker looks at the ends of its changelogs, also of those to which it writes nothing."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from faust.types import TP
 
 from streams.runtime.app import App
+from streams.runtime.heap import give_back
 from streams.runtime.store import ForeignRecordsError
 from streams.sessions.state import new_state
 from tests.streams.runtime.faust_app import faust_app
@@ -94,3 +96,24 @@ async def test_nothing_is_owed_while_the_group_changes(app: App) -> None:
     app.rebalancing = True
     assert not app._is_owed(ends)
     assert await app._changelog_ends() == {}
+
+
+async def test_freed_memory_is_given_back_in_every_round(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds: list[str] = []
+    monkeypatch.setattr("streams.runtime.app._TEND_S", 0)
+    monkeypatch.setattr("streams.runtime.app.give_back", lambda: rounds.append("given back"))
+
+    async def look(_is_owed: object) -> None:
+        rounds.append("looked at")
+        if len(rounds) == 4:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(app, "epochs", type("", (), {"tend": staticmethod(look)}), raising=False)
+    with pytest.raises(asyncio.CancelledError):
+        await app.tend()
+    assert rounds == ["given back", "looked at"] * 2
+
+
+def test_memory_may_be_given_back_at_any_time() -> None:
+    give_back()
+    give_back()
