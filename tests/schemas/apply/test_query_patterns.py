@@ -40,7 +40,7 @@ def too_much(server: Server, question: Question) -> str:
     Two more are for values that an index takes for others', one for the newest rows.
     """
     read = server.ask(question.query)[1].rows_read
-    allowed = (int(server.text(question.needed)) + 3) * GRANULE
+    allowed = (int(server.text(question.needed)) + 3) * GRANULE * question.passes
     return f"{question.name}: {read:,} rows, {allowed:,} would do" if read > allowed else ""
 
 
