@@ -13,4 +13,6 @@ CREATE TABLE IF NOT EXISTS identities
     INDEX user_id_bloom user_id TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(linked_at)
-ORDER BY (tenant_id, anonymous_id, user_id);
+ORDER BY (tenant_id, anonymous_id, user_id)
+-- By default each merge counts the distinct values of every column again, and nobody asks.
+SETTINGS auto_statistics_types = '';

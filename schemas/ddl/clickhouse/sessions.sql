@@ -30,4 +30,6 @@ CREATE TABLE IF NOT EXISTS sessions
 )
 ENGINE = ReplacingMergeTree(version, is_deleted)
 ORDER BY (tenant_id, session_id)
-TTL toDateTime(started_at) + INTERVAL 2 YEAR;
+TTL toDateTime(started_at) + INTERVAL 2 YEAR
+-- By default each merge counts the distinct values of every column again, and nobody asks.
+SETTINGS auto_statistics_types = '';
