@@ -1,8 +1,8 @@
 """Keeps the roll-ups fresh, on a thread and a connection of its own, beside the consumer loops and never in their way.
 
 One process of the group does it: the owner of partition 0 of enriched_events, as for the ledger. Two at once, at a
-rebalance, harm nothing: the next round mends what one undid of the other. Today and yesterday are looked at in each
-round; the days before, where late and erased events are, in turn, within a share of the interval.
+rebalance, harm nothing: the next round mends what one undid of the other. Today (in its first hours yesterday too) is
+looked at in each round; the days before, where late and erased events are, in turn, within a share of the interval.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,8 @@ from sinks.rollups.refresh import Refreshed, Refresher
 log = structlog.get_logger()
 
 _FIRST_S: Final = 5.0
-_SWEEP_SHARE: Final = 0.05  # of an interval, for the days before yesterday
+_SWEEP_SHARE: Final = 0.05  # of an interval, for the days before
+_FRESH_S: Final = 2 * 3_600  # within this, most of the events come
 _AHEAD_S: Final = 3_600  # an event's time may be so far ahead
 
 
@@ -81,7 +82,7 @@ class RollupMonitor:
         refresher = self._refresher
         assert refresher is not None
         today = day_of(self._wall_clock() + _AHEAD_S)
-        recent = day_of(self._wall_clock()) - timedelta(days=1)
+        recent = day_of(self._wall_clock() - _FRESH_S)
         self._count(refresher.refresh(recent, today, stopping.is_set))
         if (span := refresher.tables.span()) is not None:
             self._sweep(refresher, span[0], recent - timedelta(days=1), stopping)

@@ -310,7 +310,7 @@ IN_SINKS: Final[tuple[Fault, ...]] = (
         text="            self._swept_to = begin\n",
         becomes="            self._swept_to = None\n",
         tests=(
-            "tests/sinks/rollups/test_monitor.py::test_the_days_before_yesterday_take_their_share_and_are_all_reached_in_turn",
+            "tests/sinks/rollups/test_monitor.py::test_the_days_before_take_their_share_and_are_all_reached_in_turn",
         ),
         guarantee="Every day is looked at again, however many there are.",
     ),
