@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from docker.local.clickhouse import ClickHouseServer
-from schemas.apply.materialize import add, drop, wanted
+from schemas.apply.materialize import add, drop, start_filling, wanted
 from schemas.apply.tables import clickhouse
 from schemas.properties import PropertyType
 from sinks.__main__ import app
@@ -21,6 +21,7 @@ from sinks.commands.query import EXIT_UNFIT, EXIT_UNWRITTEN
 from sinks.errors import ReadFailedError
 from sinks.query.catalog import queries
 from tests.sinks.query.stories import START, Story, second, tables
+from tests.waiting import wait_until
 
 NOBODY = {"TALLY_CLICKHOUSE_TCP_PORT": "1", "TALLY_CLICKHOUSE_HTTP_PORT": "1"}
 EXIT_OPTION = 2
@@ -162,6 +163,8 @@ def test_a_property_that_got_a_column_is_read_from_it_and_the_answer_is_the_same
     with clickhouse(story.settings) as client:
         add(client, entry)
         try:
+            assert "property_plan" not in ask("trends", *words, "--show-sql").stdout  # not in every part yet
+            wait_until(lambda: not start_filling(client, entry).lacking, lambda: "the column is not filled")
             assert ask("trends", *words).stdout == without.stdout
             assert "property_plan" in ask("trends", *words, "--show-sql").stdout
         finally:
