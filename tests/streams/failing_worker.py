@@ -1,6 +1,7 @@
 """`python -m streams run` with faults of the tests' choosing, named in the environment.
 
 KILL_BEFORE_STATES=n: SIGKILL when the outputs of the n-th epoch of raw events are durable and its states are not.
+STATES_OF=table: of that table's states instead, for this and for SUSPEND_BEFORE_STATES.
 KILL_BEFORE_COMMIT=n: SIGKILL when the states of the n-th epoch of raw events are durable and its offsets are not
 committed.
 SUSPEND_BEFORE_ASKING=n: SIGSTOP when the outputs of the n-th epoch of raw events are durable, before the coordinator is
@@ -42,7 +43,8 @@ def _signal_before_states(epochs: int, number: signal.Signals) -> None:
     async def write_states_after_it(self: Any, changes: Iterable[Changes]) -> Any:
         nonlocal left
         # An epoch without raw events has none of their outputs either.
-        left -= any(EventChain.table in table.changelog for table in changes if table.by_partition)
+        of_table = os.environ.get("STATES_OF", EventChain.table)
+        left -= any(of_table in table.changelog for table in changes if table.by_partition)
         if left == 0:
             left = -1
             os.kill(os.getpid(), number)
