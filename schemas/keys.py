@@ -136,6 +136,11 @@ def source_of_state(key: bytes) -> bytes:
     return b"/".join(key.split(b"/", 4)[1:4])
 
 
+def of_identity_change(tenant_id: str, anonymous_id: str, user_id: str, changed_at_ms: int) -> bytes:
+    """That of a record of `identity_changes`: none replaces another."""
+    return f"{tenant_id}/{escaped(anonymous_id)}/{escaped(user_id)}/{changed_at_ms}".encode()
+
+
 def of_dead_letter(tenant_id: str, project_id: str) -> bytes:
     """That of a dead letter, '' for what is not known of its owner. Nobody reads it."""
     return f"{tenant_id}/{project_id}".encode()

@@ -9,6 +9,8 @@ from typing import Final
 IDENTIFY: Final = "identify"
 LOGIN: Final = "login"
 HANDSHAKE: Final = "handshake"
+MANUAL: Final = "manual"
+"""Made by a person: `python -m streams identities link`."""
 ALIAS: Final = "alias"
 """Two users, or a visitor and a user, are one person in all their events, not in those of the visitor alone."""
 

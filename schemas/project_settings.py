@@ -1,6 +1,7 @@
 """A project's own settings: the field `settings` of the topic `projects`, a JSON object; every reader's one way in.
 
     {"conversion_events": ["Order Completed"],     a session with one of these events is converted
+     "login_events": ["Entered"],                  as much a login as Segment's "Signed In": links visitor and user
      "placeholder_ids": ["no-user"],               ids that name nobody, besides those of schemas.placeholders
      "whatsapp": {…}}                              its business numbers: schemas.whatsapp_settings
 
@@ -20,6 +21,8 @@ from schemas.whatsapp_settings import WhatsAppSettings, check_whatsapp_settings
 # Together half of what a Kafka record may have.
 _EVENTS_MAX: Final = 1_000
 _EVENT_NAME_CHARS_MAX: Final = 500
+_LOGIN_EVENTS_MAX: Final = 100
+_LOGIN_CHARS_MAX: Final = 200
 _PLACEHOLDERS_MAX: Final = 1_000
 _PLACEHOLDER_CHARS_MAX: Final = 200
 _NO_TEXTS: Final[frozenset[str]] = frozenset()
@@ -28,13 +31,14 @@ _NO_TEXTS: Final[frozenset[str]] = frozenset()
 class ProjectSettings(msgspec.Struct, frozen=True):
     """The settings, each with its default.
 
-    conversion_events: names of track events. placeholder_ids: ids and handshake tokens, whatever their case. whatsapp:
-    None where the project has no business number.
+    conversion_events, login_events: names of track events. placeholder_ids: ids and handshake tokens, whatever their
+    case. whatsapp: None where the project has no business number.
     """
 
     conversion_events: frozenset[str] = frozenset()
     placeholder_ids: frozenset[str] = frozenset()
     whatsapp: WhatsAppSettings | None = None
+    login_events: frozenset[str] = frozenset()
 
     def placeholder_words(self) -> frozenset[str]:
         """The placeholder ids, as ids are compared with them."""
@@ -57,6 +61,7 @@ def check_project_settings(text: str) -> ProjectSettings:
         raise ValueError(f"no such setting: {names}; there is {', '.join(sorted(FIELDS))}")
     settings = _converted(members)
     _check_texts("conversion_events", settings.conversion_events, _EVENTS_MAX, _EVENT_NAME_CHARS_MAX)
+    _check_texts("login_events", settings.login_events, _LOGIN_EVENTS_MAX, _LOGIN_CHARS_MAX)
     _check_texts("placeholder_ids", settings.placeholder_ids, _PLACEHOLDERS_MAX, _PLACEHOLDER_CHARS_MAX)
     if settings.whatsapp is not None:
         check_whatsapp_settings(settings.whatsapp, members["whatsapp"])

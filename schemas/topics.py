@@ -91,6 +91,7 @@ TOPICS: Final[Mapping[str, Topic]] = {
             "topic_events_days",
         ),
         Topic("identities", "tenant_id/anonymous_id/user_id", ("streams",), ("sinks",), "compact"),
+        Topic("identity_changes", "tenant_id/anonymous_id/user_id/changed_at", ("streams",), ("sinks",), "compact"),
         Topic(
             "conversation_signals",
             "tenant_id/project_id/phone_number_id",

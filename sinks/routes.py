@@ -31,6 +31,7 @@ ROUTES: Final[Mapping[str, Route]] = {
         Route("sessions", "sessions", version="version"),
         Route("identities", "identities", version="linked_at"),
         Route("conversations", "conversations", version="version"),
+        Route("identity_changes", "identity_changes"),
         Route("projects", "projects", version="updated_at"),
         Route(DEAD_LETTERS, "dead_letters", since="first_seen_at"),
     )

@@ -1,6 +1,7 @@
 """`python -m streams run`: one worker. Scale by starting more, one a core, in the same group.
 
-`state` and `explain` look at what workers have made (`streams.inspection`).
+`state` and `explain` look at what workers have made (`streams.inspection`); `identities` shows a person's links, makes
+and takes back.
 """
 
 import os
@@ -36,8 +37,9 @@ from schemas.settings import Settings, SettingsError, load
 from schemas.topics import TOPICS
 from streams.carry.command import carry
 from streams.conversations.settings import BusinessNumbers
-from streams.events.claims import PlaceholderIds
+from streams.events.claims import LoginEvents, PlaceholderIds
 from streams.events.lookups import Lookups, open_lookups
+from streams.identity_changes.commands import identities
 from streams.inspection.commands import explain, state
 from streams.runtime.admin import Observer, create_admin
 from streams.runtime.app import App
@@ -56,6 +58,7 @@ _SAY_WAITING_S: Final = 10.0
 app.command()(state)
 app.command()(explain)
 app.command()(carry)
+app.add_typer(identities, name="identities")
 
 
 @app.callback()
@@ -99,12 +102,13 @@ async def _run(settings: Settings) -> None:
         ids, topics, stopping, lambda why: log.warning("waiting for the registry", error=why)
     ):
         return
-    conversions, placeholders, numbers = ConversionEvents(), PlaceholderIds(), BusinessNumbers()
+    conversions, numbers = ConversionEvents(), BusinessNumbers()
+    placeholders, logins = PlaceholderIds(), LoginEvents()
     loaded = asyncio.Event()
-    follower = ProjectsFollower(settings, ids, Together(conversions, placeholders, numbers), loaded.set)
+    follower = ProjectsFollower(settings, ids, Together(conversions, placeholders, logins, numbers), loaded.set)
     following = asyncio.create_task(follower.run())
     parts = _parts(settings, SchemasApart(ids), lookups, conversions, metrics)
-    worker = create_worker(settings, replace(parts, placeholders=placeholders, numbers=numbers))
+    worker = create_worker(settings, replace(parts, placeholders=placeholders, logins=logins, numbers=numbers))
     observer = Observer(worker, metrics, lookups.all(), time.time)
     admin = web.AppRunner(create_admin(worker, registry, settings.streams_stuck_s_max, observer), access_log=None)
     await admin.setup()

@@ -14,7 +14,7 @@ from streams.conversations.settings import BusinessNumbers
 from streams.conversations.settle import KEPT_MS
 from streams.conversations.state import ConversationStateCodec
 from streams.events.chain import EventChain, Rules
-from streams.events.claims import PlaceholderIds
+from streams.events.claims import LoginEvents, PlaceholderIds
 from streams.events.deduplicate import DedupRules
 from streams.events.lookups import Lookups
 from streams.identities.chain import ClaimChain
@@ -42,6 +42,7 @@ class Parts:
     now_ms: Callable[[], int]
     placeholders: PlaceholderIds = field(default_factory=PlaceholderIds)
     numbers: BusinessNumbers = field(default_factory=BusinessNumbers)
+    logins: LoginEvents = field(default_factory=LoginEvents)
 
 
 def create_worker(settings: Settings, parts: Parts) -> App:
@@ -68,6 +69,7 @@ def create_worker(settings: Settings, parts: Parts) -> App:
         parts.now_ms,
         parts.placeholders,
         parts.numbers,
+        parts.logins,
     )
     claims = ClaimChain(
         identity_claims,

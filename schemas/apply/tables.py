@@ -27,6 +27,7 @@ TABLES: Final = (
     "events_daily",
     "sessions",
     "identities",
+    "identity_changes",
     "projects",
     "conversations",
     "dead_letters",
@@ -35,8 +36,12 @@ TABLES: Final = (
 VIEWS: Final = (
     "sessions_current",
     "conversations_current",
+    "identity_links",
     "user_persons",
+    "person_keys",
     "events_resolved",
+    "sessions_resolved",
+    "person_events",
     "events_sessions",
 )  # after what they read
 _RETENTION: Final = {

@@ -22,7 +22,7 @@ from schemas.outcomes import FactOutcome, Remark
 from schemas.registry import SchemaIds
 from streams.dead_letters import DeadLetters
 from streams.events.bound_times import bound_times
-from streams.events.claims import PlaceholderIds, claims
+from streams.events.claims import LoginEvents, PlaceholderIds, claims
 from streams.events.decode import decode
 from streams.events.deduplicate import Deduplicated, DedupRules, deduplicate
 from streams.events.encode import encode_claims, encode_enriched
@@ -68,6 +68,7 @@ class EventChain:
         now_ms: Callable[[], int],
         placeholders: PlaceholderIds | None = None,
         numbers: Numbers | None = None,
+        logins: LoginEvents | None = None,
     ) -> None:
         self.topic = topic
         self._states = states
@@ -76,6 +77,7 @@ class EventChain:
         self._conversions = conversions
         self._placeholders = placeholders or PlaceholderIds()
         self._numbers = numbers or NoNumbers()
+        self._logins = logins or LoginEvents()
         self._now_ms = now_ms
         self._raw = ColumnCodec("raw_events", ids)
         self._enriched = ColumnCodec("enriched_events", ids)
@@ -106,7 +108,7 @@ class EventChain:
             enriched = self._sessionize(enriched, kept, said.without_session(of_whatsapp), outputs)
             outputs.sources = enriched["source_partition"].to_numpy(), enriched["source_offset"].to_numpy()
             outputs.add("enriched_events", encode_enriched(enriched, self._enriched, rules.generation, now_ms))
-            found = claims(enriched, self._placeholders.by_project, of_whatsapp)
+            found = claims(enriched, self._placeholders.by_project, of_whatsapp, self._logins.by_project)
             outputs.add("identity_claims", encode_claims(found, self._claims, rules.generation))
             self._add_signals(outputs, enriched, said)
         return outputs

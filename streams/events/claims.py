@@ -29,6 +29,7 @@ _LOOKED_AT: Final = (
 )  # fmt: skip
 _NO_TRAITS: Final = "{}"
 _NO_WORDS: Final[frozenset[str]] = frozenset()
+_NOTHING_OWN: Final[Mapping[str, frozenset[str]]] = {}
 
 
 class _Found(NamedTuple):
@@ -56,15 +57,25 @@ class PlaceholderIds(ByProject):
         super().__init__(ProjectSettings.placeholder_words)
 
 
+class LoginEvents(ByProject):
+    """Which track events are a login in a project, besides those of the specifications."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda settings: settings.login_events)
+
+
 def claims(
-    frame: pl.DataFrame, own_placeholders: Mapping[str, frozenset[str]], of_whatsapp: Sequence[Told] = ()
+    frame: pl.DataFrame,
+    own_placeholders: Mapping[str, frozenset[str]],
+    of_whatsapp: Sequence[Told] = (),
+    own_logins: Mapping[str, frozenset[str]] = _NOTHING_OWN,
 ) -> pl.DataFrame:
     """The identity claims among enriched rows: `CLAIM_COLUMNS`, `index`, and `key`, the claim's Kafka key.
 
     identify and login events with both ids; alias, whose previousId is taken for the visitor; and events with a
     handshake token. These say under the token's key which ids were seen with it, and when they know both sides, under
     the visitor's key that these two belong together. Ids and tokens that name nobody are as if absent; those of
-    `own_placeholders`, by project id, too.
+    `own_placeholders`, by project id, too; so are the names of `own_logins` logins.
 
     Those of `of_whatsapp` claim by what is in `_of_whatsapp` alone: their visitors and users are customers.
     """
@@ -79,7 +90,8 @@ def claims(
     for row, tenant_id, project_id, event_type, event_name, properties, *ids in zip(rows, *columns, strict=True):
         own = own_placeholders.get(project_id, _NO_WORDS)
         anonymous_id, user_id, previous_id, token = (_somebody(text, own) for text in ids)
-        source = _link_source(event_type, event_name, anonymous_id, user_id, previous_id, token)
+        is_login = event_type == "track" and _is_login(event_name, own_logins.get(project_id, _NO_WORDS))
+        source = _link_source(event_type, is_login, anonymous_id, user_id, previous_id, token)
         visitor = previous_id if source == ALIAS else anonymous_id
         if source and visitor and user_id:
             traits = properties if event_type == "identify" else _NO_TRAITS
@@ -126,9 +138,7 @@ def _may_claim(frame: pl.DataFrame) -> list[int]:
     ]
 
 
-def _link_source(
-    event_type: str, event_name: str, anonymous_id: str, user_id: str, previous_id: str, token: str
-) -> str:
+def _link_source(event_type: str, is_login: bool, anonymous_id: str, user_id: str, previous_id: str, token: str) -> str:
     """By what an event ties its ids; '' when it does not."""
     if event_type == "alias" and previous_id and user_id:
         return ALIAS
@@ -137,9 +147,13 @@ def _link_source(
     if anonymous_id and user_id:
         if event_type == "identify":
             return IDENTIFY
-        if event_type == "track" and len(event_name) <= _LOGIN_CHARS_MAX and event_name.lower() in _LOGIN_NAMES:
+        if is_login:
             return LOGIN
     return ""
+
+
+def _is_login(event_name: str, own: frozenset[str]) -> bool:
+    return event_name in own or (len(event_name) <= _LOGIN_CHARS_MAX and event_name.lower() in _LOGIN_NAMES)
 
 
 def _somebody(text: str | None, own: frozenset[str]) -> str:

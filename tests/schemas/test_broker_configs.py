@@ -27,6 +27,7 @@ def test_topics_are_kept_and_compacted_as_pinned() -> None:
         "sessions": MONTH | {"cleanup.policy": "compact,delete", "min.compaction.lag.ms": "3600000"},
         "identity_claims": WEEK,
         "identities": FOR_EVER,
+        "identity_changes": FOR_EVER,
         "conversation_signals": WEEK | {"message.timestamp.type": "LogAppendTime"},  # tells whether others wait
         "conversations": MONTH | {"cleanup.policy": "compact,delete", "min.compaction.lag.ms": "3600000"},
         "dead_letters": MONTH,

@@ -76,6 +76,7 @@ ENGINES = {
     "events_daily": "MergeTree",
     "sessions": "ReplacingMergeTree(version, is_deleted)",
     "identities": "ReplacingMergeTree(linked_at)",
+    "identity_changes": "ReplacingMergeTree",
     "projects": "ReplacingMergeTree(updated_at)",
     "conversations": "ReplacingMergeTree(version, is_deleted)",
     "dead_letters": "ReplacingMergeTree",

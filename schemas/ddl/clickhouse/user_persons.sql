@@ -1,22 +1,18 @@
 -- Which person a user id that was aliased stands for today: where its chain of aliases ends, at most 16 further.
 -- An id that was aliased to several goes to the one it was aliased to first; of a ring of aliases, all are the first by
--- name, if at most 16 lead into it and once around; of a longer way, each is who is 16 further. Without FINAL, since
--- link_source stays alias once it was: only rows of aliases are read, and those that take a link back, which need not
--- say what it was. The newest row says since when, as if the older ones were merged away: a merge changes no answer.
+-- name, if at most 16 lead into it and once around; of a longer way, each is who is 16 further. Only pairs of which any
+-- row says alias are looked at closely.
 CREATE VIEW IF NOT EXISTS user_persons AS
 WITH RECURSIVE
     aliases AS
     (
-        SELECT tenant_id, anonymous_id AS alias, argMin(user_id, (first_at, user_id)) AS target
-        FROM
+        SELECT tenant_id, anonymous_id AS alias, argMin(user_id, (since, user_id)) AS target
+        FROM identity_links
+        WHERE is_alias AND anonymous_id != user_id AND (tenant_id, anonymous_id, user_id) IN
         (
-            SELECT
-                tenant_id, anonymous_id, user_id,
-                argMax(first_linked_at, (linked_at, is_deleted)) AS first_at
-            FROM identities
-            WHERE (link_source = 'alias' OR is_deleted = 1) AND anonymous_id != user_id
-            GROUP BY tenant_id, anonymous_id, user_id
-            HAVING argMax(is_deleted, (linked_at, is_deleted)) = 0
+            SELECT tenant_id, anonymous_id, user_id FROM identities WHERE link_source = 'alias'
+            UNION ALL
+            SELECT tenant_id, anonymous_id, user_id FROM identity_changes WHERE link_source = 'alias'
         )
         GROUP BY tenant_id, alias
     ),
