@@ -16,9 +16,6 @@ from sinks.query.statement import Statement
 
 BEGIN: Final = "30d"
 _SLOT: Final = re.compile(r"\{\{([a-z]+)\}\}")
-# ClickHouse 26.7 computes a materialized column that a part does not have yet from an empty document, when a filter has
-# read the document before and another filter follows.
-_FOR_COLUMNS: Final = "\nSETTINGS enable_multiple_prewhere_read_steps = 0"
 _NUMBER_MAX: Final = 2**32 - 1
 SAMPLE_EVENTS: Final = 10_000
 
@@ -91,7 +88,7 @@ def question(
     values |= parameters.values
     values |= {"from": span.begin, "to": span.end, "tz": asked.tz, "robots": asked.robots}
     values |= {"tenant": project.tenant_id, "project": project.project_id}
-    sql = _SLOT.sub(lambda found: slots[found[1]], query.sql) + (_FOR_COLUMNS if parameters.reads_columns else "")
+    sql = _SLOT.sub(lambda found: slots[found[1]], query.sql)
     return Question(Statement(sql, values), span, tuple(dict.fromkeys(parameters.properties)))
 
 

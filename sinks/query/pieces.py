@@ -73,13 +73,12 @@ FILTER_FORM: Final = "property:price>=10, property:plan=pro, country!=DE, page~p
 class Parameters:
     """Values for {name:Type} in the SQL, each under a name of its own; the properties that were asked for.
 
-    columns: the properties that have a column in what is read; reads_columns: whether one was used.
+    columns: the properties that have a column in what is read.
     """
 
     columns: Mapping[str, MaterializedProperty] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
     properties: list[str] = field(default_factory=list)
-    reads_columns: bool = False
 
     def add(self, stem: str, kind: str, value: Value) -> str:
         """Take a value; the placeholder for it."""
@@ -91,7 +90,6 @@ class Parameters:
 def _property(option: str, name: str, parameters: Parameters) -> tuple[str, str]:
     """A property's expressions, as text and as number, NULL where an event has none. Raises QuestionError."""
     parameters.properties.append(name)
-    parameters.reads_columns |= name in parameters.columns
 
     def as_parameter(key: str) -> str:
         return parameters.add("property", "String", key)

@@ -247,17 +247,6 @@ IN_SINKS: Final[tuple[Fault, ...]] = (
         guarantee="A property's column is asked of the table that has it.",
     ),
     Fault(
-        name="sinks-query-column-from-an-empty-document",
-        file="sinks/query/ask.py",
-        text="_FOR_COLUMNS if parameters.reads_columns else",
-        becomes="",
-        tests=(
-            "tests/sinks/query/test_ask.py::"
-            "test_a_property_s_column_is_read_where_the_table_itself_is_and_the_type_fits",
-        ),
-        guarantee="A column that a part does not have yet is computed from what the row holds.",
-    ),
-    Fault(
         name="sinks-query-half-a-file",
         file="sinks/commands/query_output.py",
         text='partial = path.with_name(f"{path.name}.{os.getpid()}.partial")',
