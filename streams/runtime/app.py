@@ -191,10 +191,12 @@ def _deliver_to(app: App) -> Any:
     async def deliver(stream: Any) -> AsyncIterator[None]:
         event: EventT
         # noack: a plain stream acknowledges behind the agent's back, even when its body raises.
-        async for event in stream.noack().events():
+        fetches = stream.noack()
+        async for event in fetches.events():
             # Faust's watch over streams asks of each partition, and is told of the fetch's last one alone.
             app.monitor.stream_inbound_time |= dict.fromkeys((chunk.tp for chunk in event.value), time.monotonic())
-            await app.epochs.add_fetch(Delivered(chunk, app.consumer) for chunk in event.value)
+            chunks = [Delivered(chunk, app.consumer) for chunk in event.value]
+            await app.epochs.add_fetch(chunks, more_waits=not fetches.channel.queue.empty())
             event.ack()  # of the fetch: the stream is done with it
             yield
 

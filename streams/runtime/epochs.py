@@ -143,13 +143,14 @@ class Epochs:
             await self._guarded(self._advance)
             await asyncio.sleep(0)  # chunks of one fetch follow each other at once, and others have work, too
 
-    async def add_fetch(self, chunks: Iterable[Chunk]) -> None:
+    async def add_fetch(self, chunks: Iterable[Chunk], more_waits: bool = False) -> None:
         """Take what one fetch brought of a topic. It is processed now: it has waited at the broker for as long as it
-        may (`streams.runtime.chunks`). With a backlog, what fills no chunk waits for the next fetch, soon to come.
+        may (`streams.runtime.chunks`). What fills no chunk waits for the next fetch where that is here already
+        (`more_waits`), and with a backlog, where it soon is.
         """
         for chunk in chunks:
             await self.add(chunk)
-        if self._waiting and not self._behind:
+        if self._waiting and not (more_waits or self._behind):
             await self._guarded(self._advance)
 
     async def run(self) -> None:

@@ -350,6 +350,14 @@ async def test_what_a_fetch_brought_is_processed_together_and_at_once() -> None:
     assert rig.journal[0] == "process 3"
 
 
+async def test_fetches_that_wait_already_are_processed_together() -> None:
+    rig = EpochRig()
+    await rig.epochs.add_fetch([rig.chunk(1, 2)], more_waits=True)
+    assert rig.journal == []
+    await rig.epochs.add_fetch([rig.chunk(3)])
+    assert rig.journal[0] == "process 3"
+
+
 async def test_what_a_backlog_leaves_of_a_fetch_waits_for_the_next_one() -> None:
     rig = EpochRig(limits=EpochLimits(chunk_records_max=2, chunk_ms_max=1, epoch_records_max=1_000, epoch_ms_max=500))
     await rig.epochs.add_fetch([rig.chunk(1, 2), rig.chunk(3, partition=1)])
