@@ -34,7 +34,7 @@ class Evictor:
     ) -> None:
         self._latest_ms = latest_ms
         self._committed = committed
-        self._window_ms = window_ms if callable(window_ms) else lambda _: window_ms
+        self._window_ms = window_ms
         self._looked_at_max = looked_at_max
         self._pending: dict[int, list[bytes]] = {}
         self._newest: dict[int, int] = {}
@@ -59,9 +59,11 @@ class Evictor:
                     continue
                 at = last_active_ms(value)
                 newest = max(newest, min(at, latest))
-                key = shard.key_at(handle)
-                if newest - at > self._window_ms(key) and key not in in_use:
-                    found.setdefault(partition, {})[key] = applied
+                window_ms = self._window_ms
+                if newest - at > (window_ms(shard.key_at(handle)) if callable(window_ms) else window_ms):
+                    key = shard.key_at(handle)  # only here: to put one together costs as much as the rest
+                    if key not in in_use:
+                        found.setdefault(partition, {})[key] = applied
             self._newest[partition] = newest
         for keys in found.values():
             self.evicted += len(keys)
