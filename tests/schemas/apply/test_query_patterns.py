@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from docker.local.clickhouse import ClickHouseServer
-from schemas.apply.tables import statement
+from schemas.apply.tables import TABLES, VIEWS, statement
 from tests.bench.question_rows import TENANT, History
 from tests.bench.questions import GRANULE, SERVER_DEFAULTS, Question, Server, lookups, ranges
 
@@ -22,7 +22,7 @@ def server(clickhouse_server: ClickHouseServer) -> Iterator[Server]:
     clickhouse_server.query(f"CREATE DATABASE {DATABASE}")
     filled = Server(clickhouse_server.http_url, DATABASE)
     filled.ask(statement("events").replace("PARTITION BY toYYYYMM(timestamp)", ""))
-    for name in ("identities", "sessions", "user_persons", "events_resolved", "events_sessions"):
+    for name in (*(table for table in TABLES if table != "events"), *VIEWS):
         filled.ask(statement(name))
     history = History(ROWS, int(datetime.now(UTC).timestamp() * 1000), visitors=16_000)
     for half in (0, 1):  # a merge of one part alone would make no projections
