@@ -637,4 +637,68 @@ IN_STREAMS: Final[tuple[Fault, ...]] = (
         ),
         guarantee="What no message could hold is a dead letter and no endless restart.",
     ),
+    Fault(
+        name="streams-conversation-order",
+        file="streams/conversations/facts.py",
+        text="min(one.at, other.at)",
+        becomes="other.at",
+        tests=(
+            "tests/streams/conversations/test_fold_law.py::"
+            "test_the_rows_are_those_of_the_set_in_any_order_and_with_repeats",
+        ),
+        guarantee="Conversations are the fold of the set of facts, in whatever order they are told.",
+    ),
+    Fault(
+        name="streams-conversation-tombstones",
+        file="streams/conversations/settle.py",
+        text="ceased = sorted(mine.emitted.keys() - digests.keys())",
+        becomes="ceased = sorted(mine.emitted.keys() & set())",
+        tests=("tests/streams/conversations/test_stories.py::test_what_joins_two_leaves_a_tombstone_of_the_second",),
+        guarantee="A conversation that a late fact renames or joins with another leaves a tombstone.",
+    ),
+    Fault(
+        name="streams-conversation-silence",
+        file="streams/conversations/chain.py",
+        text="if self._is_time():",
+        becomes="if self._is_time() and False:",
+        tests=("tests/streams/conversations/test_stories.py::test_silence_ends_it_when_somebody_looks_and_not_before",),
+        guarantee="A conversation in which nobody says anything is resolved, although no record says so.",
+    ),
+    Fault(
+        name="streams-conversation-sealed-receipts",
+        file="streams/conversations/settle.py",
+        text="and _hash(name) in _hashes(customer.sealed_ids)",
+        becomes="and False",
+        tests=(
+            "tests/streams/conversations/test_sealing.py::"
+            "test_a_receipt_of_a_message_that_is_sealed_is_no_second_message",
+        ),
+        guarantee="A receipt that comes after its message was sealed is not counted as a message.",
+    ),
+    Fault(
+        name="streams-whatsapp-sessions",
+        file="streams/events/signals.py",
+        text="if one.origin == whatsapp.ORIGIN and one.row not in wrote]",
+        becomes="if False]",
+        tests=("tests/streams/events/test_signals.py::test_only_what_the_customer_writes_makes_a_session",),
+        guarantee="Receipts and echoes of WhatsApp make no sessions.",
+    ),
+    Fault(
+        name="streams-whatsapp-origin",
+        file="streams/events/whatsapp.py",
+        text="not (origin or name in whatsapp.LIVE_CHAT)",
+        becomes="not (origin or name)",
+        tests=("tests/streams/events/test_signals.py::test_what_clients_say_of_origin_is_not_asked",),
+        guarantee="A client cannot pass for a webhook.",
+    ),
+    Fault(
+        name="streams-token-deposed",
+        file="streams/identities/chain.py",
+        text="self._claim(outputs, claim, before, UNLINK)",
+        becomes="pass",
+        tests=(
+            "tests/streams/identities/test_tokens.py::test_an_earlier_message_that_arrives_last_deposes_who_was_linked",
+        ),
+        guarantee="A token links one customer: the link of one who came later is taken back.",
+    ),
 )
