@@ -23,14 +23,16 @@ from collector.http.counts import Counts
 from collector.http.public_url import PublicUrls
 from collector.http.resources import Resources
 from collector.http.trusted_proxies import TrustedProxies
-from collector.ingest import Encoders, Ingest
-from collector.kafka.encode import DeadLetterEncoder, RawEventEncoder
+from collector.ingest import Ingest
+from collector.kafka.encode import DeadLetterEncoder, Encoders, RawEventEncoder
 from collector.kafka.publisher import KafkaPublisher
 from collector.projects.commands import projects
 from collector.projects.directory import ProjectDirectory
 from collector.server.lifecycle import Parts, Sockets, serve
 from collector.server.sockets import PortTakenError, bind, raise_open_files_limit
 from collector.server.supervise import supervise
+from collector.whatsapp.apps import Apps, AppsFileError
+from collector.whatsapp.commands import whatsapp
 from schemas import logs
 from schemas.codec import Codec
 from schemas.exits import SETTINGS, settings_or_exit
@@ -43,6 +45,7 @@ from schemas.settings import Settings, to_environ
 _log = structlog.get_logger()
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(projects, name="projects")
+app.add_typer(whatsapp, name="whatsapp")
 
 
 def _bind(host: str, port: int, names: str, shared: bool = False) -> socket.socket:
@@ -73,12 +76,12 @@ def run(
     if settings.collector_processes > 1 and not shared:
         raise typer.Exit(_run_several(settings))
     sockets = Sockets(_bind_public(settings, shared), _bind_admin(settings))
-    sdks = _browser_sdks(settings)
+    sdks, apps = _browser_sdks(settings), _apps(settings)
     raise_open_files_limit(settings.collector_connections_max)
-    raise typer.Exit(uvloop.run(_run_one(settings, sdks, sockets, watch_parent=shared)))
+    raise typer.Exit(uvloop.run(_run_one(settings, sdks, apps, sockets, watch_parent=shared)))
 
 
-async def _run_one(settings: Settings, sdks: BrowserSdks, sockets: Sockets, watch_parent: bool) -> int:
+async def _run_one(settings: Settings, sdks: BrowserSdks, apps: Apps, sockets: Sockets, watch_parent: bool) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     failures: list[str] = []
@@ -98,7 +101,7 @@ async def _run_one(settings: Settings, sdks: BrowserSdks, sockets: Sockets, watc
         ids, topics, stop, lambda why: _log.warning("waiting for the schema registry", error=why)
     ):
         return 0
-    parts = _build(settings, sdks, ids, fail)
+    parts = _build(settings, sdks, apps, ids, fail)
     return await serve(parts, sockets, stop, lambda: failures[0] if failures else "")
 
 
@@ -110,7 +113,15 @@ def _browser_sdks(settings: Settings) -> BrowserSdks:
         raise typer.Exit(SETTINGS) from None
 
 
-def _build(settings: Settings, sdks: BrowserSdks, ids: SchemaIds, on_fatal: Callable[[str], None]) -> Parts:
+def _apps(settings: Settings) -> Apps:
+    try:
+        return Apps(settings.collector_whatsapp_apps_path)
+    except AppsFileError as error:
+        typer.echo(f"TALLY_COLLECTOR_WHATSAPP_APPS_PATH: {error}", err=True)
+        raise typer.Exit(SETTINGS) from None
+
+
+def _build(settings: Settings, sdks: BrowserSdks, apps: Apps, ids: SchemaIds, on_fatal: Callable[[str], None]) -> Parts:
     directory = ProjectDirectory()
     registry = CollectorRegistry()
     metrics = CollectorMetrics(registry)
@@ -133,6 +144,7 @@ def _build(settings: Settings, sdks: BrowserSdks, ids: SchemaIds, on_fatal: Call
         counts=counts,
         resources=resources,
         proxies=proxies,
+        apps=apps,
     )
 
     def on_loaded() -> None:

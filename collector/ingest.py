@@ -9,7 +9,7 @@ Nothing of a request stays behind but the acknowledgement it waits for; with tha
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -21,10 +21,11 @@ from collector.events.parse import Call, MalformedError, parse_batch, parse_sing
 from collector.events.readmit import DeadLetter, readmit
 from collector.events.session_key import visitor_of
 from collector.events.times import Bounds
-from collector.kafka.encode import DeadLetterEncoder, RawEventEncoder
+from collector.kafka.encode import Encoders
 from collector.kafka.publisher import OverloadedError, Publisher, Record
 from collector.projects.authenticate import Credentials, find_early, require_project
 from collector.projects.directory import Project, ProjectDirectory
+from collector.whatsapp.ingest import WhatsAppIngest, is_of_webhook
 from schemas import keys
 from schemas.settings import Settings
 
@@ -41,13 +42,6 @@ class Sender(msgspec.Struct, gc=False):
     user_agent: str
     origin: str | None
     ip_policy: str | None = None
-
-
-class Encoders(NamedTuple):
-    """Records to bytes."""
-
-    raw_events: RawEventEncoder
-    dead_letters: DeadLetterEncoder
 
 
 class Pending(msgspec.Struct, gc=False):
@@ -87,6 +81,15 @@ class Ingest:
         )
         self._raw_events = settings.topic("raw_events")
         self._dead_letters = settings.topic("dead_letters")
+        self.whatsapp: Final = WhatsAppIngest(
+            settings,
+            directory=directory,
+            publisher=publisher,
+            encoders=encoders,
+            ids=ids,
+            limits=self._limits,
+            clock=clock,
+        )
 
     def require_room(self) -> None:
         """Raises RefusedRequest when as much waits for Kafka as may."""
@@ -100,6 +103,14 @@ class Ingest:
             _require_origin(project, sender)
         return project
 
+    def require(self, sender: Sender, found: Project | None, body_key: str | None) -> Project:
+        """The project found by `authenticate`, else that of the body's key. Raises RefusedRequest."""
+        if found is not None:
+            return found
+        project = require_project(self._directory, None, sender.credentials, body_key)
+        _require_origin(project, sender)
+        return project
+
     def accept(self, call: Call, body: bytes, sender: Sender, found: Project | None) -> Pending:
         """Parse, admit, encode and publish for a project found by `authenticate`, else for that of the body's key.
 
@@ -110,10 +121,7 @@ class Ingest:
                 batch = parse_batch(body, is_key_known=found is not None)
             else:
                 batch = parse_single(body, key_wanted=found is None)
-            project = found
-            if project is None:
-                project = require_project(self._directory, None, sender.credentials, batch.write_key)
-                _require_origin(project, sender)
+            project = self.require(sender, found, batch.write_key)
             received_at = int(self._clock() * 1000)
             arrival = Arrival(
                 project,
@@ -150,6 +158,12 @@ class Ingest:
         batches: dict[str, list[Record]] = {}
         outcomes = []
         for dead_letter in dead_letters:
+            if is_of_webhook(dead_letter):
+                again, outcome = self.whatsapp.take_again(dead_letter)
+                outcomes.append(outcome)
+                for topic, records in again:
+                    batches.setdefault(topic, []).extend(records)
+                continue
             project = self._directory.by_key(dead_letter.write_key)
             if project is None or project.is_disabled:
                 outcomes.append("project_unknown_or_disabled")

@@ -13,6 +13,7 @@ from schemas.outcomes import DropReason, HandshakeOutcome, Outcome, Remark
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _EVENTS: Final = (1, 2, 5, 10, 20, 50, 100, 250, 500, 1000, 2500)
 _RECORDS: Final = (1, 10, 100, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
+_DELAY_SECONDS: Final = (1, 2, 5, 10, 30, 60, 300, 600, 3600, 86_400, 604_800)
 _OF_CLAIMS: Final = frozenset({Remark.ID_SHARED, Remark.TRAITS_CUT})
 _LATENCY_SECONDS: Final = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 300, 3600)
 
@@ -53,6 +54,40 @@ class CollectorMetrics:
         )
         self.connections = Gauge("tally_collector_connections", "connections open", registry=registry)
         self.projects = Gauge("tally_collector_projects", "write keys known", registry=registry)
+        self.whatsapp_requests_total = Counter(
+            "tally_collector_whatsapp_requests_total",
+            "webhooks answered: accepted, or why refused, the names of collector.errors.Refusal",
+            ["result"],
+            registry=registry,
+        )
+        for result in ("accepted", "signature_wrong"):
+            self.whatsapp_requests_total.labels(result)
+        self.whatsapp_items_total = Counter(
+            "tally_collector_whatsapp_items_total",
+            "items of webhooks that are durable, by field: event, dead, ignored (nothing to be kept), unread (a field "
+            "that nobody reads)",
+            ["field", "outcome"],
+            registry=registry,
+        )
+        self.whatsapp_tokens_total = Counter(
+            "tally_collector_whatsapp_tokens_total",
+            "messages by business number: with a handshake token (found), or with what looks like one and is wrong "
+            "(invalid)",
+            ["number", "outcome"],
+            registry=registry,
+        )
+        self.whatsapp_delay_seconds = Histogram(
+            "tally_collector_whatsapp_delay_seconds",
+            "age of a webhook's oldest item when it came, one observation a webhook; a repeat is as old as the item",
+            buckets=_DELAY_SECONDS,
+            registry=registry,
+        )
+        self.whatsapp_last_seen_seconds = Gauge(
+            "tally_collector_whatsapp_last_seen_seconds",
+            "when a field of webhooks came last, seconds since 1970; none: not since the process began",
+            ["field"],
+            registry=registry,
+        )
 
 
 class StreamsMetrics:

@@ -40,6 +40,8 @@ class DeadReason(StrEnum):
     USER_ID_MISSING = "user_id_missing"
     INVALID_UTF8 = "invalid_utf8"
     BATCH_TOO_LONG = "batch_too_long"
+    PHONE_NUMBER_UNKNOWN = "phone_number_unknown"  # no enabled project has the business number, or not from this app
+    WHATSAPP_ITEM_INVALID = "whatsapp_item_invalid"  # an item of a webhook without id, time or customer
     # streams: the record on the topic is not what the contract says
     NOT_AVRO = "not_avro"
     SCHEMA_ID_UNKNOWN = "schema_id_unknown"

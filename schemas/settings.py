@@ -19,6 +19,8 @@ MESSAGE_BYTES_MAX = 2 * 2**20
 _BODY_BYTES_MAX = MESSAGE_BYTES_MAX // 4
 _EVENT_BYTES_MAX = MESSAGE_BYTES_MAX // 2
 
+SECRET_CHARS_MIN = 16
+
 # What streams remembers of a message id, of a visitor in one session gap at most, its texts shortened, and how many
 # such slices of late events.
 SEEN_ID_BYTES = 12
@@ -91,6 +93,9 @@ class Settings(BaseModel):
     collector_batch_events_max: Positive = Field(
         2_500, description="events of one batch; larger: answered 200, events dead-lettered"
     )
+    collector_whatsapp_body_bytes_max: Annotated[int, Field(gt=0, le=64 * 2**20)] = Field(
+        3 * 2**20 + 64 * 1024, description="one webhook's body; WhatsApp's have up to 3 MiB; larger: refused with 400"
+    )
     collector_inflight_bytes_max: Positive = Field(
         64 * 2**20, description="bytes waiting for Kafka's ack, and of bodies still arriving; above: 503"
     )
@@ -117,6 +122,23 @@ class Settings(BaseModel):
     )
     collector_browser_sdks_path: str | None = Field(
         None, description="node_modules folder with @segment/analytics-next and @jitsu/js, to serve their scripts"
+    )
+    collector_whatsapp_apps_path: str | None = Field(
+        None,
+        description="file of the secrets of WhatsApp's webhooks, for its owner alone (chmod 600), read again when it "
+        "changes; unset: no webhooks",
+    )
+    collector_whatsapp_ids_secret: SecretStr = Field(
+        SecretStr(""), description="hashes customers' ids for projects that want it; the same for ever, on all machines"
+    )
+    collector_handshake_secret: SecretStr = Field(
+        SecretStr(""), description="makes and recognises handshake tokens; at least 16 characters; unset: no tokens"
+    )
+    collector_handshake_secret_before: SecretStr = Field(
+        SecretStr(""), description="the one before, while tokens of it are still about: 7 days at most"
+    )
+    collector_handshakes_per_minute: Positive = Field(
+        60, description="handshake tokens that one address may ask a process for; more: 429"
     )
     collector_trusted_proxies: str = Field(
         "", description="CIDRs of proxies, comma separated, that are believed about addresses, scheme and host"
@@ -285,6 +307,15 @@ class Settings(BaseModel):
                 f"{PREFIX}STREAMS_CLOCK_AHEAD_S_MAX: must be more than {PREFIX}COLLECTOR_TIMESTAMP_FUTURE_S_MAX "
                 f"({self.collector_timestamp_future_s_max}), or events that collectors admit lose their time"
             )
+        found += [
+            f"{PREFIX}{name.upper()}: at least {SECRET_CHARS_MIN} characters, or it can be guessed"
+            for name in (
+                "collector_handshake_secret",
+                "collector_handshake_secret_before",
+                "collector_whatsapp_ids_secret",
+            )
+            if 0 < len(getattr(self, name).get_secret_value()) < SECRET_CHARS_MIN
+        ]
         if self.streams_session_gap_s > self.streams_session_s_max:
             found.append(f"{PREFIX}STREAMS_SESSION_GAP_S: more than {PREFIX}STREAMS_SESSION_S_MAX, the longest session")
         if self._state_bytes_max() > MESSAGE_BYTES_MAX:

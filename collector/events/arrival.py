@@ -35,7 +35,8 @@ class KeptArrival(msgspec.Struct, gc=False, rename="camel", omit_defaults=True):
     """What an event came with besides its own bytes: without it, a replay would give it other times and another place.
 
     times: ms. sent_at: of its batch. unread_sent_at: as sent, when it is no time. context: of its batch, unless it is
-    too large to stand beneath every event; context_bytes says so then.
+    too large to stand beneath every event; context_bytes says so then. whatsapp_app: whose webhook brought it; all else
+    stands in the bytes then.
     """
 
     received_at: int
@@ -48,6 +49,7 @@ class KeptArrival(msgspec.Struct, gc=False, rename="camel", omit_defaults=True):
     user_agent: str = ""
     context: Raw = Raw(b"{}")
     context_bytes: int = 0
+    whatsapp_app: str = ""
 
 
 def kept_arrival(batch: Batch, arrival: Arrival) -> bytes:

@@ -8,7 +8,7 @@ import msgspec
 
 from collector.events.arrival import Arrival
 from collector.events.event import Raw, Refused
-from collector.projects.directory import Project
+from collector.projects.directory import Owner
 from schemas.dead_letters import DETAIL_CHARS_MAX
 from schemas.outcomes import DeadReason
 
@@ -41,12 +41,12 @@ def refused_event(raw: Raw | bytes, arrival: Arrival, refusal: Refused, kept: by
     )
 
 
-def assign_dead_letter_ids(refused: list[RefusedEvent], project: Project) -> None:
+def assign_dead_letter_ids(refused: list[RefusedEvent], owner: Owner) -> None:
     """Ids that follow from bytes and reason: a client's retry, or a replay, makes the same dead letter again."""
     seen: Counter[str] = Counter()
     for event in refused:
         what = f"{event.reason}/{hashlib.sha256(event.payload).hexdigest()}"
-        event.dead_letter_id = project.message_ids(f"{what}/{seen[what]}")
+        event.dead_letter_id = owner.message_ids(f"{what}/{seen[what]}")
         seen[what] += 1
 
 

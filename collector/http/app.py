@@ -21,11 +21,13 @@ from collector.http.pixel import GIF, event_of_query, origin_of
 from collector.http.request import Headers, Request, header_text
 from collector.http.resources import Resources
 from collector.http.response import ErrorResponses, Response
-from collector.http.routes import Found, Resource, Route, find_post, find_resource
+from collector.http.routes import HANDSHAKE, Found, Resource, Route, find_post, find_resource
 from collector.http.trusted_proxies import TrustedProxies
+from collector.http.whatsapp_routes import WhatsAppRoutes
 from collector.ingest import Ingest, Pending, Sender
 from collector.projects.authenticate import Credentials
 from collector.projects.directory import ProjectDirectory
+from collector.whatsapp.apps import Apps
 from schemas.settings import Settings
 
 _log: Final = structlog.get_logger()
@@ -36,6 +38,7 @@ _USER_AGENT: Final = hdrs.USER_AGENT
 _X_WRITE_KEY: Final = istr("X-Write-Key")
 _X_IP_POLICY: Final = istr("X-IP-Policy")
 _OTHER: Final = "other"
+_STORING: Final = (Resource.PIXEL, Resource.GO)  # a GET of these is an event
 _SUCCESS: Final = Response(200, b'{"success":true}')
 
 
@@ -55,6 +58,7 @@ class Collector:
         counts: Counts,
         resources: Resources,
         proxies: TrustedProxies,
+        apps: Apps,
     ) -> None:
         self._directory = directory
         self._ingest = ingest
@@ -66,6 +70,7 @@ class Collector:
         self._bodies = BodyReader(
             self._body_bytes_max, settings.collector_body_read_ms_max / 1000, settings.collector_inflight_bytes_max
         )
+        self._whatsapp = WhatsAppRoutes(settings, apps, ingest.whatsapp, counts)
         self.is_loaded = False
         self.is_draining = False
         self.is_stopping = False
@@ -73,7 +78,7 @@ class Collector:
     @property
     def receiving_bytes(self) -> int:
         """Of bodies that are still arriving."""
-        return self._bodies.receiving_bytes
+        return self._bodies.receiving_bytes + self._whatsapp.bodies.receiving_bytes
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request; whatever happens is an answer."""
@@ -118,8 +123,10 @@ class Collector:
     async def _collect(self, request: Request, headers: Headers, route: Route, query: str) -> Response:
         """A POST: 200 once every event is durable. Raises RefusedRequest."""
         self._require_capacity()
+        if route.app:
+            return await self._whatsapp.receive(request, route.app)
         call = route.call
-        if call is None:
+        if call is None and route is not HANDSHAKE:
             await self._read(request)
             return _SUCCESS
         sender = self._sender(request, headers, _query_value(query, "writeKey") if query else None)
@@ -128,6 +135,8 @@ class Collector:
         encoding = headers.get(_CONTENT_ENCODING)
         if encoding is not None or body.startswith(GZIP_MAGIC):
             body = decompress(body, encoding, self._body_bytes_max)
+        if call is None:
+            return await self._whatsapp.mint(sender, body, lambda key: self._ingest.require(sender, project, key))
         pending = self._ingest.accept(call, body, sender, project)
         del body  # nothing is kept of a request that only waits
         await self._settle(pending)
@@ -177,7 +186,7 @@ class Collector:
     async def _look(self, request: Request, found: Found | None, path: str, query: str) -> Response:
         """What a GET would be told, for a HEAD: it stores nothing."""
         try:
-            if found is not None and found.resource is not Resource.PIXEL:
+            if found is not None and found.resource not in _STORING:
                 return await self._show(request, found, query)
         except RefusedRequest as refused:
             return self._refuse(refused.refusal, refused.message)
@@ -196,10 +205,25 @@ class Collector:
             return self._resources.health
         if found.pixel is not None:
             return await self._collect_pixel(request, found.pixel, query)
+        if found.resource is Resource.WHATSAPP_JS:
+            return self._whatsapp.script
+        if found.resource is Resource.WEBHOOK:
+            return self._whatsapp.verify(found.argument, query)
+        if found.resource is Resource.GO:
+            return await self._go(request, found.argument, query)
         if found.resource in (Resource.BUNDLE, Resource.JITSU_JS):
             return self._resources.script(request, found)
         self._require_projects()
         return self._resources.of_project(request, found, _query_value(query, "writeKey"))
+
+    async def _go(self, request: Request, write_key: str, query: str) -> Response:
+        """A link from anywhere: its page's origin says nothing of whose it is."""
+        self._require_capacity()
+        sender = self._sender(request, request.headers, write_key)
+        sender.credentials = Credentials(None, None, write_key)
+        sender.origin = None
+        project = self._ingest.require(sender, self._ingest.authenticate(sender), None)
+        return await self._whatsapp.go(sender, query, header_text(request.headers.get(hdrs.REFERER, "")), project)
 
     async def _collect_pixel(self, request: Request, call: Call, query: str) -> Response:
         self._require_capacity()

@@ -14,15 +14,18 @@ from collector.http.request import Request
 
 JSON: Final = "application/json"
 _ALLOW: Final = {405: "Allow: GET, HEAD, POST, OPTIONS\r\n"}
+_LATER: Final = (429, 503)
 _REASONS: Final = {
     200: "OK",
     204: "No Content",
+    302: "Found",
     400: "Bad Request",
     401: "Unauthorized",
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
     408: "Request Timeout",
+    429: "Too Many Requests",
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
@@ -116,4 +119,4 @@ class ErrorResponses:
     def _make(self, refusal: Refusal, message: str) -> Response:
         status, code, _ = refusal.value
         body = msgspec.json.encode({"success": False, "message": message, "code": code})
-        return Response(status, body, headers=self._retry_after if status == 503 else _ALLOW.get(status, ""))
+        return Response(status, body, headers=self._retry_after if status in _LATER else _ALLOW.get(status, ""))

@@ -10,10 +10,11 @@ from collector.events.parse import Call
 
 
 class Route(NamedTuple):
-    """name: the label in metrics. call: None where the body is taken and thrown away."""
+    """name: the label in metrics. call: None where the body is no event's. app: of a webhook, from the path."""
 
     name: str
     call: Call | None
+    app: str = ""
 
 
 class Resource(Enum):
@@ -27,10 +28,13 @@ class Resource(Enum):
     ANALYTICS_JS = "analytics_js"
     BUNDLE = "bundle"
     JITSU_JS = "jitsu_js"
+    WHATSAPP_JS = "whatsapp_js"
+    WEBHOOK = "whatsapp"
+    GO = "go"
 
 
 class Found(NamedTuple):
-    """argument: the write key or the file's name in the path. pixel: what a pixel's query is."""
+    """argument: the write key, the file's or the app's name in the path. pixel: what a pixel's query is."""
 
     resource: Resource
     argument: str = ""
@@ -51,11 +55,15 @@ _SETTINGS_SUFFIX: Final = "/settings"
 _SNIPPET_PREFIX: Final = "/analytics.js/v1/"
 _SNIPPET_SUFFIXES: Final = ("/analytics.min.js", "/analytics.js")
 _BUNDLE_PREFIX: Final = "/analytics-next/bundles/"
+_WEBHOOK_PREFIX: Final = "/v1/whatsapp/"
+_GO_PREFIX: Final = "/go/"
+HANDSHAKE: Final = Route("handshake", None)
 _PLAIN_RESOURCES: Final = {
     "/": Found(Resource.WELCOME),
     "/health": Found(Resource.HEALTH),
     "/sourceConfig": Found(Resource.SOURCE_CONFIG),
     "/p.js": Found(Resource.JITSU_JS),
+    "/whatsapp.js": Found(Resource.WHATSAPP_JS),
 }
 
 
@@ -70,6 +78,7 @@ def _posts() -> Iterator[tuple[str, Route]]:
     # RudderStack's: no type that Tally knows, so a dead letter with its bytes.
     yield "/v1/merge", Route("merge", Call(event_type="merge"))
     yield "/v1/m", Route("metrics", None)
+    yield "/v1/handshake", HANDSHAKE
 
 
 def _pixels() -> Iterator[tuple[str, Call]]:
@@ -90,6 +99,8 @@ def find_post(path: str) -> Route | None:
     if route is not None:
         return route
     plain = plain_path(path)
+    if app := _between(plain, _WEBHOOK_PREFIX, ""):
+        return Route(Resource.WEBHOOK.value, None, app)
     # Jitsu's /api/s/event, and whatever else: the event says its type.
     return _POSTS.get(plain) or (_JITSU_ROUTE if plain.startswith(_JITSU[0]) else None)
 
@@ -102,6 +113,9 @@ def find_resource(path: str) -> Found | None:
         return found
     if path.startswith(_BUNDLE_PREFIX):
         return Found(Resource.BUNDLE, path[len(_BUNDLE_PREFIX) :])
+    for prefix, resource in ((_WEBHOOK_PREFIX, Resource.WEBHOOK), (_GO_PREFIX, Resource.GO)):
+        if argument := _between(path, prefix, ""):
+            return Found(resource, argument)
     for suffix in _SNIPPET_SUFFIXES:
         if write_key := _between(path, _SNIPPET_PREFIX, suffix):
             return Found(Resource.ANALYTICS_JS, write_key)
@@ -123,5 +137,5 @@ def plain_path(path: str) -> str:
 
 def _between(path: str, prefix: str, suffix: str) -> str:
     if path.startswith(prefix) and path.endswith(suffix):
-        return path[len(prefix) : -len(suffix)]
+        return path[len(prefix) : len(path) - len(suffix)]
     return ""

@@ -5,11 +5,11 @@ What is written here by heart is checked against the schemas when an encoder is 
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from collector.events.admit import RawEvent
 from collector.events.refuse import RefusedEvent
-from collector.projects.directory import Project
+from collector.projects.directory import Owner
 from schemas import varint
 from schemas.codec import Codec
 from schemas.registry import current_schema
@@ -200,14 +200,14 @@ class DeadLetterEncoder:
         self._header = codec.header
         self._source = _string("") + varint.encode(-1) + varint.encode(-1)
 
-    def encode(self, refused: RefusedEvent, project: Project) -> bytes:
+    def encode(self, refused: RefusedEvent, owner: Owner) -> bytes:
         """One record, framed."""
         return b"".join(
             (
                 self._header,
                 _string(refused.dead_letter_id),
-                _string(project.tenant_id),
-                _string(project.project_id),
+                _string(owner.tenant_id),
+                _string(owner.project_id),
                 _string("collector"),
                 _string(refused.reason),
                 _string(refused.detail),
@@ -219,6 +219,13 @@ class DeadLetterEncoder:
                 _bytes(refused.arrival),
             )
         )
+
+
+class Encoders(NamedTuple):
+    """Records to bytes."""
+
+    raw_events: RawEventEncoder
+    dead_letters: DeadLetterEncoder
 
 
 def _require_fields(topic: str, written: tuple[tuple[str, Any], ...]) -> None:

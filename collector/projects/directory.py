@@ -1,11 +1,13 @@
 """The projects and their write keys, as the topic `projects` tells them. Pure: no Kafka here."""
 
 import base64
+import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Protocol
 
+from collector.projects.numbers import Numbers
 from schemas import keys
 from schemas.message_ids import MessageIds
 from schemas.project_settings import ByProject, ProjectSettings
@@ -39,6 +41,34 @@ class Project:
         return not self.allowed_origins or ANY_ORIGIN in self.allowed_origins or origin.lower() in self.allowed_origins
 
 
+class Owner(Protocol):
+    """Whose a dead letter is: a project, or `NOBODY`."""
+
+    @property
+    def tenant_id(self) -> str: ...
+
+    @property
+    def project_id(self) -> str: ...
+
+    @property
+    def message_ids(self) -> MessageIds: ...
+
+    @property
+    def dead_letter_key(self) -> bytes: ...
+
+
+class Nobody(NamedTuple):
+    """Whose what nobody owns is."""
+
+    tenant_id: str = ""
+    project_id: str = ""
+    message_ids: MessageIds = MessageIds(str(uuid.UUID(int=0)))
+    dead_letter_key: bytes = keys.of_dead_letter("", "")
+
+
+NOBODY: Final = Nobody()
+
+
 class ProjectDirectory:
     """All projects by write key. `apply` records in the order of the topic."""
 
@@ -46,6 +76,7 @@ class ProjectDirectory:
         self._by_key: dict[str, Project] = {}
         self._by_authorization: dict[str, Project] = {}
         self._placeholders = ByProject(ProjectSettings.placeholder_words)
+        self.numbers = Numbers()
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -60,12 +91,15 @@ class ProjectDirectory:
         if record is None:
             self._by_key.pop(write_key, None)
             self._by_authorization.pop(basic_authorization(write_key), None)
+            self.numbers.apply(write_key, None)
             return
         project = Project(record)
         before = self._by_key.get(write_key)
         if before is None or before.updated_at <= project.updated_at:
             self._by_key[write_key] = project
             self._by_authorization[basic_authorization(write_key)] = project
+            with suppress(ValueError):
+                self.numbers.apply(write_key, project)
 
     def by_key(self, write_key: str) -> Project | None:
         """The project of a write key, disabled or not."""

@@ -1,13 +1,17 @@
 """The record of a project, made anew or changed, as the commands write it: it makes up keys and ids, and checks."""
 
+import json
 import secrets
 import string
 import uuid
 from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
+
 from collector.projects.directory import Project
-from schemas.project_settings import check_project_settings
+from schemas.project_settings import check_project_settings, read_project_settings
+from schemas.whatsapp_settings import NumberSettings
 
 NAME_CHARS_MAX: Final = 100
 WRITE_KEY_CHARS_MAX: Final = 100
@@ -49,6 +53,16 @@ def project_record(
         # Those that stand already may be of another release: a new name must not fail for them.
         _check_settings(settings)
     return record
+
+
+def with_number(settings: str, number: str, of_number: NumberSettings, apps: Sequence[str]) -> str:
+    """A project's settings with a WhatsApp number added or changed, and apps added. Raises ValueError."""
+    read_project_settings(settings)  # what is there has the right types
+    members = json.loads(settings or "{}")
+    own = members.setdefault("whatsapp", {})
+    own.setdefault("numbers", {})[number] = msgspec.to_builtins(of_number)
+    own["apps"] = [*dict.fromkeys([*own.get("apps", ()), *apps])]
+    return json.dumps(members, ensure_ascii=False)
 
 
 def _new_record(now_ms: int) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class CollectorAdmin:
         body = [
             {
                 "deadLetterId": str(dead_letter["dead_letter_id"]),
-                "writeKey": write_keys[dead_letter["project_id"]],
+                "writeKey": write_keys.get(dead_letter["project_id"], ""),
                 "reason": dead_letter["reason"],
                 "payload": b64encode(dead_letter["payload"]).decode(),
                 "arrival": dead_letter["arrival"],
@@ -138,7 +138,7 @@ class Replayer:
         self, dead_letters: Sequence[DeadLetter], names: Mapping[str, tuple[str, str]], result: Replayed
     ) -> list[DeadLetter]:
         """Those whose event has no row yet; the others are marked and counted."""
-        having = self._table.stored([names[key] for key in names])
+        having = self._table.stored(list(names.values()))
         there = [dead_letter for dead_letter in dead_letters if names.get(_id(dead_letter)) in having]
         self._table.mark(there, STORED)
         result.stored += len(there)
@@ -147,13 +147,15 @@ class Replayer:
     def _post(self, dead_letters: Sequence[DeadLetter], result: Replayed) -> None:
         known = []
         for dead_letter in dead_letters:
-            if dead_letter["project_id"] in self._write_keys:
+            if not dead_letter["project_id"] or dead_letter["project_id"] in self._write_keys:
                 known.append(dead_letter)
             else:
                 result.fail(
                     dead_letter, f"is of project {dead_letter['project_id']}, which has no write key that is enabled"
                 )
-        left = self._without_stored(known, {_id(dead_letter): event_name(dead_letter) for dead_letter in known}, result)
+        # What belonged to no project has no event that could be asked for: the collector finds out whose it is.
+        names = {_id(dead_letter): event_name(dead_letter) for dead_letter in known if dead_letter["project_id"]}
+        left = self._without_stored(known, names, result)
         for some in _by_size(left):
             self._post_some(some, result)
 

@@ -22,6 +22,7 @@ from collector.http.resources import Resources
 from collector.http.trusted_proxies import TrustedProxies
 from collector.ingest import Ingest
 from collector.projects.directory import ProjectDirectory
+from collector.whatsapp.apps import Apps
 from docker.local.kafka import KafkaServer
 from schemas.metrics import CollectorMetrics
 from schemas.settings import Settings
@@ -59,6 +60,7 @@ class Served:
             counts=self.counts,
             resources=Resources(directory, public_urls, BrowserSdks(settings.collector_browser_sdks_path)),
             proxies=proxies,
+            apps=Apps(settings.collector_whatsapp_apps_path),
         )
         self.collector.is_loaded = True
         self.server = Server(self.collector, settings)

@@ -13,8 +13,7 @@ from collector.events.arrival import Arrival
 from collector.events.event_ids import EventIds
 from collector.events.parse import Batch, parse_batch, parse_single
 from collector.events.times import Bounds
-from collector.ingest import Encoders
-from collector.kafka.encode import DeadLetterEncoder, RawEventEncoder
+from collector.kafka.encode import DeadLetterEncoder, Encoders, RawEventEncoder
 from collector.kafka.publisher import OverloadedError, Record
 from collector.projects.directory import Project, ProjectDirectory
 from schemas.codec import Codec
