@@ -8,7 +8,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from schemas.outcomes import DropReason, HandshakeOutcome, Outcome, Remark
+from schemas.outcomes import DeadReason, DropReason, HandshakeOutcome, Outcome, Remark
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _EVENTS: Final = (1, 2, 5, 10, 20, 50, 100, 250, 500, 1000, 2500)
@@ -37,6 +37,8 @@ class CollectorMetrics:
             ["outcome", "reason"],
             registry=registry,
         )
+        # A series that begins with its first value hides that value from increase().
+        self.events_total.labels("dead", DeadReason.PHONE_NUMBER_UNKNOWN)
         self.request_seconds = Histogram(
             "tally_collector_request_seconds", "arrival to answer", buckets=_SECONDS, registry=registry
         )

@@ -18,6 +18,7 @@ from docker.local import PROJECT_ROOT
 from docker.local.kafka import KafkaServer
 from docker.local.prometheus import PrometheusServer
 from docker.local.services import Pipeline
+from tests.collector.whatsapp.payloads import APP, apps_file, change, contact, hook, signature, text, whatsapp
 from tests.dashboards.macros import Range, expand_promql, expand_sql
 from tests.dashboards.reading import CLICKHOUSE, PROMETHEUS, Query, queries, variables
 from tests.docker.grafana_server import DATABASE, GRAFANA_PASSWORD, GRAFANA_USER, ServerWithUsers
@@ -58,7 +59,7 @@ def send(pipeline: Pipeline, seconds: float) -> int:
 
     Returns how many events were answered with 200, the repeats among them.
     """
-    sent = 0
+    sent, token = 1, handshake(pipeline)
     give_up_at = time.monotonic() + seconds
     number = 0
     while time.monotonic() < give_up_at:
@@ -70,8 +71,24 @@ def send(pipeline: Pipeline, seconds: float) -> int:
         assert pipeline.post("/v1/track", event(1) | {"type": "track"})[0] == 200
         sent += 1
         assert pipeline.post("/v1/track", b"{", write_key="unknown")[0] in {400, 401}
+        hooked = hook(change(contacts=[contact()], messages=[text(f"m{number}", f"Hi {token}")]))
+        assert pipeline.post(f"/v1/whatsapp/{APP}", hooked, headers=signature(hooked))[0] == 200
+        sent += 1
         time.sleep(0.2)
     return sent
+
+
+def handshake(pipeline: Pipeline) -> str:
+    """A token, once the collector knows the project's business number; of no other answer anything is stored."""
+    pipeline.add_project("shop", write_key=pipeline.write_key, settings=whatsapp())
+    answers: list[tuple[int, str]] = []
+
+    def is_given() -> bool:
+        answers.append(pipeline.post("/v1/handshake", {"anonymousId": "visitor-1"}))
+        return answers[-1][0] == 200
+
+    pipeline.wait_until(is_given, "the collector knows the number")
+    return str(json.loads(answers[-1][1])["token"])
 
 
 def configuration(pipeline: Pipeline) -> str:
@@ -138,8 +155,9 @@ def answers(
     prefix = f"panels{uuid.uuid4().hex[:8]}_"
     with ServerWithUsers(home / "clickhouse") as server:
         pipeline = Pipeline(
-            home, kafka_server, server, database=DATABASE, topic_prefix=prefix, sinks_ledger_interval_s=1
-        )
+            home, kafka_server, server, database=DATABASE, topic_prefix=prefix, sinks_ledger_interval_s=1,
+            collector_whatsapp_apps_path=str(apps_file(home)), collector_handshake_secret="invented handshake secret",
+        )  # fmt: skip
         with pipeline:
             prometheus_server.configure(configuration(pipeline))
             sent = send(pipeline, TRAFFIC_S)

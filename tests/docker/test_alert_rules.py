@@ -28,6 +28,12 @@ HEALTHY = UP | {
     'tally_collector_events_total{outcome="accepted",reason=""}': f"0+15000x{STEPS}",
     'tally_collector_events_total{outcome="dead",reason="type_unknown"}': f"0+15x{STEPS}",
     'tally_collector_inflight_bytes{instance="collector-1"}': f"4000000x{STEPS}",
+    'tally_collector_events_total{outcome="dead",reason="phone_number_unknown"}': f"0x{STEPS}",
+    'tally_collector_whatsapp_requests_total{result="accepted"}': f"0+300x{STEPS}",
+    'tally_collector_whatsapp_requests_total{result="signature_wrong"}': f"0x{STEPS}",
+    'tally_collector_whatsapp_delay_seconds_bucket{le="600.0"}': f"0+299x{STEPS}",
+    "tally_collector_whatsapp_delay_seconds_count": f"0+300x{STEPS}",
+    'tally_collector_whatsapp_tokens_total{number="1",outcome="invalid"}': f"0+1x{STEPS}",  # order numbers
     'tally_streams_records_total{topic="raw_events",outcome="keep",reason=""}': f"0+14985x{STEPS}",
     'tally_streams_records_total{topic="raw_events",outcome="drop",reason="duplicate"}': f"0+15x{STEPS}",
     'tally_streams_lag_records{topic="raw_events",partition="0"}': f"900x{STEPS}",
@@ -82,6 +88,16 @@ TROUBLES: Mapping[str, Mapping[str, str]] = {
     "TallyProcessDown": {'up{job="streams",instance="streams-2"}': f"1x80 0x{STEPS - 80}"},
     "TallyRequestsUnavailable": {'tally_collector_requests_total{route="batch",status="503"}': f"0+40x{STEPS}"},
     "TallyInflightNearLimit": {'tally_collector_inflight_bytes{instance="collector-1"}': f"60000000x{STEPS}"},
+    "TallyWhatsAppSignatures": {
+        'tally_collector_whatsapp_requests_total{result="signature_wrong"}': f"0x80 2+2x{STEPS - 80}"
+    },
+    "TallyWhatsAppLate": {'tally_collector_whatsapp_delay_seconds_bucket{le="600.0"}': f"0+30x{STEPS}"},
+    "TallyWhatsAppNumberUnknown": {
+        'tally_collector_events_total{outcome="dead",reason="phone_number_unknown"}': f"0x80 5x{STEPS - 80}"
+    },
+    "TallyWhatsAppTokensWrong": {
+        'tally_collector_whatsapp_tokens_total{number="1",outcome="invalid"}': f"0+20x{STEPS}"
+    },
     "TallyStreamsLag": {'tally_streams_lag_records{topic="raw_events",partition="1"}': f"100000x{STEPS}"},
     "TallyStreamsBehind": {'tally_streams_lag_seconds{instance="streams-1"}': f"90x{STEPS}"},
     "TallyStreamsNoCommits": {'tally_streams_epoch_seconds_count{instance="streams-1"}': f"70x{STEPS}"},
