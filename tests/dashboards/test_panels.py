@@ -71,7 +71,8 @@ def send(pipeline: Pipeline, seconds: float) -> int:
         assert pipeline.post("/v1/track", event(1) | {"type": "track"})[0] == 200
         sent += 1
         assert pipeline.post("/v1/track", b"{", write_key="unknown")[0] in {400, 401}
-        hooked = hook(change(contacts=[contact()], messages=[text(f"m{number}", f"Hi {token}")]))
+        message = text(f"m{number}", f"Hi {token}", timestamp=str(int(time.time())))
+        hooked = hook(change(contacts=[contact()], messages=[message]))
         assert pipeline.post(f"/v1/whatsapp/{APP}", hooked, headers=signature(hooked))[0] == 200
         sent += 1
         time.sleep(0.2)

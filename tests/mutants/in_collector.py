@@ -116,8 +116,8 @@ IN_COLLECTOR: Final[tuple[Fault, ...]] = (
     Fault(
         name="collector-origin-of-a-body-key",
         file="collector/ingest.py",
-        text="batch.write_key)\n                _require_origin(project, sender)",
-        becomes="batch.write_key)",
+        text="body_key)\n        _require_origin(project, sender)",
+        becomes="body_key)",
         tests=(
             "tests/collector/http/test_cors.py::test_an_event_from_a_page_that_is_not_allowed_is_not_stored_by_the_key_of_the_body",
         ),
@@ -208,5 +208,63 @@ IN_COLLECTOR: Final[tuple[Fault, ...]] = (
         becomes="if salvaged is not None:",
         tests=("tests/collector/events/test_parse.py::test_events_of_a_batch_are_the_bytes_that_stood_there",),
         guarantee="Of a broken batch each event is judged for itself.",
+    ),
+    Fault(
+        name="collector-webhook-unsigned",
+        file="collector/http/whatsapp_routes.py",
+        text="if not is_signed(body, header, app.secrets()):",
+        becomes="if not header:",
+        tests=(
+            "tests/collector/http/test_whatsapp_routes.py::test_what_is_not_signed_by_the_app_is_401_and_nothing_anywhere",
+        ),
+        guarantee="What Meta has not signed is stored nowhere.",
+    ),
+    Fault(
+        name="collector-webhook-before-the-ack",
+        file="collector/http/whatsapp_routes.py",
+        text="        is_durable = pending.durable is None or await pending.durable\n",
+        becomes="        is_durable = True\n",
+        tests=(
+            "tests/collector/http/test_whatsapp_routes.py::test_without_kafkas_acknowledgement_it_is_503_and_a_repeat_is_the_same_event",
+        ),
+        guarantee="A webhook is answered 200 once everything in it is durable.",
+    ),
+    Fault(
+        name="collector-webhook-of-another-app",
+        file="collector/projects/numbers.py",
+        text="not one.project.is_disabled and app in one.settings.apps",
+        becomes="not one.project.is_disabled",
+        tests=("tests/collector/whatsapp/test_admit.py::test_a_number_counts_only_in_posts_of_its_projects_apps",),
+        guarantee="Another tenant's valid signature opens nothing.",
+    ),
+    Fault(
+        name="collector-token-without-tag",
+        file="collector/whatsapp/tokens.py",
+        text="if sum(hmac.compare_digest(_spell(body, _tag(key, body)), token) for key in keys):",
+        becomes="if keys:",
+        tests=(
+            "tests/collector/whatsapp/test_tokens.py::test_of_guesses_one_in_1024_passes_and_of_a_body_exactly_one_tag",
+        ),
+        guarantee="Of 1,024 guesses 1,023 are refused.",
+    ),
+    Fault(
+        name="collector-mint-of-a-clients-token",
+        file="collector/whatsapp/mint.py",
+        text="if name not in _NOT_OF_CLIENTS",
+        becomes="if True",
+        tests=(
+            "tests/collector/whatsapp/test_mint.py::test_a_client_cannot_name_another_token_with_the_collectors_word",
+        ),
+        guarantee="No client names a token with the collector's word.",
+    ),
+    Fault(
+        name="collector-plain-ids",
+        file="collector/whatsapp/event.py",
+        text="return to_id(str(value)) if isinstance(value, Personal) else value",
+        becomes="return value",
+        tests=(
+            "tests/collector/whatsapp/test_admit.py::test_where_ids_are_hashed_no_record_holds_a_phone_a_user_id_or_a_messages_id",
+        ),
+        guarantee="Where ids are hashed no record holds a plain one.",
     ),
 )
