@@ -12,7 +12,7 @@ from confluent_kafka.admin import NewPartitions
 
 from schemas.apply.topics import apply_topics
 from schemas.settings import to_environ
-from schemas.topics import STATE_TABLES, changelog_of, streams_group
+from schemas.topics import STATE_TABLES, TOPICS, changelog_of, streams_group
 from streams.sessions.state import SessionStateCodec, new_state
 from streams.topology import rules
 from tests.streams.accounting import identities_differ, traffic
@@ -59,7 +59,7 @@ def raise_generation(rig: StreamsRig, **changes: Any) -> None:
 
 def grow(rig: StreamsRig) -> None:
     """Add partitions to all topics whose number the settings say."""
-    topics = ("raw_events", "enriched_events", "sessions", "identity_claims", "identities")
+    topics = [topic.name for topic in TOPICS.values() if topic.partitions is None]
     for done in rig.kafka.admin.create_partitions(
         [NewPartitions(rig.settings.topic(one), GROWN) for one in topics]
     ).values():
