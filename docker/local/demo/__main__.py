@@ -16,6 +16,7 @@ from rich.markup import escape
 from docker.local import RUN_DIR
 from docker.local.clickhouse import ClickHouseServer
 from docker.local.demo import report
+from docker.local.demo.chat import HANDSHAKE_SECRET, WHATSAPP_SETTINGS, conversation, send_chat, write_apps_file
 from docker.local.demo.senders import SendFailedError, Sent, send_node, send_plain, send_python
 from docker.local.kafka import KafkaServer
 from docker.local.packages import FetchFailedError, fetch
@@ -61,7 +62,7 @@ def run(
         with step("topics, tables, a demo project, and one process of each service"):
             _require_free(pipeline.settings)
             pipeline.run("schemas", "apply")
-            settings = json.dumps({"conversion_events": ["Order Completed"]})
+            settings = json.dumps({"conversion_events": ["Order Completed"], "whatsapp": WHATSAPP_SETTINGS})
             pipeline.add_project("demo", write_key=WRITE_KEY, settings=settings)
             pipeline.start_services()
         balanced = _send_and_show(pipeline)
@@ -81,6 +82,8 @@ def _pipeline() -> Pipeline:
     defaults = Settings.model_validate({})
     overrides: dict[str, Any] = {name: getattr(defaults, name) for name in _SERVICE_PORTS}
     overrides |= _geo_databases()
+    overrides["collector_whatsapp_apps_path"] = str(write_apps_file(RUN_DIR / "whatsapp_apps.json"))
+    overrides["collector_handshake_secret"] = HANDSHAKE_SECRET
     overrides["collector_browser_sdks_path"] = str(fetch("browser-sdks") / "node_modules")
     pipeline = Pipeline(
         RUN_DIR,
@@ -122,10 +125,11 @@ def _require_free(settings: Settings) -> None:
 def _send_and_show(pipeline: Pipeline) -> bool:
     run_id = uuid.uuid4().hex[:8]
     sent: list[Sent] = []
-    with step("events from segment-analytics-python, @segment/analytics-node and a plain POST"):
+    with step("events from segment-analytics-python, @segment/analytics-node, a plain POST, and a WhatsApp chat"):
         sent.append(send_python(pipeline.url, WRITE_KEY, run_id, _VISITORS))
         sent.append(send_node(pipeline.url, WRITE_KEY, run_id, _VISITORS))
         sent.append(send_plain(pipeline.url, WRITE_KEY, run_id))
+        sent.append(send_chat(pipeline.url, WRITE_KEY, run_id))
         console.print(f"  {sum(part.events for part in sent)} events accepted")
     with step("waiting until they can be queried"):
         give_up_at = time.monotonic() + _LANDED_TIMEOUT_S
@@ -138,6 +142,7 @@ def _send_and_show(pipeline: Pipeline) -> bool:
         pipeline.wait_until(lambda: _sessions_complete(pipeline, run_id, found), "sessions", _LANDED_TIMEOUT_S)
         # A worker commits after its events are rows already: until then the ledger calls them in flight.
         pipeline.wait_until(lambda: _nothing_in_flight(pipeline), "nothing is in flight", _LANDED_TIMEOUT_S)
+        pipeline.wait_until(lambda: conversation(pipeline.query, run_id) != "", "a conversation", _LANDED_TIMEOUT_S)
     report.show(console, pipeline.query, sent, found, run_id)
     console.print("\n[bold]python -m sinks ledger[/]: everything that raw_events holds, of this run and earlier ones")
     console.print(pipeline.run("sinks", "ledger").rstrip(), markup=False, highlight=False, soft_wrap=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
+from docker.local.demo.chat import conversation, customer_of
 from docker.local.demo.senders import Sent
 
 Query = Callable[[str], str]
@@ -39,7 +40,8 @@ class Account:
 
 def account(query: Query, sent: Sequence[Sent], run: str) -> Account:
     """Count this run's events in the tables."""
-    mine = f"(anonymous_id LIKE 'demo-{run}-%' OR user_id = 'user-{run}-curl')"
+    others = (f"user-{run}-curl", f"user-{run}-chat", f"whatsapp:{customer_of(run)}")
+    mine = f"(anonymous_id LIKE 'demo-{run}-%' OR user_id IN {others})"
     stored, ids = query(f"SELECT count(), uniqExact(message_id) FROM events WHERE {mine}").split()
     dead = query(f"SELECT count() FROM dead_letters FINAL WHERE client_message_id LIKE 'demo-{run}-%'")
     return Account(
@@ -72,6 +74,8 @@ def show(console: Console, query: Query, sent: Sequence[Sent], found: Account, r
            "SELECT reason, count(), any(detail) FROM dead_letters FINAL "
            f"WHERE client_message_id LIKE 'demo-{run}-%' GROUP BY 1")  # fmt: skip
     row = query(f"SELECT * FROM events WHERE {mine} AND event_type = 'track' LIMIT 1 FORMAT Vertical")
+    console.print("\n[bold]one conversation[/], from the page to its end")
+    console.print(conversation(query, run).rstrip(), highlight=False, markup=False)
     console.print("\n[bold]one row of events[/]")
     console.print(row.rstrip(), highlight=False, markup=False)
     ended = Table("accepted", "stored", "duplicates", "dead letters", "unaccounted", title_justify="left",

@@ -12,7 +12,7 @@ from docker.local.packages import fetch
 from docker.local.tools import bare_environ, require_tool
 
 _SCRIPT = Path(__file__).parent / "send_node.cjs"
-_USER_AGENT = (
+USER_AGENT = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36"
 )
 
@@ -37,7 +37,7 @@ def send_python(url: str, write_key: str, run: str, visitors: int) -> Sent:
 
     errors: list[str] = []
     client = Client(write_key, host=url, gzip=True, on_error=lambda error, _: errors.append(str(error)), max_retries=3)
-    context = {"userAgent": _USER_AGENT, "ip": "81.2.69.142", "locale": "en-GB"}
+    context = {"userAgent": USER_AGENT, "ip": "81.2.69.142", "locale": "en-GB"}
     events = 0
     for visitor in range(visitors):
         ids = {"anonymous_id": f"demo-{run}-python-{visitor}", "context": context}
