@@ -48,7 +48,13 @@ def collecting(tmp_path_factory: pytest.TempPathFactory, kafka_server: KafkaServ
     home = tmp_path_factory.mktemp("collector")
     scripts = str(fetch("browser-sdks") / "node_modules")
     prefix = f"{home.name}_{home.parent.name}_"
-    running = Running(home, kafka_server.bootstrap, prefix, collector_browser_sdks_path=scripts).prepare()
+    running = Running(
+        home,
+        kafka_server.bootstrap,
+        prefix,
+        collector_browser_sdks_path=scripts,
+        collector_handshake_secret="invented handshake secret",
+    ).prepare()
     with running.service:
         yield running
 

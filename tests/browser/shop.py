@@ -19,10 +19,11 @@ _WAIT_S = 20.0
 class Shop:
     """A project of its own in a running collector. `allowed_origins`: of the pages that may send; none: every page."""
 
-    def __init__(self, running: Running, allowed_origins: Sequence[str] = ()) -> None:
+    def __init__(self, running: Running, allowed_origins: Sequence[str] = (), settings: str = "{}") -> None:
         self._running = running
+        now = time.time_ns() // 1_000_000
         record = project_record(
-            None, time.time_ns() // 1_000_000, name="shop", tenant_id=TENANT, allowed_origins=allowed_origins
+            None, now, name="shop", tenant_id=TENANT, allowed_origins=allowed_origins, settings=settings
         )
         write_project(running.settings, codec("projects"), record)
         self.write_key: str = record["write_key"]

@@ -110,6 +110,7 @@ def conversation(query: Callable[[str], str], run: str) -> str:
         "resolved_at, message_count, customer_message_count, bot_message_count, agent_message_count, handoff_count, "
         "queued_seconds, bot_seconds, agent_seconds, entry_source, handshake_token, c.user_id AS user_id, "
         "linked_anonymous_id, linked_session_id, s.entry_page AS session_entry_page, s.event_count AS session_events "
-        "FROM conversations_current AS c INNER JOIN sessions_current AS s ON toString(s.session_id) = c.linked_session_id "
+        "FROM conversations_current AS c "
+        "INNER JOIN sessions_current AS s ON toString(s.session_id) = c.linked_session_id "
         f"WHERE whatsapp_phone_id = '{customer_of(run)}' AND current_state = 'resolved' FORMAT Vertical"
     )

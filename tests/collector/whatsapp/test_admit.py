@@ -439,6 +439,13 @@ def test_one_post_of_many_numbers_reaches_each_of_its_projects() -> None:
     assert found.outcomes == {("messages", "event"): 3, ("messages", "dead"): 2, ("account_update", "unread"): 1}
 
 
+def test_a_message_is_the_same_event_whichever_app_and_field_bring_it() -> None:
+    projects = directory(apps=["shop", "second"])
+    ways = [admit(of(text("m", "x")), projects, app) for app in ("shop", "second", "shop")]
+    ways.append(admit(hook(standby(contacts=[contact()], messages=[text("m", "x")])), projects, "second"))
+    assert len({event.message_id for way in ways for event, _ in way.admitted}) == 1
+
+
 def test_a_number_counts_only_in_posts_of_its_projects_apps() -> None:
     found = admit(of(text("m", "x")), app="somebody-elses")
     assert [str(event.reason) for event, _ in found.refused] == ["phone_number_unknown"]

@@ -85,7 +85,7 @@ class Collector:
     def take_again(self, dead_letters: Sequence[DeadLetter], write_keys: Mapping[str, str]) -> list[str]:
         if self.away:
             raise CollectorUnreachableError("nobody there")
-        assert {write_keys[one["project_id"]] for one in dead_letters} == {"key"}
+        assert all(write_keys[one["project_id"]] == "key" for one in dead_letters if one["project_id"])
         self.calls.append(list(dead_letters))
         return [self._refuses.get(str(one["dead_letter_id"]), "") for one in dead_letters]
 
@@ -143,6 +143,16 @@ def test_what_has_a_row_is_not_sent_however_long_ago_it_came() -> None:
     assert [[one["dead_letter_id"] for one in call] for call in desk.collector.calls] == [[IDS[0]]]
     assert [key for _, _, key, _ in desk.producer.sent] == [b"k4"]
     assert {name for name, outcome in desk.notes.marked if outcome == "stored"} == {IDS[1], IDS[2], IDS[3]}
+
+
+def test_what_belongs_to_no_project_is_sent_to_find_out_whose_it_is() -> None:
+    desk = Desk(refuses={IDS[1]: "phone_number_unknown"})
+    nobodys = {"project_id": "", "tenant_id": "", "arrival": '{"receivedAt":1,"whatsappApp":"shop"}'}
+    result = desk.replay([refused(0, **nobodys), refused(1, **nobodys), refused(2, "m2")])
+    assert (result.sent, result.failed) == (2, 1)
+    assert [one["dead_letter_id"] for one in desk.collector.calls[0]] == IDS[:3]
+    assert result.problems == [f"dead letter {IDS[1]} is refused again: phone_number_unknown"]
+    assert desk.notes.marked == [(IDS[0], "sent"), (IDS[2], "sent")]
 
 
 def test_what_is_refused_again_or_not_taken_is_not_noted_as_sent() -> None:
