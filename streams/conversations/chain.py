@@ -4,8 +4,8 @@
                                │         │
                                ▼         ▼
                               dead_letters
-    every epoch:  customers touched ─▶ settle: gather, fold, seal ─▶ rows ─▶ conversations
-    every minute: customers that have been silent for too long, the same way
+                                              └▶ settle: gather, fold, seal ─▶ rows ─▶ conversations
+    every minute: customers that have been silent for too long ─▶ settle ─▶ the same
 
 Facts are a set: a signal that a killed worker repeats changes nothing, so none is skipped by its offset; a customer's
 states are several, and a kill may have left some of them without it.
@@ -68,6 +68,7 @@ class ConversationChain:
     def process(self, records: Records) -> Outputs:
         """Take the signals of a chunk."""
         outputs = Outputs()
+        rows: list[Row] = []
         batch, indexes, invalid = self._signals.decode_columns(records.values)
         for bad in invalid:
             self._dead.add(outputs, records, bad)
@@ -76,13 +77,19 @@ class ConversationChain:
             if problem := _problem(records.keys[index], number, signal):
                 self._dead.add(outputs, records, Invalid(index, DeadReason.FIELD_INVALID, problem))
                 continue
-            outcome = self._of(records.partitions[index], number).take(signal, records.offsets[index])
+            partition = records.partitions[index]
+            customers = self._of(partition, number)
+            outcome = customers.take(signal, records.offsets[index])
+            # At once, not once an epoch: a later signal may end a conversation's being that this one began. A worker
+            # that is killed has told of it if an epoch ended in between, and the next one must tell the same.
+            self._settle(rows, outputs, partition, number, customers)
             outputs.fact(signal.kind, outcome)
             outputs.replayed += outcome is FactOutcome.REPLAYED
             outputs.kept += outcome is not FactOutcome.REPLAYED
         now_ms = self._now_ms()
         for partition, appended_ms in zip(records.partitions, records.appended_ms, strict=False):
             self._came[partition] = appended_ms, now_ms
+        outputs.add("conversations", encode_rows(rows, self._rows))
         return outputs
 
     def _of(self, partition: int, number: Number) -> Customers:
@@ -96,11 +103,9 @@ class ConversationChain:
         return self._is_time() and any(True for _ in self.silences.due(self._known_until))
 
     def end_epoch(self) -> EpochEnd:
-        """A row of each conversation that changed, and a tombstone of each that is no more."""
+        """The rows of conversations that silence has ended, and the changed states."""
         outputs = Outputs()
         rows: list[Row] = []
-        for (partition, number), customers in self._customers.items():
-            self._settle(rows, outputs, partition, number, customers)
         if self._is_time():
             self._looked_ms = self._now_ms()
             for partition, key in list(self.silences.due(self._known_until)):
@@ -160,6 +165,7 @@ class ConversationChain:
             self._note_silence(partition, customers, group.names[0], settled.open_state)
             for name in (*group.names[1:], *group.owners):
                 self.silences.note(partition, customers.key(name), 0)
+        touched.clear()
 
     def _note_silence(self, partition: int, customers: Customers, name: str, state: str) -> None:
         self.silences.note(partition, customers.key(name), customers.state_of(name).silent_ms, state)

@@ -89,6 +89,7 @@ class Desk:
         told = self.told[start:end]
         records = Records([1] * len(told), range(start, end), [key for key, _ in told], [value for _, value in told])
         self.outputs = self.chain.process(records)
+        self.published += rows_of(self.outputs.records.get("conversations", []))
 
     def end_epoch(self, durable: float = 1.0, chance: random.Random | None = None) -> None:
         """Make an epoch durable; with less than 1 the worker is killed with such a share of the states written."""
