@@ -1,12 +1,11 @@
 """Whether a body was signed with an app's secret. Pure."""
 
 import hmac
-import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 _PREFIX: Final = "sha256="
-_NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
+_KEPT_MAX: Final = 4_096
 
 
 def is_signed(body: bytes, header: str, secrets: Sequence[bytes]) -> bool:
@@ -39,9 +38,20 @@ def _forms(body: bytes) -> Iterator[bytes]:
         text = body.decode()
     except UnicodeDecodeError:
         return
-    yield _NOT_ASCII.sub(lambda match: _escaped(match[0]), text).encode()
+    yield text.translate(_ESCAPES).encode()
 
 
-def _escaped(character: str) -> str:
-    units = character.encode("utf-16-be").hex()
-    return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))
+class _Escapes(dict[int, str]):
+    """Characters, as `str.translate` asks for them: a body of three MB, unsigned, takes a fraction of a second."""
+
+    def __missing__(self, code: int) -> str:
+        if code < 0x10000:
+            escaped = f"\\u{code:04x}"
+        else:
+            escaped = f"\\u{0xD7C0 + (code >> 10):04x}\\u{0xDC00 | code & 0x3FF:04x}"
+        if len(self) < _KEPT_MAX:
+            self[code] = escaped
+        return escaped
+
+
+_ESCAPES: Final = _Escapes({code: chr(code) for code in range(128)})

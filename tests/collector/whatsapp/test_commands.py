@@ -1,13 +1,21 @@
 """What `python -m collector whatsapp check` finds amiss."""
 
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
+from prometheus_client import CollectorRegistry, make_wsgi_app
 from typer.testing import CliRunner
 
+from collector.http.counts import Counts
 from collector.projects.directory import ProjectDirectory
-from collector.whatsapp.commands import _set_up, whatsapp
+from collector.whatsapp.commands import _never_seen, _set_up, whatsapp
 from collector.whatsapp.ids import hashed_id, ids_key
+from schemas.metrics import CollectorMetrics
 from schemas.settings import Settings
 from tests.collector.made import TENANT_ID, directory_of, project_fields
 from tests.collector.whatsapp.payloads import APP, CARLA, NUMBER, VERIFY, apps_file, directory
@@ -58,3 +66,33 @@ def test_an_id_is_hashed_as_it_is_stored(monkeypatch: pytest.MonkeyPatch, spelt:
 def test_without_a_secret_nothing_is_hashed() -> None:
     done = CliRunner().invoke(whatsapp, ["hash", CARLA[0], "--tenant", TENANT_ID])
     assert (done.exit_code, CARLA[0] in done.output) == (2, False)
+
+
+class Quiet(WSGIRequestHandler):
+    """Says nothing of requests."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def admin_port(*fields: str) -> Iterator[int]:
+    """The admin port of a collector that has had these fields."""
+    registry = CollectorRegistry()
+    counts = Counts(CollectorMetrics(registry))
+    counts.items(Counter({(field, "event"): 1 for field in fields}), Counter(), 1.0, None)
+    counts.flush()
+    with make_server("127.0.0.1", 0, make_wsgi_app(registry), handler_class=Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+def test_fields_that_have_never_come_are_named() -> None:
+    with admin_port("messages", "standby", "account_update") as port:
+        lines = list(_never_seen(Settings.model_validate({"collector_admin_port": port})))
+    assert [line.partition(":")[0] for line in lines] == ["smb_message_echoes", "messaging_handovers"]
+    (away,) = _never_seen(Settings.model_validate({"collector_admin_port": port}))
+    assert "does not answer" in away

@@ -74,9 +74,10 @@ def enrich_one(lookups: Lookups) -> EnrichOne:
         user_agent: str = "",
         context: Any = None,
         properties: Any = None,
+        origin: str = "",
     ) -> dict[str, Any]:
         texts = {"context": json.dumps(context or {}), "properties": json.dumps(properties or {})}
-        row = {"event_type": event_type, "ip_address": ip_address, "user_agent": user_agent, **texts}
+        row = {"event_type": event_type, "ip_address": ip_address, "user_agent": user_agent, "origin": origin, **texts}
         (enriched,) = enrich(pl.DataFrame([row]), lookups).to_dicts()
         return enriched
 

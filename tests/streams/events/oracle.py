@@ -48,6 +48,12 @@ def enrich_row(row: Row, sources: Sources) -> Row:
         **agent._asdict(),
         **place._asdict(),
     }
+    if row["origin"] == "whatsapp":
+        customer = added["external_id"] or ""
+        is_of_country = (
+            customer[2:3] == "." and customer[:2].isascii() and customer[:2].isalpha() and customer[:2].isupper()
+        )
+        added["country_code"] = customer[:2] if is_of_country else ""
     if not _text(library, "name"):
         added["sdk_version"] = ""
     reason = _reason(row["user_agent"], added["channel_type"], added["sdk_version"], sources.robot(row["user_agent"]))

@@ -35,7 +35,19 @@ _URLS = (
 )
 _LIKELY = (
     *(*_URLS, "whatsapp", "WhatsApp", "analytics.js", "Analytics.JS", "analytics-python", "next-1.84.3", ""),
-    *("$direct", "iOS", "Android", "Windows", "17.2", "15.0.0", "iPad13,4", "MIBOX4", "ios", "tablet"),
+    *(
+        "PT.40017735512240011111",
+        "$direct",
+        "iOS",
+        "Android",
+        "Windows",
+        "17.2",
+        "15.0.0",
+        "iPad13,4",
+        "MIBOX4",
+        "ios",
+        "tablet",
+    ),
 )
 
 # Surrogates are drawn on purpose: JSON can spell a lone one, UTF-8 cannot.
@@ -132,6 +144,7 @@ def rows(objects: st.SearchStrategy[str]) -> st.SearchStrategy[list[dict[str, An
             "event_type": st.sampled_from(EVENT_TYPES),
             "user_agent": st.sampled_from(USER_AGENTS),
             "ip_address": st.sampled_from(ADDRESSES),
+            "origin": st.sampled_from(("", "whatsapp", "handshake")),
             "context": objects,
             "properties": objects,
         }

@@ -21,8 +21,8 @@ ADDED = {
 
 
 def _row(**given: Any) -> dict[str, Any]:
-    empty = {"event_type": "page", "user_agent": "", "ip_address": "", "context": "{}", "properties": "{}"}
-    return {**empty, **given}
+    empty = dict.fromkeys(("user_agent", "ip_address", "origin"), "")
+    return {"event_type": "page", **empty, "context": "{}", "properties": "{}", **given}
 
 
 def test_columns_are_added_to_those_of_the_chunk_and_rows_keep_their_order(lookups: Lookups) -> None:

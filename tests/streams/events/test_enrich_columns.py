@@ -120,6 +120,23 @@ def test_sdk_version_joins_the_library_and_its_version(enrich_one: EnrichOne) ->
     assert versions == ["analytics.js/next-1.84.3", "x", "", "", ""]
 
 
+@pytest.mark.parametrize(
+    ("origin", "customer", "country"),
+    [
+        ("whatsapp", "PT.40017735512240011111", "PT"),
+        ("whatsapp", "PT.h0a1b", "PT"),
+        ("whatsapp", "351210000000", ""),
+        ("whatsapp", "ABC.1", ""),
+        ("", "PT.40017735512240011111", "US"),  # an integrator's server, with an address of its own
+    ],
+)
+def test_the_country_of_whatsapps_customer_is_that_of_the_user_id(
+    enrich_one: EnrichOne, origin: str, customer: str, country: str
+) -> None:
+    context = {"channel_type": "whatsapp", "externalId": customer}
+    assert enrich_one(ip_address="8.8.8.8", context=context, origin=origin)["country_code"] == country
+
+
 def test_places_and_agents_come_from_address_and_user_agent(enrich_one: EnrichOne) -> None:
     agent = (
         "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) "

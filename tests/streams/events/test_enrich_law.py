@@ -14,7 +14,7 @@ from tests.streams.events.strategies import broken, likely_contexts, rows, wild_
 Rows = list[dict[str, Any]]
 SCHEMA = {
     "number": pl.Int64,
-    **dict.fromkeys(("event_type", "user_agent", "ip_address", "context", "properties"), pl.String),
+    **dict.fromkeys(("event_type", "user_agent", "ip_address", "origin", "context", "properties"), pl.String),
 }
 
 
