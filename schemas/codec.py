@@ -17,6 +17,7 @@ from schemas.registry import SchemaIds, SchemaUnknownError, current_schema
 
 HEADER_BYTES: Final = 5
 _HEADER: Final = struct.Struct(">bI")
+_BITS: Final = {"int": 32, "long": 64}
 
 
 class RecordInvalidError(ValueError):
@@ -42,6 +43,7 @@ class Codec:
         self._writers: dict[int, Mapping[str, Any]] = {}
         # Without dates: a number stays a number on its way from an old version to today's.
         self._undated = fastavro.parse_schema(_undated(current_schema(topic)))
+        self._numbers = _numbers(current_schema(topic))
 
     def knows(self, value: bytes) -> bool:
         """Whether `decode` needs to ask nobody for the schema of this record."""
@@ -56,14 +58,23 @@ class Codec:
 
     def decode(self, value: bytes) -> dict[str, Any]:
         """One framed record. Raises RecordInvalidError."""
-        return _read(value, self._writer(_schema_id(value)), self._schema)
+        return self._read(value, self._writer(_schema_id(value)), self._schema)
 
     def rewrite(self, value: bytes) -> bytes:
         """The body, in today's schema, of a record that was written with another version."""
-        record = _read(value, _undated(self._writer(_schema_id(value))), self._undated)
+        record = self._read(value, _undated(self._writer(_schema_id(value))), self._undated)
         out = io.BytesIO()
         fastavro.schemaless_writer(out, self._undated, record)
         return out.getvalue()
+
+    def _read(self, value: bytes, writer: Mapping[str, Any], reader: Mapping[str, Any]) -> dict[str, Any]:
+        record = _read(value, writer, reader)
+        for name, bits in self._numbers:
+            number = record[name]
+            # fastavro reads whatever number the bytes are; other readers refuse it or cut it to its last bits.
+            if isinstance(number, int) and not -1 << bits - 1 <= number < 1 << bits - 1:
+                raise RecordInvalidError(DeadReason.FIELD_INVALID, f"{name} is {number}, more than {bits} bits hold")
+        return record
 
     def _writer(self, schema_id: int) -> Mapping[str, Any]:
         writer = self._writers.get(schema_id)
@@ -100,6 +111,19 @@ def _read(value: bytes, writer: Mapping[str, Any], reader: Mapping[str, Any]) ->
     except Exception as error:  # fastavro has no exception of its own for bytes that are not Avro
         raise RecordInvalidError(DeadReason.NOT_AVRO, f"{type(error).__name__}: {error}") from None
     return record
+
+
+def _numbers(schema: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
+    """The fields of whole numbers, or of them or null, and how many bits they have."""
+    found = ((field["name"], _bits(field["type"])) for field in schema["fields"])
+    return tuple((name, bits) for name, bits in found if bits)
+
+
+def _bits(kind: Any) -> int:
+    """0: no whole number."""
+    if isinstance(kind, list):
+        return max(_bits(branch) for branch in kind)
+    return _bits(kind["type"]) if isinstance(kind, dict) else _BITS.get(kind, 0)
 
 
 def _undated(schema: Any) -> Any:

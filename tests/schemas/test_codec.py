@@ -133,6 +133,25 @@ def test_a_record_that_does_not_fit_is_not_encoded(wrong: dict[str, Any]) -> Non
         SESSIONS.encode(record("sessions") | wrong)
 
 
+def test_a_number_beyond_its_bits_is_invalid_and_not_cut_to_what_fits() -> None:
+    codec = CODECS["sessions"]
+    # A varint with the sign folded in: 70 is 35, and 2**32 + 70 has the same last 32 bits.
+    at = bytes([70]), bytes([0b11000110, 0b10000000, 0b10000000, 0b10000000, 0b00010000])
+    value = codec.encode(record("sessions", page_count=35)).replace(*at)
+    with pytest.raises(RecordInvalidError, match=f"page_count is {2**31 + 35}, more than 32 bits") as caught:
+        codec.decode(value)
+    assert caught.value.reason is DeadReason.FIELD_INVALID
+
+
+def test_a_number_beyond_its_bits_in_an_older_version_is_invalid_alone() -> None:
+    writer = OldWriter(lacking={"user_id"})
+    codec = ColumnCodec("sessions", writer)
+    value = writer.encode(record("sessions", page_count=35))
+    wide = value.replace(bytes([70]), bytes([0b11000110, 0b10000000, 0b10000000, 0b10000000, 0b00010000]))
+    _, indexes, (bad,) = codec.decode_columns([value, wide, value])
+    assert (indexes, bad.index, bad.reason) == ([0, 2], 1, DeadReason.FIELD_INVALID)
+
+
 def test_an_older_version_is_read_with_the_defaults_of_what_it_lacks() -> None:
     lacking = {"user_id", "utm_source"}
     codec = ColumnCodec("sessions", TwoVersions(lacking=lacking))
