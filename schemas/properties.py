@@ -31,6 +31,13 @@ _FILLED: Final = (
     f" AND ((SELECT count() FROM system.parts WHERE {_PARTS}) = 0 OR name IN (SELECT column FROM system.parts_columns "
     f"WHERE {_PARTS} GROUP BY column HAVING count() >= (SELECT count() FROM system.parts WHERE {_PARTS})))"
 )
+# A view with parameters has no list of columns: it has them all, if its query says so.
+_HAD: Final = (
+    " AND (name IN (SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {source}) "
+    "OR {source} NOT IN (SELECT table FROM system.columns WHERE database = currentDatabase()) "
+    "AND {source} IN (SELECT name FROM system.tables WHERE database = currentDatabase() AND engine = 'View' "
+    "AND position(as_select, 'asterisk_include_materialized_columns = 1') > 0))"
+)
 
 
 class PropertyType(StrEnum):
@@ -121,9 +128,9 @@ def property_expression(
 ) -> str:
     """SQL for a property as `kind`, Nullable: its column, if there is one of that type, else read from the JSON.
 
-    columns: what `materialized_properties` answers, for a query of the table `events` itself: `SELECT *` and the views
-    on it do not have these columns. document: the column that holds the JSON. write_key: how a key stands in the SQL,
-    as a text or as a parameter. Raises ValueError for no name.
+    columns: what `materialized_properties` answers for what is asked, `events` or a view on it. document: the column
+    that holds the JSON. write_key: how a key stands in the SQL, as a text or as a parameter. Raises ValueError for no
+    name.
     """
     column = (columns or {}).get(name)
     if column is not None and column.type is kind:
@@ -146,18 +153,22 @@ def property_expression(
             return f"parseDateTime64BestEffortOrNull({text}, 3, 'UTC')"
 
 
-def materialized_properties(client: AsksClickHouse, project_id: str | None = None) -> dict[str, MaterializedProperty]:
+def materialized_properties(
+    client: AsksClickHouse, project_id: str | None = None, source: str = "events"
+) -> dict[str, MaterializedProperty]:
     """The properties of `events` that have a column usable for a question: of all projects, or of this one.
 
-    Where a property has both, the project's own. A column that is still being filled is not among them.
+    Where a property has both, the project's own. A column that is still being filled is not among them. source: what is
+    asked, if not the table itself: a view's columns are those that it has.
     """
-    every = catalogue(client, filled=True)
+    every = catalogue(client, filled=True, source=source)
     return {entry.name: entry for usable in (None, project_id) for entry in every if entry.project_id == usable}
 
 
-def catalogue(client: AsksClickHouse, *, filled: bool = False) -> list[MaterializedProperty]:
-    """All materialized properties, by column; `filled`: those that every part has."""
-    rows = client.execute(f"{_CATALOGUE}{_FILLED if filled else ''} ORDER BY name")
+def catalogue(client: AsksClickHouse, *, filled: bool = False, source: str = "events") -> list[MaterializedProperty]:
+    """All materialized properties, by column; `filled`: those that every part has; `source`: those that it has."""
+    had = "" if source == "events" else _HAD.format(source=sql_text(source))
+    rows = client.execute(f"{_CATALOGUE}{_FILLED if filled else ''}{had} ORDER BY name")
     found = (read_comment(column, comment) for column, comment in rows)
     return [entry for entry in found if entry is not None]
 

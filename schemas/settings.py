@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 PREFIX = "TALLY_"
 
@@ -29,6 +29,23 @@ LATE_SLICES = 96
 
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0: the system picks a free one
 Positive = Annotated[int, Field(gt=0)]
+
+# The moment at which ClickHouse deletes a row is counted in 32 bits of seconds: beyond 2106 it begins anew in 1970, and
+# the row is deleted at once.
+_DAYS_MAX = 18_250
+
+
+def _days(value: int) -> int:
+    if value > _DAYS_MAX:
+        raise ValueError(
+            f"at most {_DAYS_MAX:,} days, fifty years: ClickHouse cannot count beyond 2106, and would delete at once "
+            "what is to be kept for longer. To keep a table's rows for ever, ALTER TABLE … REMOVE TTL: apply leaves "
+            "that as it is"
+        )
+    return value
+
+
+Days = Annotated[int, Field(gt=0), AfterValidator(_days)]
 
 
 class SettingsError(ValueError):
@@ -69,13 +86,13 @@ class Settings(BaseModel):
     )
     topic_sessions_days: Positive = Field(30, description="days that Kafka keeps a session after its last change")
     topic_dead_letters_days: Positive = Field(30, description="days that Kafka keeps dead_letters")
-    table_events_days: Positive | None = Field(
+    table_events_days: Days | None = Field(
         None, description="days that the tables events and sessions keep a row; unset: two years"
     )
-    table_rollups_days: Positive | None = Field(
+    table_rollups_days: Days | None = Field(
         None, description="days that the tables events_hourly and events_daily keep a row; unset: five years"
     )
-    table_dead_letters_days: Positive | None = Field(
+    table_dead_letters_days: Days | None = Field(
         None, description="days that the table dead_letters keeps a row; unset: two years"
     )
 

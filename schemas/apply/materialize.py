@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from clickhouse_driver import Client
 
+from schemas.apply import property_views
 from schemas.apply.findings import ApplyError
 from schemas.properties import (
     MaterializedProperty,
@@ -174,19 +175,24 @@ def sizes(client: Client) -> list[Size]:
 
 
 def users_of(client: Client, entry: MaterializedProperty) -> Iterator[str]:
-    """Views of the database whose query names the column: they would fail without it."""
+    """Views of the database that name the column or have it: they would fail without it. The contract's follow."""
+    following = property_views.ours(client)
     rows = client.execute(
         "SELECT name FROM system.tables WHERE database = currentDatabase() AND name != 'events' "
-        f"AND match(as_select, '\\\\b{entry.column}\\\\b') ORDER BY name"
+        "AND NOT startsWith(name, '_contract_') "
+        f"AND (match(as_select, '\\\\b{entry.column}\\\\b') OR engine = 'View' AND name IN (SELECT table FROM "
+        f"system.columns WHERE database = currentDatabase() AND name = '{entry.column}')) ORDER BY name"
     )
-    return (name for (name,) in rows)
+    return (name for (name,) in rows if name not in following)
 
 
 def drop(client: Client, entry: MaterializedProperty) -> None:
-    """Drop the column; the property stays in the JSON of every row."""
+    """Drop the column, first from the views; the property stays in the JSON of every row."""
     # A filling under way would begin again with each part, and fail on the missing column.
     client.execute(
         f"KILL MUTATION WHERE {_OWN} AND NOT is_done "
         f"AND match(command, 'MATERIALIZE COLUMN `?{entry.column}`?\\\\b') SYNC"
     )
+    property_views.leave_out(client, entry.column)
     client.execute(f"ALTER TABLE events DROP COLUMN IF EXISTS {entry.column}")
+    property_views.follow(client)

@@ -79,6 +79,11 @@ def statement(name: str, days: int | None = None) -> str:
     return text if days is None else _KEPT.sub(f"INTERVAL {days} DAY", text, count=1)
 
 
+def replacement(view: str) -> str:
+    """The statement that makes a view what `ddl/clickhouse` says, whatever it was."""
+    return statement(view).replace("CREATE VIEW IF NOT EXISTS", "CREATE OR REPLACE VIEW", 1)
+
+
 def check_tables(settings: Settings) -> list[Finding]:
     """Compare the tables with the contract. Raises ApplyError when ClickHouse is away."""
     if not _has_database(settings):
@@ -146,7 +151,7 @@ def _inspect_table(client: Client, table: str, settings: Settings) -> tuple[Find
     subject = f"table {table}"
     if not exists(client, table):
         return Finding(Verdict.MISSING, subject), Differences()
-    with _scratch(client, table, _days(table, settings)) as scratch:
+    with scratch_of(client, table, _days(table, settings)) as scratch:
         differences = compare(read_shape(client, scratch), read_shape(client, table))
     verdict = Verdict.NOTE if differences.notes else Verdict.OK
     if differences.lacking or differences.conflicts:
@@ -182,7 +187,7 @@ def _inspect_view(client: Client, view: str) -> Finding:
     subject = f"view {view}"
     if not exists(client, view):
         return Finding(Verdict.MISSING, subject)
-    with _scratch(client, view) as scratch:
+    with scratch_of(client, view) as scratch:
         same = read_view(client, scratch) == read_view(client, view)
     return Finding(Verdict.OK, subject) if same else Finding(Verdict.DIFFERS, subject, "not the contract's query")
 
@@ -200,13 +205,13 @@ def _settle_view(client: Client, view: str) -> Finding:
     if finding.settled:
         return finding
     # Views hold no rows: replaced, also when only the columns of their tables changed.
-    client.execute(statement(view).replace("CREATE VIEW IF NOT EXISTS", "CREATE OR REPLACE VIEW", 1))
+    client.execute(replacement(view))
     verdict = Verdict.CREATED if finding.verdict is Verdict.MISSING else Verdict.ALTERED
     return Finding(verdict, finding.subject)
 
 
 @contextmanager
-def _scratch(client: Client, name: str, days: int | None = None) -> Iterator[str]:
+def scratch_of(client: Client, name: str, days: int | None = None) -> Iterator[str]:
     """An empty table or a view made of the DDL of `name`: the contract in ClickHouse's own spelling."""
     scratch = f"_contract_{name}_{uuid.uuid4().hex[:12]}"  # two checks at once must not meet
     client.execute(statement(name, days).replace(f"IF NOT EXISTS {name}", scratch, 1))

@@ -8,6 +8,7 @@ import typer
 from clickhouse_driver import Client
 
 from schemas.apply import materialize as server
+from schemas.apply import property_views
 from schemas.apply.findings import ApplyError
 from schemas.apply.tables import connected
 from schemas.exits import settings_or_exit
@@ -85,17 +86,26 @@ def _add(client: Client, entry: MaterializedProperty, *, plan: bool, wait: bool)
     if plan:
         if standing is None:
             typer.echo(f"would run: ALTER TABLE events ADD COLUMN {server.definition(entry)}")
+            typer.echo(f"would write the views {', '.join(property_views.ours(client))} anew, with the column")
         lacking = server.read_progress(client, entry).lacking
         typer.echo(f"would fill {lacking} parts: ALTER TABLE events MATERIALIZE COLUMN {entry.column}")
         return
     if standing is None:
         server.add(client, entry)
         typer.echo(f"added column {entry.column}")
+    _tell(property_views.follow(client))
     progress = server.start_filling(client, entry)
     if wait:
         _follow(lambda: server.start_filling(client, entry), progress)
     elif progress.lacking:
         typer.echo(f"being filled in the background: {progress.lacking} of {progress.parts} parts to do; see --list")
+
+
+def _tell(followed: property_views.Followed) -> None:
+    for view in followed.written:
+        typer.echo(f"wrote view {view} anew, with the columns that there are")
+    for view in followed.left:
+        typer.echo(f"view {view} is not the contract's: left as it is; `schemas apply` would replace it", err=True)
 
 
 def _follow(ask: Callable[[], server.Progress], progress: server.Progress) -> None:
@@ -119,6 +129,8 @@ def _drop(client: Client, entry: MaterializedProperty, *, do: bool) -> None:
         None,
     )
     if standing is None:
+        if do:
+            _tell(property_views.follow(client))  # where a drop was interrupted
         raise ApplyError(f"property {entry.name} has no column of its own: nothing to drop; see --list")
     if users := list(server.users_of(client, entry)):
         raise ApplyError(f"{', '.join(users)} would fail without column {entry.column}: drop or change these first")

@@ -22,6 +22,7 @@ from sinks.query.answers import Form
 from sinks.query.ask import BEGIN, NO_PROJECT, SAMPLE_EVENTS, Asked, question, sample_of_properties
 from sinks.query.catalog import Option, Query, queries
 from sinks.query.errors import QuestionError
+from sinks.query.persons import find_person
 from sinks.query.pieces import FILTER_FORM, PEOPLE
 from sinks.query.projects import find_project, properties_with_columns
 
@@ -143,8 +144,10 @@ def _ask(query: Query, project_name: str, asked: Asked, target: Destination | No
     properties = question(query, asked, NO_PROJECT, datetime.now(UTC)).properties
     answers = open_answers(settings_or_exit(), _ANSWER_S)
     project = find_project(answers, project_name)
-    columns = properties_with_columns(answers, project) if properties else {}
-    wanted = question(query, asked, project, datetime.now(UTC), columns)
+    user = find_person(answers, query, asked, project)
+    source = question(query, asked, project, datetime.now(UTC), user=user).source
+    columns = properties_with_columns(answers, project, source) if properties else {}
+    wanted = question(query, asked, project, datetime.now(UTC), columns, user)
     if target is None:
         typer.echo(f"{wanted.statement.pasted()};")
         return

@@ -46,11 +46,12 @@ NO_PROJECT: Final = Project("", "")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The statement, its range, and the properties that it speaks of."""
+    """The statement, its range, the properties that it speaks of, and the table or view that it asks."""
 
     statement: Statement
     range: Range
     properties: tuple[str, ...]
+    source: str
 
 
 def question(
@@ -59,8 +60,13 @@ def question(
     project: Project,
     now: datetime,
     columns: Mapping[str, MaterializedProperty] | None = None,
+    user: str | None = None,
 ) -> Question:
-    """Put it together. columns: the properties that have one. Raises QuestionError, which says what to type instead."""
+    """Put it together. Raises QuestionError, which says what to type instead.
+
+    columns: the properties that have one in the question's source. user: who the person is that the query names, None
+    when no identity is known of them; of `--people users` alone.
+    """
     local = zone(asked.tz)
     span = range_of(asked.begin if query.has_begin else None, asked.end, local, now)
     if asked.people not in pieces.PEOPLE:
@@ -68,15 +74,20 @@ def question(
     source, person = (pieces.SESSIONS if query.of_sessions else pieces.EVENTS)[
         asked.people if query.counts_people else "visitors"
     ]
-    # Materialized columns are no part of what a view selects.
-    parameters = Parameters(columns=(columns or {}) if source == "events" else {})
+    theirs, asks = pieces.THEIRS, source
+    if asked.people == "users" and query.names_person:
+        if not query.of_sessions:
+            source, asks, person = pieces.of_one_person(known=user is not None)
+        if user is not None:
+            theirs = f"{person} = {{user:String}}"
+    parameters = Parameters(columns=columns or {})
     filters = [pieces.condition("where", text, parameters, of_sessions=query.of_sessions) for text in asked.where]
     slots = {
-        "events": source,
-        "sessions": source,
+        "events": asks,
+        "sessions": asks,
         "person": person,
         "source": pieces.SOURCE,
-        "theirs": pieces.THEIRS if asked.people == "visitors" else f"({person} = {{person:String}} OR {pieces.THEIRS})",
+        "theirs": theirs,
         "where": f"({' AND '.join(filters)})" if filters else "1",
     }
     _check_one_of(query, asked.own)
@@ -87,9 +98,9 @@ def question(
         slots |= _slots(option, typed, parameters, of_sessions=query.of_sessions)
     values |= parameters.values
     values |= {"from": span.begin, "to": span.end, "tz": asked.tz, "robots": asked.robots}
-    values |= {"tenant": project.tenant_id, "project": project.project_id}
+    values |= {"tenant": project.tenant_id, "project": project.project_id, "user": user or ""}
     sql = _SLOT.sub(lambda found: slots[found[1]], query.sql)
-    return Question(Statement(sql, values), span, tuple(dict.fromkeys(parameters.properties)))
+    return Question(Statement(sql, values), span, tuple(dict.fromkeys(parameters.properties)), source)
 
 
 def sample_of_properties(project: Project, span: Range) -> Statement:

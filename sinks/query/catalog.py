@@ -64,6 +64,11 @@ class Query:
         return "{{person}}" in self.sql
 
     @property
+    def names_person(self) -> bool:
+        """Whether it can be asked of one person, by option `person`."""
+        return "{{theirs}}" in self.sql
+
+    @property
     def has_begin(self) -> bool:
         """Whether it is asked of a range, not of the time before a moment."""
         return "{from:" in self.sql

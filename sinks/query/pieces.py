@@ -23,8 +23,11 @@ EVENTS: Final[Mapping[str, tuple[str, str]]] = {
     "users": ("events_resolved", f"ifNull(resolved_user_id, {VISITOR})"),
     "visitors": ("events", VISITOR),
 }
+# The events of one person: by the indexes, where events_resolved would read the range.
+PERSON_EVENTS: Final = "person_events"
+OF_PERSON: Final = f"{PERSON_EVENTS}(tenant = {{tenant:String}}, user = {{user:String}})"
 SESSIONS: Final[Mapping[str, tuple[str, str]]] = {
-    "users": ("sessions_current", f"ifNull(user_id, {VISITOR})"),
+    "users": ("sessions_resolved", f"ifNull(resolved_user_id, {VISITOR})"),
     "visitors": ("sessions_current", VISITOR),
 }
 _SHARED: Final = {
@@ -102,6 +105,13 @@ def _property(option: str, name: str, parameters: Parameters) -> tuple[str, str]
     except ValueError as error:
         raise QuestionError(option, f"no name of a property: {error}") from None
     return text, number
+
+
+def of_one_person(*, known: bool) -> tuple[str, str, str]:
+    """Of one person's events: the table or view, how it is asked, and who it is. known: whether identity knows them."""
+    if known:
+        return PERSON_EVENTS, OF_PERSON, "resolved_user_id"
+    return "events", "events", f"ifNull(user_id, {VISITOR})"
 
 
 def dimension(option: str, text: str, parameters: Parameters, *, of_sessions: bool) -> str:

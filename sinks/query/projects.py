@@ -24,9 +24,9 @@ class _Connection:
         return self._answers.rows(Statement(query, {}))
 
 
-def properties_with_columns(answers: Answers, project: Project) -> Mapping[str, MaterializedProperty]:
-    """Those that a question about the project can read from a column. Raises what `Answers` raises."""
-    return materialized_properties(_Connection(answers), project.project_id)
+def properties_with_columns(answers: Answers, project: Project, source: str) -> Mapping[str, MaterializedProperty]:
+    """Those that a question about the project can read from a column of its source. Raises what `Answers` raises."""
+    return materialized_properties(_Connection(answers), project.project_id, source)
 
 
 def find_project(answers: Answers, wanted: str) -> Project:

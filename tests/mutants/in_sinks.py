@@ -237,14 +237,19 @@ IN_SINKS: Final[tuple[Fault, ...]] = (
     ),
     Fault(
         name="sinks-query-column-of-a-view",
-        file="sinks/query/ask.py",
-        text='if source == "events" else {}',
-        becomes="if source else {}",
-        tests=(
-            "tests/sinks/query/test_ask.py::"
-            "test_a_property_s_column_is_read_where_the_table_itself_is_and_the_type_fits",
-        ),
-        guarantee="A property's column is asked of the table that has it.",
+        file="sinks/query/projects.py",
+        text="project.project_id, source)",
+        becomes="project.project_id)",
+        tests=("tests/sinks/query/test_columns.py::test_the_json_is_read_where_a_view_has_no_column",),
+        guarantee="A property's column is asked only of a table or view that has it.",
+    ),
+    Fault(
+        name="sinks-query-history-by-range",
+        file="sinks/query/pieces.py",
+        text='return PERSON_EVENTS, OF_PERSON, "resolved_user_id"',
+        becomes='return "events_resolved", "events_resolved", "resolved_user_id"',
+        tests=("tests/sinks/query/test_answers.py::TestHistory::test_of_a_visitor_or_user_reads_a_few_granules",),
+        guarantee="The history of one person is read by indexes, and not the range.",
     ),
     Fault(
         name="sinks-query-half-a-file",

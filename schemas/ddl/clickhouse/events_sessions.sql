@@ -1,5 +1,6 @@
 -- Every event with the session that it is in today. A row of events is written once: a late event may give its session
 -- another beginning, and so another id. The tombstone of the old id names the living one.
+-- e.* has the columns of materialized properties too, as in events_resolved.
 CREATE VIEW IF NOT EXISTS events_sessions AS
 SELECT
     e.*,
@@ -15,4 +16,5 @@ LEFT JOIN
     WHERE (tenant_id, session_id) IN (SELECT tenant_id, session_id FROM sessions WHERE is_deleted = 1)
     GROUP BY tenant_id, session_id
     HAVING argMax(is_deleted, version) = 1
-) AS s ON s.tenant_id = e.tenant_id AND s.absorbed_id = e.session_id;
+) AS s ON s.tenant_id = e.tenant_id AND s.absorbed_id = e.session_id
+SETTINGS asterisk_include_materialized_columns = 1;

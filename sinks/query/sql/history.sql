@@ -1,7 +1,7 @@
 -- What did one person do, newest first, from which device, as which visitor?
 --
--- A person is named by user id or by anonymous id. With `--people users` the events that their visitors sent before they
--- were known are there as well.
+-- A person is named by user id or by anonymous id. With `--people users` an anonymous id stands for the user that it is
+-- linked to, and the events that a user's visitors sent before they were known are there as well.
 --
 -- --person TEXT!       a user id or an anonymous id
 -- --limit NUMBER=1000  so many events at most

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from schemas.__main__ import app
 from schemas.apply.findings import Verdict
 from schemas.apply.materialize import read_progress, wanted
+from schemas.apply.property_views import VIEWS, leave_out
 from schemas.apply.tables import apply_tables, check_tables, clickhouse
 from schemas.properties import PropertyType, catalogue, materialized_properties, property_expression
 from schemas.settings import Settings, to_environ
@@ -64,6 +65,10 @@ def insert(client: Client, documents: list[str], start: int = 0, project: str = 
         "INSERT INTO events (tenant_id, project_id, timestamp, source_offset, properties) VALUES",
         [("t", project, datetime.now(UTC), start + number, text) for number, text in enumerate(documents)],
     )
+
+
+def unsettled(settings: Settings) -> list[str]:
+    return [finding.subject for finding in check_tables(settings) if not finding.settled]
 
 
 def values(client: Client, expression: str) -> list[Any]:
@@ -134,6 +139,50 @@ def test_a_projects_own_column_is_empty_for_the_others(client: Client) -> None:
     assert materialized_properties(client) == {}
     assert values(client, materialized_properties(client, P1)["price"].column) == [1, None]
     assert "another" not in materialize("--list")
+
+
+def test_the_views_on_events_have_the_column_until_just_before_it_is_dropped(
+    client: Client, settings: Settings
+) -> None:
+    insert(client, ['{"price":1.5}'])
+    assert "would write the views events_resolved, events_sessions" in materialize("--property", "price", "--plan")
+    assert "wrote view events_resolved" in materialize("--property", "price", "--type", "Float64")
+    assert "wrote" not in materialize("--property", "price", "--type", "Float64")
+    for view in (*VIEWS, "person_events(tenant = 't', user = 'ann')"):
+        rows = client.execute(f"SELECT property_price FROM {view}")
+        assert rows == ([] if "ann" in view else [(1.5,)])
+    for name in ("price", "plan"):
+        materialize("--property", name, "--type", "Float64")
+    assert unsettled(settings) == []
+
+    leave_out(client, "property_price")  # and killed
+    assert all(client.execute(f"SELECT count() FROM (SELECT * FROM {view})") == [(1,)] for view in VIEWS)
+    assert unsettled(settings) == [f"view {view}" for view in VIEWS]
+    assert "dropped column property_price" in materialize("--property", "price", "--drop", "--yes")
+    assert unsettled(settings) == []
+    assert client.execute("SELECT property_plan FROM events_resolved") == [(None,)]
+    client.execute("ALTER TABLE events DROP COLUMN property_plan")  # and killed
+    assert "wrote view" in materialize("--property", "plan", "--drop", "--yes", code=1)
+    assert unsettled(settings) == []
+
+
+def test_an_operators_own_view_is_neither_written_anew_nor_broken(client: Client) -> None:
+    insert(client, ['{"price":1.5}'])
+    client.execute("CREATE OR REPLACE VIEW events_resolved AS SELECT *, user_id AS resolved_user_id FROM events")
+    own = client.execute(
+        "SELECT as_select FROM system.tables WHERE name = 'events_resolved' AND database = currentDatabase()"
+    )
+    assert "events_resolved is not the contract's" in materialize("--property", "price", "--type", "Float64")
+    assert set(materialized_properties(client, source="events_sessions")) == {"price"}
+    assert materialized_properties(client, source="events_resolved") == {}
+    assert "price" in materialized_properties(client, source="person_events")
+    client.execute("CREATE VIEW wide AS SELECT * FROM events SETTINGS asterisk_include_materialized_columns = 1")
+    assert "wide would fail" in materialize("--property", "price", "--drop", "--yes", code=1)
+    client.execute("DROP VIEW wide")
+    materialize("--property", "price", "--drop", "--yes")
+    assert own == client.execute(
+        "SELECT as_select FROM system.tables WHERE name = 'events_resolved' AND database = currentDatabase()"
+    )
 
 
 def test_what_cannot_be_is_said_and_changes_nothing(client: Client) -> None:

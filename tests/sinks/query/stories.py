@@ -1,6 +1,7 @@
 """Planted stories: a project's events and sessions, written by hand, and questions about them."""
 
 import json
+import re
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from sinks.database import open_answers
 from sinks.query.answers import Form
 from sinks.query.ask import Asked, Project, question
 from sinks.query.catalog import queries
+from sinks.query.persons import find_person
+from sinks.query.projects import properties_with_columns
 from sinks.query.statement import Statement
 
 START: Final = datetime(2026, 3, 2, 12, tzinfo=UTC)  # a Monday
@@ -104,12 +107,12 @@ class Story:
         self._client.execute(f"INSERT INTO sessions ({', '.join(_SESSION)}) VALUES", [tuple(session.values())])
         return str(session["session_id"])
 
-    def link(self, visitor: str, user: str) -> None:
+    def link(self, visitor: str, user: str, source: str = "identify") -> None:
         """The visitor is that user."""
         self._client.execute(
             "INSERT INTO identities (tenant_id, anonymous_id, user_id, linked_at, link_source, traits, is_deleted, "
             "first_linked_at) VALUES",
-            [(self.project.tenant_id, visitor, user, START, "identify", "{}", 0, START)],
+            [(self.project.tenant_id, visitor, user, START, source, "{}", 0, START)],
         )
 
     def statement(
@@ -128,7 +131,10 @@ class Story:
         """What would be asked. own: the query's own options; after an underscore if Python has the word."""
         given = {name.rstrip("_"): [value] if isinstance(value, str) else list(value) for name, value in own.items()}
         asked = Asked(begin, end, tz, people, where, robots, given)
-        return question(queries()[query], asked, self.project, now).statement
+        user = find_person(self._answers, queries()[query], asked, self.project)
+        source = question(queries()[query], asked, self.project, now, user=user).source
+        columns = properties_with_columns(self._answers, self.project, source)
+        return question(queries()[query], asked, self.project, now, columns, user).statement
 
     def ask(self, query: str, *columns: str, **options: Any) -> list[Any]:
         """The answer's rows: those columns as a tuple, one column alone as it is, all as a dictionary."""
@@ -158,6 +164,19 @@ class Story:
         self.write()
         estimate = self._client.execute(f"EXPLAIN ESTIMATE {sql}")
         return sum(int(rows) for _, table, _, rows, _ in estimate if table == "events")
+
+    def rows_read(self, sql: str) -> int:
+        """How many rows ClickHouse read for it, of all tables."""
+        self.write()
+        progress = self._client.execute_with_progress(sql)
+        progress.get_result()
+        return int(progress.progress_totals.rows)
+
+    def columns_read(self, sql: str) -> set[str]:
+        """The words of the plan, the columns that ClickHouse would read among them."""
+        self.write()
+        plan = self._client.execute(f"EXPLAIN actions = 1, header = 1 {sql}")
+        return {word for (line,) in plan for word in re.findall(r"\w+", line)}
 
     def run(self, sql: str) -> list[Any]:
         """The rows of a text without parameters."""

@@ -1,9 +1,11 @@
 """Each query's answer to a planted story, worked out by hand."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import product
 
 import pytest
 
+from sinks.query.errors import QuestionError
 from tests.sinks.query.stories import Story, second
 
 WINDOW_S = 60
@@ -182,15 +184,37 @@ class TestHistory:
             ("", "/", "phone", "ann"),
         ]
         assert story.ask("history", "event", person="ann", people="visitors") == ["C"]
-        assert story.ask("history", "event", person="phone", limit="2") == ["B", "A"]
+        assert story.ask(*asked, person="phone") == story.ask(*asked, person="ann")
+        assert story.ask("history", "event", person="phone", limit="2") == ["C", "B"]
+        assert story.ask("history", "event", person="phone", people="visitors", limit="2") == ["B", "A"]
+        assert story.ask("history", "person", person="stranger") == ["stranger"]
+        assert story.ask("history", "event", person="nobody") == []
+
+    def test_of_a_user_that_was_aliased_or_never_linked_is_theirs(self, story: Story) -> None:
+        story.event("server", "A", second(0), user_id="old")
+        story.event("server", "B", second(1), user_id="new")
+        story.event("other", "C", second(2), user_id="alone")
+        story.link("old", "new", source="alias")
+        for person in ("old", "new"):
+            assert story.ask("history", "event", "person", person=person) == [("B", "new"), ("A", "new")]
+        assert story.ask("history", "event", "person", person="alone") == [("C", "alone")]
+
+    def test_of_a_visitor_that_several_people_share_is_asked_back(self, story: Story) -> None:
+        story.events("kiosk", ("A", 0))
+        for user in ("ann", "bob"):
+            story.link("kiosk", user)
+        with pytest.raises(QuestionError, match=r"'kiosk' is linked to several people: ann, bob; .*--people visitors"):
+            story.ask("history", person="kiosk")
+        assert story.ask("history", "event", person="kiosk", people="visitors") == ["A"]
 
     def test_of_a_visitor_or_user_reads_a_few_granules(self, story: Story) -> None:
         story.fill(FILLED)
         story.event("ann", "A", second(0), user_id="ann@example.com")
-        for person in ("ann", "ann@example.com"):
-            asked = story.statement("history", person=person, people="visitors").pasted()
-            assert story.rows_to_read(f"{asked} SETTINGS use_skip_indexes_on_data_read = 0") < FILLED / 5
-        assert story.rows_to_read(story.statement("pages").pasted()) > FILLED
+        story.link("ann", "ann@example.com")
+        for person, people in product(("ann", "ann@example.com", "nobody"), ("users", "visitors")):
+            asked = story.statement("history", person=person, people=people).pasted()
+            assert story.rows_read(f"{asked} SETTINGS use_skip_indexes_on_data_read = 0") < FILLED / 2
+        assert story.rows_read(story.statement("pages").pasted()) > FILLED
 
     def test_shows_the_zone_s_time(self, story: Story) -> None:
         story.event("one", "A", datetime(2026, 3, 2, 18, 30, tzinfo=UTC))
@@ -208,6 +232,18 @@ class TestSessions:
         assert story.ask("sources", "value", "sessions", "conversions") == [("(direct)", 2, 1)]
         assert story.ask("sessions", "events", person="ann") == [7]
         assert story.ask("sessions", "person", where=["events>=3", "events<7"]) == ["cleo"]
+
+    def test_are_of_the_user_that_the_visitor_is_linked_to(self, story: Story) -> None:
+        story.session("phone", second(0), utm_source="news", converted=True)
+        story.session("laptop", second(1), utm_source="news", user_id="ann")
+        story.session("stranger", second(2))
+        story.link("phone", "ann")
+        assert story.ask("sessions", "person") == ["stranger", "ann", "ann"]
+        assert story.ask("sessions", "person", people="visitors") == ["stranger", "laptop", "phone"]
+        for person in ("ann", "phone"):
+            assert story.ask("sessions", "person", person=person) == ["ann", "ann"]
+        assert story.ask("sources", "people", "people_converted", where=["source=news"]) == [(1, 1)]
+        assert story.ask("sources", "people", where=["source=news"], people="visitors") == [2]
 
     def test_belong_to_the_range_that_they_begin_in(self, story: Story) -> None:
         for visitor, at in {
