@@ -248,7 +248,7 @@ IN_SINKS: Final[tuple[Fault, ...]] = (
         file="sinks/query/pieces.py",
         text='return PERSON_EVENTS, OF_PERSON, "resolved_user_id"',
         becomes='return "events_resolved", "events_resolved", "resolved_user_id"',
-        tests=("tests/sinks/query/test_answers.py::TestHistory::test_of_a_visitor_or_user_reads_a_few_granules",),
+        tests=("tests/sinks/query/test_answers.py::test_a_history_of_a_visitor_or_user_reads_a_few_granules",),
         guarantee="The history of one person is read by indexes, and not the range.",
     ),
     Fault(
