@@ -130,27 +130,6 @@ IN_SCHEMAS: Final[tuple[Fault, ...]] = (
         guarantee="A misspelt setting of a project is refused where it is written.",
     ),
     Fault(
-        name="schemas-column-dropped-before-views",
-        file="schemas/apply/property_views.py",
-        text='"e.*", f"e.* EXCEPT ({column})", 1',
-        becomes='"e.*", "e.*", 1',
-        tests=(
-            "tests/schemas/commands/test_materialize.py::"
-            "test_the_views_on_events_have_the_column_until_just_before_it_is_dropped",
-        ),
-        guarantee="The views on events answer at every moment of dropping a property's column.",
-    ),
-    Fault(
-        name="schemas-operators-view-overwritten",
-        file="schemas/apply/property_views.py",
-        text='_LEFT_OUT.sub("", standing[0]) == wanted[0]',
-        becomes="bool(wanted)",
-        tests=(
-            "tests/schemas/commands/test_materialize.py::test_an_operators_own_view_is_neither_written_anew_nor_broken",
-        ),
-        guarantee="Giving a property a column leaves a view that somebody made their own.",
-    ),
-    Fault(
         name="schemas-property-of-another-type",
         file="schemas/properties.py",
         text="if column is not None and column.type is kind:",

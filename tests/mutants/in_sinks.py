@@ -240,7 +240,7 @@ IN_SINKS: Final[tuple[Fault, ...]] = (
         file="sinks/query/projects.py",
         text="project.project_id, source)",
         becomes="project.project_id)",
-        tests=("tests/sinks/query/test_columns.py::test_the_json_is_read_where_a_view_has_no_column",),
+        tests=("tests/sinks/query/test_ask.py::test_a_view_is_asked_which_columns_it_has",),
         guarantee="A property's column is asked only of a table or view that has it.",
     ),
     Fault(
@@ -248,7 +248,7 @@ IN_SINKS: Final[tuple[Fault, ...]] = (
         file="sinks/query/pieces.py",
         text='return PERSON_EVENTS, OF_PERSON, "resolved_user_id"',
         becomes='return "events_resolved", "events_resolved", "resolved_user_id"',
-        tests=("tests/sinks/query/test_answers.py::test_a_history_of_a_visitor_or_user_reads_a_few_granules",),
+        tests=("tests/sinks/query/test_ask.py::test_a_history_asks_for_one_person_once_it_is_known_who_that_is",),
         guarantee="The history of one person is read by indexes, and not the range.",
     ),
     Fault(

@@ -1,6 +1,6 @@
 """From what was typed to a statement, without a server: what is asked, and what is refused with which words."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,12 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.properties import MaterializedProperty, PropertyType
+from sinks.query.answers import Form
 from sinks.query.ask import Asked, Project, Question, question
 from sinks.query.catalog import queries
 from sinks.query.errors import QuestionError
+from sinks.query.projects import properties_with_columns
+from sinks.query.statement import Statement
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 PROJECT = Project("tenant", "project")
+PLAN = MaterializedProperty("plan", PropertyType.STRING, "property_plan")
 
 
 def asked(
@@ -102,6 +106,32 @@ def test_a_property_s_column_is_read_where_the_type_fits() -> None:
     assert "property_plan" in sql("visitors", "property:plan=pro")
     assert "JSONExtract" in sql("visitors", "property:plan>1")
     assert "property_plan" in sql("users", "property:plan=pro")
+
+
+def test_a_history_asks_for_one_person_once_it_is_known_who_that_is() -> None:
+    def source(people: str, user: str | None) -> tuple[str, bool]:
+        asked = Asked(people=people, own={"person": ["phone"]})
+        found = question(queries()["history"], asked, PROJECT, NOW, user=user)
+        return found.source, "FROM person_events(tenant = {tenant:String}, user = {user:String})" in found.statement.sql
+
+    assert source("users", "ann") == ("person_events", True)
+    assert source("users", None) == ("events", False)
+    assert source("visitors", None) == ("events", False)
+
+
+class OneView:
+    """A database where the table has the column, and one view."""
+
+    def rows(self, statement: Statement) -> list[list[str]]:
+        return [] if "'without'" in statement.sql else [[PLAN.column, PLAN.comment]]
+
+    def stream(self, statement: Statement, form: Form) -> Generator[bytes]:
+        raise NotImplementedError
+
+
+def test_a_view_is_asked_which_columns_it_has() -> None:
+    assert properties_with_columns(OneView(), PROJECT, "events") == {"plan": PLAN}
+    assert properties_with_columns(OneView(), PROJECT, "without") == {}
 
 
 def test_only_the_values_that_a_text_asks_for_are_sent() -> None:
