@@ -5,10 +5,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Annotated, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
-from clickhouse_driver import Client
 
 from schemas import exits
 from schemas.codec import Codec
@@ -27,6 +26,9 @@ from streams.identity_changes.stored import (
     publish,
     store,
 )
+
+if TYPE_CHECKING:
+    from clickhouse_driver import Client
 
 NOT_FOUND: Final = 3  # there is nothing of that name
 _REASON_CHARS_MAX: Final = 1_000
@@ -118,7 +120,7 @@ def link(
         _carry_out(settings, client, owner, change, apply)
 
 
-def _carry_out(settings: Settings, client: Client, owner: Owner, change: Change, apply: bool) -> None:
+def _carry_out(settings: Settings, client: "Client", owner: Owner, change: Change, apply: bool) -> None:
     """Topic first: what only the table had would be gone when it is filled anew."""
     if not apply:
         typer.echo("nothing changed: --apply does it")
@@ -130,7 +132,7 @@ def _carry_out(settings: Settings, client: Client, owner: Owner, change: Change,
 
 
 @contextmanager
-def _opened(project: str) -> Iterator[tuple[Settings, Client, Owner]]:
+def _opened(project: str) -> Iterator[tuple[Settings, "Client", Owner]]:
     settings = exits.settings_or_exit()
     try:
         with connected(settings) as client:

@@ -3,18 +3,18 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from clickhouse_driver import Client
-from clickhouse_driver.errors import Error
 from confluent_kafka import KafkaException, Producer
 
-from schemas.apply.tables import clickhouse
 from schemas.codec import Codec
 from schemas.kafka import producer_config
 from schemas.project_settings import read_project_settings
 from schemas.settings import Settings
 from streams.identity_changes.links import Change, Claimed, Known, Pair
+
+if TYPE_CHECKING:
+    from clickhouse_driver import Client
 
 _WAIT_S_MAX: Final = 10.0
 _IDS_MAX: Final = 1_000  # that are followed from one id: a shared device has 50 users
@@ -37,8 +37,13 @@ class Owner(NamedTuple):
 
 
 @contextmanager
-def connected(settings: Settings) -> Iterator[Client]:
+def connected(settings: Settings) -> Iterator["Client"]:
     """A connection. Raises AwayError, also for what is asked within."""
+    # Here, as a worker has these commands too: the driver is a seventh of the CPU of its start.
+    from clickhouse_driver.errors import Error
+
+    from schemas.apply.tables import clickhouse
+
     with clickhouse(settings) as client:
         try:
             yield client
@@ -47,7 +52,7 @@ def connected(settings: Settings) -> Iterator[Client]:
             raise AwayError(f"{where}: {str(error).partition('Stack trace')[0].strip() or 'no answer'}") from None
 
 
-def owner_of(client: Client, project_id: str) -> Owner:
+def owner_of(client: "Client", project_id: str) -> Owner:
     """The tenant of a project. Raises ProjectUnknownError."""
     rows = client.execute(
         "SELECT toString(project_id), name, toString(tenant_id), settings FROM projects FINAL ORDER BY 2"
@@ -60,7 +65,7 @@ def owner_of(client: Client, project_id: str) -> Owner:
     return Owner(mine[0][2], frozenset().union(*words))
 
 
-def known_of(client: Client, tenant_id: str, ids: Sequence[str]) -> Known:
+def known_of(client: "Client", tenant_id: str, ids: Sequence[str]) -> Known:
     """What is stored of ids and of all that were ever linked with them, however far."""
     seen: set[str] = set()
     found = set(ids)
@@ -92,7 +97,7 @@ def known_of(client: Client, tenant_id: str, ids: Sequence[str]) -> Known:
 _OF: Final = "WHERE tenant_id = %(tenant)s AND (anonymous_id IN %(ids)s OR user_id IN %(ids)s)"
 
 
-def person_of(client: Client, tenant_id: str, user_id: str) -> str:
+def person_of(client: "Client", tenant_id: str, user_id: str) -> str:
     """Who a user is today."""
     asked = {"tenant": tenant_id, "user": user_id}
     rows = client.execute(
@@ -101,7 +106,7 @@ def person_of(client: Client, tenant_id: str, user_id: str) -> str:
     return str(rows[0][0]) if rows else user_id
 
 
-def events_of(client: Client, tenant_id: str, pair: Pair) -> tuple[int, int]:
+def events_of(client: "Client", tenant_id: str, pair: Pair) -> tuple[int, int]:
     """Events of a visitor without a user, and events that bear the user's id; both 0: nobody ever saw them."""
     asked = {"tenant": tenant_id, "visitor": pair.anonymous_id, "user": pair.user_id}
     visitors, users = (
@@ -129,7 +134,7 @@ def publish(settings: Settings, codec: Codec, tenant_id: str, change: Change) ->
         raise AwayError(f"Kafka at {settings.kafka_bootstrap}: {why}")
 
 
-def store(client: Client, tenant_id: str, change: Change) -> None:
+def store(client: "Client", tenant_id: str, change: Change) -> None:
     """The same row into the table, at once: the sink writes it again, and it is one row."""
     row: dict[str, Any] = change.record(tenant_id)
     for name in ("changed_at", "first_linked_at"):
@@ -137,7 +142,7 @@ def store(client: Client, tenant_id: str, change: Change) -> None:
     client.execute(f"INSERT INTO identity_changes ({', '.join(row)}) VALUES", [row])
 
 
-def _ask(client: Client, table: str, tenant_id: str, ids: set[str]) -> list[tuple[str, str]]:
+def _ask(client: "Client", table: str, tenant_id: str, ids: set[str]) -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = client.execute(
         f"SELECT DISTINCT anonymous_id, user_id FROM {table} {_OF}", {"tenant": tenant_id, "ids": sorted(ids)}
     )

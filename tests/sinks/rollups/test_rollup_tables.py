@@ -13,6 +13,8 @@ from sinks.rollups.buckets import DAY_S, Bucket
 from sinks.rollups.refresh import Refresher
 from tests.sinks.rollups.worlds import HOUR_S, ClickHouseWorld, MemoryRollups, World, ago, at
 
+DAYS = 22  # so far back is looked: further than any event of most tests
+
 
 @pytest.fixture(scope="module")
 def module_world(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseWorld]:
@@ -44,13 +46,13 @@ def world(request: pytest.FixtureRequest) -> Any:
     return MemoryRollups() if request.param == "memory" else request.getfixturevalue("clickhouse_world")
 
 
-def refresh(world: World) -> int:
+def refresh(world: World, days: int = DAYS) -> int:
     """How many buckets were computed anew."""
-    return Refresher(world.tables, lambda: 0.0).refresh(ago(40), ago(-1)).buckets
+    return Refresher(world.tables, lambda: 0.0).refresh(ago(days), ago(-1)).buckets
 
 
 def wrong(world: World) -> list[Bucket]:
-    days = [ago(number) for number in range(-1, 40)]
+    days = [ago(number) for number in range(-1, DAYS)]
     return [bucket for day in days for bucket in (*world.tables.wrong_hours(day), *world.tables.wrong_days(day))]
 
 
@@ -124,7 +126,7 @@ def test_a_month_without_any_event_keeps_its_buckets(world: World) -> None:
     old, new = at(39, 7), at(0, 0)
     world.add("p", old, range(3))
     world.add("p", new, range(3, 6))
-    refresh(world)
+    refresh(world, 40)
     world.erase(range(3))  # as DROP PARTITION does
     done = Refresher(world.tables, lambda: 0.0).refresh(ago(40), ago(-1))
     assert (done.buckets, done.kept) == (0, 1)
