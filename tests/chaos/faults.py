@@ -33,7 +33,6 @@ _VIEW: Final = (
 _HEALS_S: Final = 3.0  # in which a sink sends again what the view lacked
 _LOST: Final = "a failpoint says so"
 _BUSY_FAILPOINTS: Final = tuple(name for name in failpoints.NAMES if name != "before_commit")
-_HANGS: Final = 2  # about every second hang has a batch of events under way that is answered too late
 _BETWEEN_HANGS_S: Final = 2.0
 _GROUP_S: Final = (1.0, 3.0)  # in which a second process takes over some of the partitions
 
@@ -66,7 +65,11 @@ class Place(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Harm:
-    """What a fault works with; outage_s: how long a server is away; freeze_s: how long a process is suspended."""
+    """What a fault works with; outage_s: how long a server is away; freeze_s: how long a process is suspended.
+
+    hangs: how often the database hangs; under 2,000 events/s about every second time has a batch under way that is
+    answered too late.
+    """
 
     site: Place
     chance: random.Random
@@ -74,6 +77,7 @@ class Harm:
     clients_paused: Callable[[], AbstractContextManager[None]]
     outage_s: float
     freeze_s: float
+    hangs: int
 
     def pick(self, kind: str) -> Slot | None:
         """One of the running processes of a kind."""
@@ -208,7 +212,7 @@ def database_hangs(harm: Harm) -> bool:
         pid = server.pid
         if not is_ours or pid is None:
             return False
-        for _ in range(_HANGS):
+        for _ in range(harm.hangs):
             with harm.site.supervisor.trouble(DATABASE):
                 server.suspend()
                 time.sleep(REQUEST_S + 1.5)

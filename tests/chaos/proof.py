@@ -49,6 +49,7 @@ class Scale:
     outage_s: float
     freeze_s: float
     pause_s: float
+    hangs: int = 2
     every: tuple[str, ...] = EVERY
 
 
@@ -125,7 +126,8 @@ class Run:
     def harm(self, name: str) -> Harm:
         """What the faults of a lane work with, dice of their own among it."""
         chance = random.Random(f"{self.seed} {name}")
-        return Harm(self.site, chance, self.poison, self.clients.paused, self.scale.outage_s, self.scale.freeze_s)
+        scale = self.scale
+        return Harm(self.site, chance, self.poison, self.clients.paused, scale.outage_s, scale.freeze_s, scale.hangs)
 
     def load_with_faults(self) -> None:
         """Until enough is accepted, enough was killed, and every fault was there. Raises what ended a thread."""

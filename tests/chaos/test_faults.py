@@ -100,7 +100,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def do(name: str, shop: Shop) -> bool:
-    return FAULTS[name].do(Harm(shop, random.Random(1), lambda _chance: None, nullcontext, 0.0, 0.2))
+    return FAULTS[name].do(Harm(shop, random.Random(1), lambda _chance: None, nullcontext, 0.0, 0.2, hangs=2))
 
 
 def test_a_kill_needs_somebody_to_kill(shop: Shop) -> None:

@@ -13,6 +13,7 @@ from streams.inspection.commands import NOT_FOUND
 from streams.inspection.explain import Event, explained
 from streams.inspection.states import is_of_visitor
 from streams.topology import rules
+from tests.streams.commands_here import ask_here
 from tests.streams.raw import RAW, key_of, raw_event
 from tests.streams.rig import StreamsRig
 from tests.streams.universe import PROJECTS
@@ -50,33 +51,32 @@ def test_what_a_worker_made_of_a_visitor_is_shown_and_explained(rig: StreamsRig)
     parts += ["applied    4, ", "-identities-changelog, offset ", '"u1": {', '"link_source": "identify"']
     for line in parts:
         assert line in shown.stdout, shown.stdout
-    exact = ask(rig.settings, "state", key)
+    exact = ask_here(rig.settings, "state", key)
     assert exact.stdout in shown.stdout
     assert "identities" not in exact.stdout
 
     first, second = sorted({row["session_id"] for row in rig.rows("enriched_events")},
                            key=[row["session_id"] for row in rig.rows("enriched_events")].index)  # fmt: skip
-    told = ask(rig.settings, "explain", first)
-    assert (told.returncode, told.stderr) == (0, "")
+    told = ask_here(rig.settings, "explain", first)
+    assert (told.exit_code, told.stderr) == (0, "")
     assert "because no earlier event of this key" in told.stdout
     assert "because the event after it is 45 min later, more than 30 min" in told.stdout
-    told = ask(rig.settings, "explain", second.upper())
+    told = ask_here(rig.settings, "explain", second.upper())
     assert "because the event before it is 45 min earlier, more than 30 min" in told.stdout
     assert "because no later event of this key is there yet" in told.stdout
 
-    nobody = ask(rig.settings, "explain", "00000000-0000-4000-8000-000000000000")
-    assert (nobody.returncode, nobody.stdout) == (NOT_FOUND, "")
+    nobody = ask_here(rig.settings, "explain", "00000000-0000-4000-8000-000000000000")
+    assert (nobody.exit_code, nobody.stdout) == (NOT_FOUND, "")
     assert "no session 0000" in nobody.stderr
-    nobody = ask(rig.settings, "state", "t/p/v/nobody")
-    assert nobody.returncode == NOT_FOUND
+    nobody = ask_here(rig.settings, "state", "t/p/v/nobody")
+    assert nobody.exit_code == NOT_FOUND
     assert "no state" in nobody.stderr
 
 
-@pytest.mark.command
 @pytest.mark.parametrize("arguments", [(), ("key", "--anonymous", "a"), ("--anonymous", "a"), ("--project", "p")])
 def test_options_that_say_not_enough_or_too_much_are_refused(arguments: tuple[str, ...]) -> None:
-    refused = ask(Settings.model_validate({}), "state", *arguments)
-    assert refused.returncode == 2
+    refused = ask_here(Settings.model_validate({}), "state", *arguments)
+    assert refused.exit_code == 2
     assert "give a KEY, or --anonymous ID with --project P" in refused.stderr
 
 

@@ -10,6 +10,7 @@ from clickhouse_driver import Client
 
 from schemas.apply.findings import ApplyError, Verdict
 from schemas.apply.migrations import apply_migrations, check_migrations, plan_migrations, read_migrations
+from schemas.apply.table_shape import exists
 from schemas.apply.tables import apply_tables, check_tables, clickhouse, plan_tables, statement
 from schemas.settings import Settings
 from tests.waiting import wait_until
@@ -196,7 +197,10 @@ def test_conversations_of_before_they_were_widened_keep_their_rows_wherever_it_i
                 apply_migrations(Dying(client, statements, after=True), widen, fresh=False)
             except Killed:
                 kills += 1
-                apply_migrations(client, widen, fresh=False)
+                if exists(client, "conversations"):
+                    apply_migrations(client, widen, fresh=False)
+                else:  # between its end and the other's new name
+                    apply_tables(settings)
             rows = client.execute("SELECT tenant_id, message_count, version, is_deleted FROM conversations FINAL")
             assert rows == [("t", 65535, 7, 0)]
         if kills < statements:

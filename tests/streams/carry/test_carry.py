@@ -16,6 +16,7 @@ from schemas.topics import STATE_TABLES, TOPICS, changelog_of, streams_group
 from streams.sessions.state import SessionStateCodec, new_state
 from streams.topology import rules
 from tests.streams.accounting import identities_differ, traffic
+from tests.streams.commands_here import ask_here
 from tests.streams.oracle import all_sessions
 from tests.streams.raw import RAW, key_of, raw_event
 from tests.streams.readers import FIELDS, dangling, live
@@ -28,15 +29,11 @@ Pairs = Sequence[tuple[str, bytes]]
 
 def carry(rig: StreamsRig, *options: str) -> tuple[int, str]:
     """Exit code and all that it said, once the workers that were stopped have left their group."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("TALLY_")}
-    command = [sys.executable, "-m", "streams", "carry", "--from-generation", "1", *options]
     told: list[tuple[int, str]] = []
 
     def has_answered() -> bool:
-        done = subprocess.run(
-            command, env=environ | to_environ(rig.settings), capture_output=True, text=True, check=False
-        )
-        told.append((done.returncode, done.stdout + done.stderr))
+        done = ask_here(rig.settings, "carry", "--from-generation", "1", *options)
+        told.append((done.exit_code, done.stdout + done.stderr))
         return " workers; stop them" not in told[-1][1]
 
     rig.wait_until(has_answered, "the workers have left")
