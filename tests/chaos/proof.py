@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,6 +52,18 @@ class Scale:
     pause_s: float
     hangs: int = 2
     every: tuple[str, ...] = EVERY
+
+
+def tried(do: Callable[[], bool], wait_for_processes: Callable[[], None]) -> bool:
+    """Whether it came about in one of the tries.
+
+    What was just killed may not run again yet: without the wait all tries would be over in a moment.
+    """
+    for _ in range(_TRIES):
+        if do():
+            return True
+        wait_for_processes()
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +178,12 @@ class Run:
         names = list(self.scale.every)
         harm.chance.shuffle(names)
         for name in names:
-            for _ in range(_TRIES):
-                if self._do(lane, FAULTS[name], harm):
-                    break
+            tried(partial(self._do, lane, FAULTS[name], harm), self._wait_for_processes)
             time.sleep(harm.chance.uniform(0.0, self.scale.pause_s))
+
+    def _wait_for_processes(self) -> None:
+        kinds = ("collector", "streams", "sinks")
+        self.site.wait_until(lambda: all(map(self.site.up, kinds)), "a process of each kind runs", _SETTLE_S)
 
     def _kills(self, lane: Lane) -> None:
         harm = self.harm("kills")

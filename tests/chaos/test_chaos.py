@@ -11,7 +11,7 @@ from tests.chaos import faults
 from tests.chaos.proof import TEST_SEED, Scale, prove
 
 SCALE: Final = Scale(
-    events=15_000, kills=10, events_per_s=400, outage_s=4.0, freeze_s=8.0, pause_s=1.5, hangs=1, every=faults.SHORT
+    events=15_000, kills=10, events_per_s=300, outage_s=4.0, freeze_s=8.0, pause_s=1.5, hangs=1, every=faults.SHORT
 )
 
 

@@ -12,6 +12,7 @@ from docker.local.process import ServerProcess
 from tests.chaos import faults
 from tests.chaos.counters import SKIPPED
 from tests.chaos.faults import EVERY, FAULTS, KILLS, SHORT, Harm
+from tests.chaos.proof import tried
 from tests.chaos.shell import Shell
 from tests.chaos.supervisor import Slot, Supervisor
 
@@ -201,3 +202,11 @@ def test_every_kind_of_fault_is_in_a_whole_run_and_says_what_it_does() -> None:
 
 def test_what_happens_at_random_leaves_no_server_away_for_long() -> None:
     assert not {"broker_away", "database_away", "database_hangs"} & KILLS.keys()
+
+
+def test_a_fault_is_tried_again_only_once_processes_run_again() -> None:
+    running: list[bool] = []
+    assert tried(lambda: bool(running), lambda: running.append(True))
+    waits: list[None] = []
+    assert not tried(lambda: False, lambda: waits.append(None))
+    assert len(waits) == 4
