@@ -4,11 +4,14 @@ Each is a file `ddl/clickhouse/migrations/NNNN_name.sql`, run once in the order 
 `schema_migrations`. ClickHouse has no transactions over DDL, so a migration that was interrupted is run again from its
 beginning: every statement in it must be one that may be repeated. New tables come from the DDL, which holds all
 migrations already; they are recorded then, and not run.
+
+Lines that begin with `--?` are a query for what would be lost: each row of one text names something that is in the way,
+and any row refuses the migration before its first statement. It changes nothing, so it is not part of the digest.
 """
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -21,6 +24,7 @@ from schemas.apply.findings import ApplyError, Finding, Verdict
 
 FOLDER: Final = resources.files("schemas") / "ddl" / "clickhouse" / "migrations"
 _NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+_CHECK: Final = "--?"
 _SUBJECT: Final = "migrations"
 _RECORD: Final = (
     "CREATE TABLE IF NOT EXISTS schema_migrations "
@@ -31,11 +35,12 @@ _RECORD: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One file: its number, its name without the ending, and its statements."""
+    """One file: its number, its name without the ending, its statements, and its queries for what would be lost."""
 
     number: int
     name: str
     statements: tuple[str, ...]
+    checks: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -55,9 +60,14 @@ def _read(file: Traversable) -> Migration:
     match = _NAME.fullmatch(file.name)
     if match is None:
         raise ValueError(f"{file.name}: a migration is called NNNN_name.sql")
-    lines = [line for line in file.read_text("utf-8").splitlines() if not line.strip().startswith("--")]
-    statements = [part.strip() for part in re.split(r";\s*(?:\n|$)", "\n".join(lines))]
-    return Migration(int(match[1]), file.name.removesuffix(".sql"), tuple(filter(None, statements)))
+    lines = file.read_text("utf-8").splitlines()
+    statements = _statements(line for line in lines if not line.strip().startswith("--"))
+    checks = _statements(line.removeprefix(_CHECK) for line in lines if line.startswith(_CHECK))
+    return Migration(int(match[1]), file.name.removesuffix(".sql"), statements, checks)
+
+
+def _statements(lines: Iterable[str]) -> tuple[str, ...]:
+    return tuple(filter(None, (part.strip() for part in re.split(r";\s*(?:\n|$)", "\n".join(lines)))))
 
 
 def check_migrations(client: Client, migrations: Sequence[Migration]) -> Finding:
@@ -79,6 +89,8 @@ def plan_migrations(client: Client, migrations: Sequence[Migration]) -> Finding:
     if finding.verdict is not Verdict.MISSING:
         return finding
     applied = _applied(client)
+    if refused := [text for one in migrations if one.number not in applied and (text := _in_the_way(client, one))]:
+        return Finding(Verdict.DIFFERS, _SUBJECT, "; ".join(refused))
     texts = [
         f"{migration.name}: {'; '.join(' '.join(statement.split()) for statement in migration.statements)}"
         for migration in migrations
@@ -116,7 +128,21 @@ def refusal(error: ServerException) -> str:
     return f"{str(error.message).partition('Stack trace')[0].strip()} (code {error.code})"
 
 
+def _in_the_way(client: Client, migration: Migration) -> str:
+    """What the migration would lose and what to do about it; "" for nothing."""
+    found = [str(what) for check in migration.checks for (what,) in client.execute(check)]
+    if not found:
+        return ""
+    return (
+        f"migration {migration.name} makes a table anew and would drop what was added to it: {', '.join(found)}. "
+        "Nothing was changed. Note how each is made (SHOW CREATE TABLE) and keep a column's values in a table of your "
+        "own, drop them, run `python -m schemas apply` again, and add them again"
+    )
+
+
 def _run(client: Client, migration: Migration) -> None:
+    if refused := _in_the_way(client, migration):
+        raise ApplyError(refused)
     for statement in migration.statements:
         try:
             client.execute(statement)

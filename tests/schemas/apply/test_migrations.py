@@ -210,6 +210,43 @@ def test_conversations_of_before_they_were_widened_keep_their_rows_wherever_it_i
     assert kills > 7
 
 
+ADDED = {
+    "column region": "ADD COLUMN region String",
+    "index by_user": "ADD INDEX by_user user_id TYPE bloom_filter",
+    "projection by_state": "ADD PROJECTION by_state (SELECT count() GROUP BY current_state)",
+    "TTL": "MODIFY TTL toDateTime(started_at) + INTERVAL 1 YEAR",
+    "a constraint": "ADD CONSTRAINT named CHECK tenant_id != ''",
+    "settings of the table": "MODIFY SETTING merge_with_ttl_timeout = 60",
+}
+
+
+def test_what_was_added_to_conversations_is_named_and_stays_and_no_row_is_touched(settings: Settings) -> None:
+    widen = [one for one in read_migrations() if one.name == "0002_widen_conversations"]
+    with clickhouse(settings) as client:
+        for what, added in ADDED.items():
+            client.execute("DROP TABLE IF EXISTS conversations SYNC")
+            client.execute(OLD_CONVERSATIONS)
+            more = " MODIFY SETTING deduplicate_merge_projection_mode = 'rebuild'"
+            if what.startswith("projection"):
+                client.execute(f"ALTER TABLE conversations{more}")
+            client.execute(f"ALTER TABLE conversations {added}")
+            client.execute("INSERT INTO conversations (tenant_id, started_at, version) SELECT 't', now64(3), 7")
+            made = client.execute("SHOW CREATE TABLE conversations")
+            planned = plan_migrations(client, widen)
+            assert (planned.verdict, what in planned.detail) == (Verdict.DIFFERS, True)
+            with pytest.raises(ApplyError, match=f"would drop what was added to it: .*{what}.*add them again"):
+                apply_migrations(client, widen, fresh=False)
+            assert client.execute("SHOW CREATE TABLE conversations") == made
+            assert client.execute("SELECT tenant_id FROM conversations") == [("t",)]
+
+
+def test_a_check_is_no_part_of_a_migration_s_digest(folder: Path) -> None:
+    before = read_migrations(folder)[0]
+    (folder / "0001_add.sql").write_text("--? SELECT 'x';\n" + THREE["0001_add.sql"])
+    after = read_migrations(folder)[0]
+    assert (after.digest, after.checks) == (before.digest, ("SELECT 'x'",))
+
+
 def test_a_table_of_conversations_with_an_engine_of_its_own_is_left_and_named(settings: Settings) -> None:
     widen = [one for one in read_migrations() if one.name == "0002_widen_conversations"]
     with clickhouse(settings) as client:

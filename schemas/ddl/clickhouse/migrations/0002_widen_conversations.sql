@@ -1,6 +1,34 @@
 -- Counts of 32 bits, what stands behind the columns asked for, and tombstones that the engine knows. ClickHouse cannot
 -- change an engine's arguments, so the rows go into a new table. It may be interrupted anywhere: the rows are in one of
 -- the two tables at any moment, and copied twice they are the same rows.
+-- What was added to the table, which the new one has not. An empty table beside a filled new one is what an interruption
+-- left: it was made by the DDL of this release, whatever that has.
+--? SELECT concat('column ', name) FROM system.columns
+--? WHERE database = currentDatabase() AND table = 'conversations' AND NOT (
+--?     (SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = 'conversations_widened') = 1
+--?     AND (SELECT sum(total_rows) FROM system.tables WHERE database = currentDatabase() AND name = 'conversations') = 0
+--? ) AND name NOT IN (
+--?     'conversation_id', 'tenant_id', 'whatsapp_phone_id', 'user_id', 'current_state', 'started_at',
+--?     'first_response_at', 'resolved_at', 'message_count', 'bot_message_count', 'agent_message_count',
+--?     'linked_session_id', 'handshake_token', 'version', 'is_deleted', 'project_id', 'business_phone_id',
+--?     'wa_id', 'queued_at', 'first_agent_response_at', 'last_activity_at', 'resolved_reason',
+--?     'handoff_count', 'customer_message_count', 'queued_seconds', 'bot_seconds', 'agent_seconds',
+--?     'entry_source', 'ctwa_clid', 'ad_id', 'linked_anonymous_id', 'inactivity_seconds'
+--? )
+--? UNION ALL SELECT concat('index ', name) FROM system.data_skipping_indices
+--? WHERE database = currentDatabase() AND table = 'conversations'
+--? UNION ALL SELECT concat('projection ', name) FROM system.projections
+--? WHERE database = currentDatabase() AND table = 'conversations'
+--? UNION ALL SELECT arrayJoin(arrayFilter(
+--?     what -> what != '',
+--?     [
+--?         if(position(create_table_query, ' TTL ') > 0, 'TTL (REMOVE TTL drops it)', ''),
+--?         if(position(create_table_query, ' CONSTRAINT ') > 0, 'a constraint', ''),
+--?         if(extract(engine_full, ' SETTINGS (.*)$') IN ('', 'index_granularity = 8192'), '', 'settings of the table')
+--?     ]
+--? ))
+--? FROM system.tables
+--? WHERE database = currentDatabase() AND name = 'conversations';
 SELECT throwIf(
     engine NOT IN ('ReplacingMergeTree', 'SharedReplacingMergeTree'),
     'conversations has an engine of its own: make it ReplacingMergeTree(version, is_deleted) by hand, as in conversations.sql'
