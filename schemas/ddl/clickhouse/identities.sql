@@ -10,7 +10,9 @@ CREATE TABLE IF NOT EXISTS identities
     is_deleted      UInt8,
     first_linked_at DateTime64(3),
 
-    INDEX user_id_bloom user_id TYPE bloom_filter(0.01) GRANULARITY 1
+    INDEX user_id_bloom user_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    -- Aliases are few among the links: which granules have any.
+    INDEX link_source_set link_source TYPE set(16) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(linked_at)
 ORDER BY (tenant_id, anonymous_id, user_id)

@@ -22,6 +22,7 @@ VISITORS: Final = ("v1", "v2", "")
 USERS: Final = ("ann", "bea", "\x01cleo,", "dora")
 WORLDS: Final = 60
 INSERTS: Final = 5
+ASKED_WORLDS: Final = 6  # tenant by tenant
 SECONDS: Final = 12
 
 
@@ -196,6 +197,27 @@ def test_events_sessions_and_persons_are_those_of_the_records(client: Client, wo
     assert len(set(right.values())) == len(USERS) + 1  # and nobody
     assert told(client, "events_resolved", "toInt64(source_offset)") == right
     assert told(client, "sessions_resolved", "toInt64(event_count)") == right
+
+
+def who(rows: Sequence[Row], asked: Asked) -> tuple[str, str]:
+    """As whom an event counts: its person, else its visitor."""
+    person = person_of(rows, asked)
+    return ("visitor", asked.visitor) if person is None else ("person", person)
+
+
+@pytest.mark.usefixtures("merged")
+def test_a_tenant_s_events_have_the_same_persons_and_one_key_for_each(
+    client: Client, worlds: dict[str, list[Row]]
+) -> None:
+    for tenant in list(worlds)[:ASKED_WORLDS]:
+        found = client.execute(
+            "SELECT resolved_user_id, person_key FROM tenant_events(tenant = %(tenant)s) ORDER BY source_offset",
+            {"tenant": tenant},
+        )
+        rows = worlds[tenant]
+        assert [person for person, _ in found] == [person_of(rows, one) for one in ASKED]
+        pairs = {(who(rows, one), key) for one, (_, key) in zip(ASKED, found, strict=True)}
+        assert len(pairs) == len({one for one, _ in pairs}) == len({key for _, key in pairs})
 
 
 @pytest.mark.usefixtures("merged")

@@ -36,7 +36,6 @@ class Tables:
             "first_linked_at) VALUES",
             [row],
         )
-        self._merge()
 
     def take_back(self, known_as: str, user: str) -> None:
         """As the README of streams says it."""
@@ -45,17 +44,17 @@ class Tables:
             "VALUES (%(tenant)s, %(known_as)s, %(user)s, now64(3), 1)",
             {"tenant": self.tenant, "known_as": known_as, "user": user},
         )
-        self._merge()
 
     def _merge(self) -> None:
         """ClickHouse merges when it likes: each test is asked with every row still there, and with the newest alone."""
         if self._merged:
             self._client.execute("SYSTEM START MERGES identities")
             self._client.execute("OPTIMIZE TABLE identities FINAL")
-        self._client.execute("SYSTEM STOP MERGES identities")
+            self._client.execute("SYSTEM STOP MERGES identities")
 
     def resolved(self, *people: tuple[str, str | None]) -> list[str | None]:
         """Whose events of these visitors and users are."""
+        self._merge()
         rows = [
             (uuid.uuid4(), uuid.uuid4(), self.tenant, "track", NOW, NOW, visitor, user, number)
             for number, (visitor, user) in enumerate(people)
@@ -81,6 +80,7 @@ def client(clickhouse_server: ClickHouseServer) -> Iterator[Client]:
     )
     apply_tables(settings)
     with clickhouse(settings) as connected:
+        connected.execute("SYSTEM STOP MERGES identities")
         yield connected
         connected.execute(f"DROP DATABASE {settings.clickhouse_database} SYNC")
 
@@ -195,3 +195,32 @@ def test_chains_are_followed_as_far_as_is_said(tables: Tables) -> None:
         tables.link("alias", f"u{number}", f"u{number + 1}")
     longest, too_long = ("", "u2"), ("", "u1")
     assert tables.resolved(longest, too_long) == [f"u{CHAIN_MAX + 2}", f"u{CHAIN_MAX + 1}"]
+
+
+OTHERS: Final = 100_000
+
+
+def rows_read(client: Client, query: str) -> int:
+    """What the server read for it, by its own account."""
+    client.execute(query)
+    return int(client.last_query.progress.rows)
+
+
+def test_a_tenant_s_questions_read_nothing_of_the_links_of_others(client: Client) -> None:
+    """The control is the view of all tenants: it reads them."""
+    asked = Tables(client)
+    asked.link("alias", "ann", "bea")
+    asked.link("identify", "visitor", "ann", s=1)
+    assert asked.resolved(("visitor", None)) == ["bea"]
+    client.execute(
+        "INSERT INTO identities (tenant_id, anonymous_id, user_id, linked_at, link_source, first_linked_at) "
+        "SELECT %(tenant)s, toString(number), concat('user', toString(number)), now64(3), "
+        "if(number %% 10 = 0, 'alias', 'identify'), now64(3) FROM numbers(%(rows)s)",
+        {"tenant": str(uuid.uuid4()), "rows": OTHERS},
+    )
+    tenant = f"tenant = '{asked.tenant}'"
+    few = 10 * 8192  # granules of a few small parts, again for each look
+    assert rows_read(client, f"SELECT uniq(person_key), any(resolved_user_id) FROM tenant_events({tenant})") < few
+    assert rows_read(client, f"SELECT * FROM person_events({tenant}, user = 'ann')") < few
+    all_tenants = f"SELECT any(resolved_user_id) FROM events_resolved WHERE tenant_id = '{asked.tenant}'"
+    assert rows_read(client, all_tenants) >= OTHERS
