@@ -15,7 +15,7 @@ from schemas.settings import Settings
 from tests.bench.database_meter import bytes_per_row, wait_merged
 from tests.bench.lines import believable, require_equal
 from tests.bench.question_rows import TENANT, History
-from tests.bench.questions import SERVER_DEFAULTS, Question, Server, lookups, ranges
+from tests.bench.questions import LINKS, SERVER_DEFAULTS, Question, Server, lookups, persons, ranges
 from tests.bench.workbench import DATABASE, Workbench
 
 ROWS: Final = 10_000_000
@@ -55,7 +55,9 @@ def answers(bench: Workbench, rows: int) -> Iterator[Answer]:
     asked = Server(bench.clickhouse.http_url, DATABASE)
     fill(bench, asked, rows)
     of_tenant = int(asked.text(f"SELECT count() FROM events WHERE tenant_id = '{TENANT}'"))
-    for question in (*ranges(asked), *lookups(asked)):
+    with bench.stage("link visitors"):
+        asked.ask(LINKS)
+    for question in (*ranges(asked), *lookups(asked), *persons(asked)):
         yield _answer(asked, question, rows, of_tenant)
 
 

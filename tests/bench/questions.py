@@ -45,6 +45,13 @@ _FUNNEL: Final = (
     "GROUP BY anonymous_id) GROUP BY level"
 )
 
+# Three in eight visitors are linked, 300,000 of 800,000.
+LINKS: Final = (
+    "INSERT INTO identities (tenant_id, anonymous_id, user_id, linked_at, link_source, first_linked_at) "
+    "SELECT tenant_id, anonymous_id, concat('person-', toString(cityHash64(anonymous_id) % 250000)), max(timestamp), "
+    "'identify', min(timestamp) FROM events GROUP BY tenant_id, anonymous_id HAVING cityHash64(anonymous_id) % 8 < 3"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -131,6 +138,25 @@ def ranges(server: Server) -> Iterator[Question]:
         "SELECT uniq(coalesce(user_id, anonymous_id)) FROM events "
         f"WHERE {_OF_TENANT} AND event_name = 'Order Completed' AND {month}",
     )
+
+
+def persons(server: Server) -> Iterator[Question]:
+    """The questions about people, whose identities `LINKS` has made; the first is what they are compared with."""
+    by_day = f"WHERE {_OF_TENANT} AND {_last_days(server, 30)} GROUP BY toDate(timestamp)"
+    of_tenant = f"tenant = '{TENANT}'"
+    yield Question("persons: visitors by day, 30 days", f"SELECT uniq(anonymous_id) FROM events {by_day}")
+    for who, source in (
+        ("person_key", f"tenant_events({of_tenant})"),
+        ("ifNull(resolved_user_id, anonymous_id)", f"tenant_events({of_tenant})"),
+        ("ifNull(resolved_user_id, anonymous_id)", "events_resolved"),
+    ):
+        name = f"persons: the same by {who} of {source.partition('(')[0]}"
+        yield Question(name, f"SELECT uniq({who}) FROM {source} {by_day}")
+    user = server.text(
+        f"SELECT user_id FROM identities WHERE {_OF_TENANT} AND anonymous_id IN (SELECT anonymous_id FROM events WHERE "
+        f"{_OF_TENANT} GROUP BY 1 HAVING count() BETWEEN 10 AND 14) ORDER BY cityHash64(user_id) LIMIT 1"
+    )
+    yield Question("persons: all events of one", f"SELECT * FROM person_events({of_tenant}, user = '{user}')")
 
 
 def _newest(condition: str) -> str:

@@ -15,7 +15,7 @@ def test_every_question_is_answered_and_told_with_its_cost() -> None:
     lines = {line["question"]: line for line in map(json.loads, done.stdout.splitlines())}
     patterns = {name.partition(":")[0] for name in lines}
     assert patterns == {
-        "time range", "funnel", "user history", "visitor history", "session lookup", "message lookup",
+        "time range", "funnel", "user history", "visitor history", "session lookup", "message lookup", "persons",
     }  # fmt: skip
     for line in lines.values():
         assert line["milliseconds"] > 0

@@ -6,7 +6,7 @@ from schemas.settings import Settings
 from schemas.topics import streams_group
 from tests.kafka import Kafka
 
-_SINK_TOPICS: Final = ("enriched_events", "sessions", "identities", "dead_letters", "projects")
+_SINK_TOPICS: Final = ("enriched_events", "sessions", "identities", "identity_changes", "dead_letters", "projects")
 _TIMEOUT_S: Final = 5.0
 
 

@@ -6,6 +6,14 @@ from tests.mutants.fault import Fault
 
 IN_STREAMS: Final[tuple[Fault, ...]] = (
     Fault(
+        name="streams-taken-back-too-early",
+        file="streams/identity_changes/links.py",
+        text="*(moment + 1 for moment in",
+        becomes="*(moment for moment in",
+        tests=("tests/streams/identity_changes/test_links.py::test_what_is_taken_back_is_later_than_its_newest_claim",),
+        guarantee="What is taken back outlives a claim of a client whose clock is ahead.",
+    ),
+    Fault(
         name="streams-state-layout",
         file="streams/sessions/slices.py",
         text="    pages: int\n    bots: int\n    channel_type",

@@ -75,7 +75,7 @@ class SinkRig:
             }
         )
         rig = cls(home, clickhouse, settings)
-        for topic in ("enriched_events", "sessions", "identities", "projects", "dead_letters"):
+        for topic in ("enriched_events", "sessions", "identities", "identity_changes", "projects", "dead_letters"):
             rig.create_topic(topic)
         apply_tables(settings)
         return rig

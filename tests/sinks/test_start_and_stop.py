@@ -89,7 +89,7 @@ def test_a_stopped_sink_has_acknowledged_what_it_wrote(rig: SinkRig) -> None:
 
 
 def test_all_topics_run_in_one_process_and_the_admin_port_tells_of_each(rig: SinkRig) -> None:
-    topics = ("enriched_events", "sessions", "identities", "projects", "dead_letters")
+    topics = ("enriched_events", "sessions", "identities", "identity_changes", "projects", "dead_letters")
     sink = rig.sink(*topics)
     sink.start()
     rig.produce("enriched_events", [framed(0)])
@@ -109,7 +109,7 @@ def test_all_topics_run_in_one_process_and_the_admin_port_tells_of_each(rig: Sin
 
 def test_a_sink_told_to_stop_while_it_was_suspended_ends_when_it_wakes_up(rig: SinkRig) -> None:
     # The kernel gives the signal to any thread then; only Python's main thread acts on it.
-    sink = rig.sink("enriched_events", "sessions", "identities", "projects", "dead_letters")
+    sink = rig.sink("enriched_events", "sessions", "identities", "identity_changes", "projects", "dead_letters")
     for _ in range(3):
         sink.start()
         pid = sink.pid

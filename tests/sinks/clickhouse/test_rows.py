@@ -127,6 +127,24 @@ def test_every_field_of_an_identity_is_a_column(rig: SinkRig) -> None:
     assert rows == [{**record, "is_deleted": int(record["is_deleted"])} for record in records]
 
 
+def test_every_field_of_an_identity_change_is_a_column_and_a_repeat_is_one_row(rig: SinkRig) -> None:
+    made: dict[str, Any] = {
+        "tenant_id": TENANT,
+        "anonymous_id": "visitor",
+        "user_id": "user",
+        "changed_at": START,
+        "link_source": "manual",
+        "is_deleted": False,
+        "first_linked_at": START - timedelta(days=1),
+        "changed_by": "cleo",
+        "reason": "one household",
+    }
+    taken_back = made | {"changed_at": START + timedelta(hours=1), "link_source": "", "is_deleted": True}
+    write(rig, "identity_changes", [made, taken_back, made], [b"one", b"two", b"one"])
+    rows = sorted(table(rig, "identity_changes", final=True), key=lambda row: row["changed_at"])
+    assert rows == [{**record, "is_deleted": int(record["is_deleted"])} for record in (made, taken_back)]
+
+
 def test_every_field_of_a_project_is_a_column_and_the_latest_change_wins(rig: SinkRig) -> None:
     record = {
         "project_id": PROJECT,
