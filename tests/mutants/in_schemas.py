@@ -6,16 +6,6 @@ from tests.mutants.fault import Fault
 
 IN_SCHEMAS: Final[tuple[Fault, ...]] = (
     Fault(
-        name="schemas-taken-back-at-the-same-time",
-        file="schemas/ddl/clickhouse/identity_links.sql",
-        text="HAVING maxIf(at, is_back = 0) > maxIf",
-        becomes="HAVING maxIf(at, is_back = 0) >= maxIf",
-        tests=(
-            "tests/schemas/apply/test_person_law.py::test_events_sessions_and_persons_are_those_of_the_records[unmerged]",
-        ),
-        guarantee="Of a claim and a taking back of the same moment, the taking back holds.",
-    ),
-    Fault(
         name="schemas-idempotence",
         file="schemas/kafka.py",
         text='"enable.idempotence": True',

@@ -6,6 +6,16 @@ from tests.mutants.fault import Fault
 
 IN_STREAMS: Final[tuple[Fault, ...]] = (
     Fault(
+        name="streams-linked-again-too-early",
+        file="streams/identity_changes/links.py",
+        text="max((now_ms, *(moment + 1 for moment in (*claims, *changes))))",
+        becomes="max((now_ms, *(moment + 1 for moment in claims)))",
+        tests=(
+            "tests/streams/identity_changes/test_links.py::test_one_who_links_again_is_later_than_who_took_it_back",
+        ),
+        guarantee="Who links again comes after who took it back.",
+    ),
+    Fault(
         name="streams-taken-back-too-early",
         file="streams/identity_changes/links.py",
         text="*(moment + 1 for moment in",
