@@ -5,23 +5,23 @@ reader sees the one or the other, and who is killed in between leaves the old on
 """
 
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from sinks.clickhouse.client import Client
 from sinks.errors import ReadFailedError
-from sinks.rollups.buckets import DAY_S, Bucket, day_of
+from sinks.rollups.buckets import BUCKETS_MAX, DAY_S, Bucket, Emptied, day_of
 
 _DIMENSIONS: Final = "event_name, event_type, page_path, source, country_code, device_type, is_bot"
 # What events one bucket was made of. Both sums are taken modulo 2^32, so they add up over buckets.
 _CHECKSUM: Final = "toUInt32(sum(cityHash64(source_generation, source_partition, source_offset)))"
 _CAMPAIGN: Final = "if(position(context, '\"campaign\"') > 0, JSONExtractString(context, 'campaign', 'source'), '')"
 _UTM: Final = "decodeURLFormComponent(extractURLParameter(page_url, 'utm_source'))"
+_REFERRER: Final = "domainWithoutWWW(lower(page_referrer))"
 _SOURCE: Final = (
     f"multiIf({_CAMPAIGN} != '', {_CAMPAIGN}, {_UTM} != '', {_UTM}, "
-    "domain(page_referrer) != domain(page_url), domainWithoutWWW(page_referrer), '')"
+    f"{_REFERRER} != domainWithoutWWW(lower(page_url)), {_REFERRER}, '')"
 )
 _OF_DAY: Final = "timestamp >= toDateTime(%(from)s, 'UTC') AND timestamp < toDateTime(%(to)s, 'UTC')"
 _HOUR: Final = "toStartOfHour(timestamp, 'UTC')"
@@ -45,12 +45,14 @@ _OF_HOURLY: Final = (
 )
 _OF_DAILY: Final = "FROM events_daily AS r WHERE day >= toDate(%(from)s, 'UTC') AND day < toDate(%(to)s, 'UTC')"
 _COMPARED: Final = (
-    "SELECT tenant_id, project_id, toUnixTimestamp(start), sumIf(events, side = 0), sumIf(events, side = 1) FROM ("
+    "SELECT tenant_id, project_id, toUnixTimestamp(start) AS began, "
+    "sumIf(events, side = 0) AS standing, sumIf(events, side = 1) AS rolled_up FROM ("
     "{true}, 0 AS side {of_true} GROUP BY tenant_id, project_id, start UNION ALL "
     "{kept}, 1 AS side {of_kept} GROUP BY tenant_id, project_id, start) GROUP BY tenant_id, project_id, start "
-    "HAVING sumIf(events, side = 0) != sumIf(events, side = 1) "
-    "OR sumIf(checksum, side = 0) != sumIf(checksum, side = 1) ORDER BY start, tenant_id, project_id"
+    "HAVING {having}"
 )
+_DIFFERS: Final = "(standing != rolled_up OR sumIf(checksum, side = 0) != sumIf(checksum, side = 1))"
+_NEWEST: Final = f" ORDER BY start DESC, tenant_id, project_id LIMIT {BUCKETS_MAX}"
 _SUMS: Final = (
     "SELECT tenant_id, project_id, {start} AS start, sum(r.events) AS events, toUInt32(sum(r.checksum)) AS checksum"
 )
@@ -59,41 +61,62 @@ _CONTENTS: Final = (
     "SELECT tenant_id, project_id, {start} AS start, sum(r.events) AS events, sum(cityHash64("
     f"{_DIMENSIONS}, r.events, r.checksum, finalizeAggregation(visitors), finalizeAggregation(sessions))) AS checksum"
 )
-_DIFFERING_HOURS: Final = _COMPARED.format(
+_HOURS: Final = _COMPARED.format(
     true=f"SELECT tenant_id, project_id, {_HOUR} AS start, count() AS events, {_CHECKSUM} AS checksum",
     of_true=f"FROM events WHERE {_OF_DAY}",
     kept=_SUMS.format(start="hour"),
     of_kept=_OF_HOURLY,
+    having="{having}",
 )
-_DIFFERING_DAYS: Final = _COMPARED.format(
+_DAYS: Final = _COMPARED.format(
     true=_SUMS.format(start="toDateTime(toDate(hour), 'UTC')"),
     of_true=_OF_HOURLY,
     kept=_SUMS.format(start="toDateTime(day, 'UTC')"),
     of_kept=_OF_DAILY,
+    having="{having}",
+)
+_DIFFERING_HOURS: Final = _HOURS.format(having=f"standing > 0 AND {_DIFFERS}") + _NEWEST
+_DIFFERING_DAYS: Final = (
+    "SELECT DISTINCT toUInt32(intDiv(began, 86400) * 86400) AS midnight FROM ("
+    f"{_DAYS.format(having=f'standing > 0 AND {_DIFFERS}')}) ORDER BY midnight DESC"
+)
+_EMPTIED: Final = (
+    "SELECT toUInt32(intDiv(began, 86400) * 86400) AS midnight, count(), sum(rolled_up) FROM ({of}) "
+    "GROUP BY midnight ORDER BY midnight DESC"
+)
+_EMPTIED_HOURS: Final = _EMPTIED.format(of=_HOURS.format(having="standing = 0"))
+_EMPTIED_DAYS: Final = _EMPTIED.format(of=_DAYS.format(having="standing = 0"))
+_UNSETTLED: Final = (
+    f"SELECT tenant_id, project_id, {_HOUR} FROM events WHERE {_OF_DAY} AND "
+    "processed_at >= toDateTime64(%(settled)s, 3)"
 )
 _WRONG_HOURS: Final = _COMPARED.format(
     true=_CONTENTS.format(start="hour"),
     of_true=f"FROM ({_HOURS_OF_EVENTS} GROUP BY {_HOURLY}) AS r",
     kept=_CONTENTS.format(start="hour"),
     of_kept=_OF_HOURLY,
+    having=f"standing > 0 AND {_DIFFERS} AND (tenant_id, project_id, start) NOT IN ({_UNSETTLED})",
 )
 _WRONG_DAYS: Final = _COMPARED.format(
     true=_CONTENTS.format(start="toDateTime(day, 'UTC')"),
     of_true=f"FROM ({_DAYS_OF_HOURS}) AS r",
     kept=_CONTENTS.format(start="toDateTime(day, 'UTC')"),
     of_kept=_OF_DAILY,
+    having=f"standing > 0 AND {_DIFFERS}",
 )
 _ROWS_A_QUESTION: Final = 50_000_000
 _WINDOW_DAYS_MAX: Final = 31
-_HOURS_NAMED_MAX: Final = 24
 _SCRATCH: Final = "_rollup_"
+_SCRATCH_PATTERN: Final = f"^{_SCRATCH}[0-9a-f]{{32}}$"
 _LEFTOVER_S: Final = 6 * 3_600
+_ATTEMPTS: Final = 5
+_ALL_SETTLED_S: Final = 2**32 - 1
 # A day of many different pages goes to disk, past this much memory.
 _FILLING: Final = {"max_bytes_before_external_group_by": 2**30}
 
 
 class ClickHouseRollups:
-    """Compares and replaces. Two at once do no harm: what one undoes of the other differs, and is replaced again."""
+    """Compares and replaces. Who finds the day replaced by another while filling starts again with what stands now."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -134,71 +157,94 @@ class ClickHouseRollups:
         return max(1, min(_WINDOW_DAYS_MAX, int(_ROWS_A_QUESTION / max(1.0, a_day))))
 
     def differing(self, first: date, last: date) -> list[Bucket]:
-        """The hours of a span in which the events are others than those the hourly roll-up was made of."""
-        return self._buckets(_DIFFERING_HOURS, first, last)
+        """Buckets that have events, others than those the hourly roll-up was made of; the newest BUCKETS_MAX."""
+        return self._buckets(_DIFFERING_HOURS, _span(first, last))
 
     def differing_days(self, first: date, last: date) -> list[date]:
-        """The days of a span of which the daily roll-up is not made of the hourly one."""
-        return sorted({bucket.day for bucket in self._buckets(_DIFFERING_DAYS, first, last)}, reverse=True)
+        """The days of a span of which the daily roll-up is not made of what the hourly one has; the newest first."""
+        return [day_of(midnight) for (midnight,) in self._client.execute(_DIFFERING_DAYS, _span(first, last))]
 
-    def month_has_events(self, day: date) -> bool:
-        """Whether any event of the month that the day is part of is there."""
-        first = day.replace(day=1)
-        span = _span(first, (first + timedelta(days=31)).replace(day=1) - timedelta(days=1))
-        return bool(self._client.execute(f"SELECT 1 FROM events WHERE {_OF_DAY} LIMIT 1", span))
+    def emptied(self, first: date, last: date) -> list[Emptied]:
+        """The days of a span with buckets that have no event any more (of the daily one: no hour), the newest first."""
+        found: dict[int, Emptied] = {}
+        for query in (_EMPTIED_DAYS, _EMPTIED_HOURS):
+            for midnight, buckets, rolled_up in self._client.execute(query, _span(first, last)):
+                found[midnight] = Emptied(day_of(midnight), buckets, rolled_up)
+        return [found[midnight] for midnight in sorted(found, reverse=True)]
 
     def replace_hours(self, day: date, starts: Sequence[int] | None) -> None:
-        """Compute hours of a day from the events (None: all), and put the whole day in place of the old one at once."""
-        hours = None if starts is None else sorted(set(starts))
-        span: dict[str, Any] = _span(day, day) | {"hours": hours}
-        insert = "INSERT INTO {table} (" + f"{_HOURLY}, {_VALUES})"
-        which = "toUnixTimestamp({hour}) {word} %(hours)s"
-        with self._replacing("events_hourly", day) as table:
-            if hours is None or len(hours) >= _HOURS_NAMED_MAX:
-                self._fill(f"{insert} {_HOURS_OF_EVENTS} GROUP BY {_HOURLY}", table, span)
-                return
-            others = which.format(hour="hour", word="NOT IN")
-            anew = which.format(hour=_HOUR, word="IN")
-            self._fill(f"{insert} SELECT {_HOURLY}, {_VALUES} {_OF_HOURLY} AND {others}", table, span)
-            self._fill(f"{insert} {_HOURS_OF_EVENTS} AND {anew} GROUP BY {_HOURLY}", table, span)
+        """Compute hours of a day from the events, and put the whole day in place of the old one at once.
 
-    def replace_day(self, day: date) -> None:
-        """Compute a day of the daily roll-up from the hourly one, and put it in place of the old one at once."""
-        with self._replacing("events_daily", day) as table:
-            self._fill(f"INSERT INTO {{table}} ({_DAILY}, {_VALUES}) {_DAYS_OF_HOURS}", table, _span(day, day))
+        What has no event any more stays. None: all hours, and what has no event goes.
+        """
+        insert = f"INSERT INTO {{table}} ({_HOURLY}, {_VALUES})"
+        if starts is None:
+            self._replace("events_hourly", day, _span(day, day), f"{insert} {_HOURS_OF_EVENTS} GROUP BY {_HOURLY}")
+            return
+        span = _span(day, day) | {"hours": sorted(set(starts))}
+        anew = f"{insert} {_HOURS_OF_EVENTS} AND toUnixTimestamp({_HOUR}) IN %(hours)s GROUP BY {_HOURLY}"
+        # What was not computed just now is as it was: other hours, and buckets that have no event any more.
+        as_it_was = (
+            f"{insert} SELECT {_HOURLY}, {_VALUES} {_OF_HOURLY} "
+            "AND (tenant_id, project_id, hour) NOT IN (SELECT tenant_id, project_id, hour FROM {table})"
+        )
+        self._replace("events_hourly", day, span, anew, as_it_was)
 
-    def wrong_hours(self, day: date) -> list[Bucket]:
-        """The hours of a day in which anything of the hourly roll-up is not what the events give."""
-        return self._buckets(_WRONG_HOURS, day, day)
+    def replace_day(self, day: date, remove_empty: bool = False) -> None:
+        """Compute a day of the daily roll-up from the hourly one, and put it in place of the old one at once.
+
+        What has no hour any more stays, unless it is to be removed.
+        """
+        insert = f"INSERT INTO {{table}} ({_DAILY}, {_VALUES})"
+        as_it_was = (
+            f"{insert} SELECT {_DAILY}, {_VALUES} {_OF_DAILY} "
+            "AND (tenant_id, project_id, day) NOT IN (SELECT tenant_id, project_id, day FROM {table})"
+        )
+        fills = [f"{insert} {_DAYS_OF_HOURS}"] if remove_empty else [f"{insert} {_DAYS_OF_HOURS}", as_it_was]
+        self._replace("events_daily", day, _span(day, day), *fills)
+
+    def wrong_hours(self, day: date, settled_before: int | None = None) -> list[Bucket]:
+        """Buckets with events in which anything of the hourly roll-up is not what the events give; BUCKETS_MAX at most.
+
+        settled_before: s since 1970; a bucket with an event that was processed later is left out.
+        """
+        settled = _ALL_SETTLED_S if settled_before is None else settled_before
+        return self._buckets(_WRONG_HOURS + _NEWEST, _span(day, day) | {"settled": settled})
 
     def wrong_days(self, day: date) -> list[Bucket]:
         """The same for the daily roll-up against the hourly one; counts are those of the roll-ups."""
-        return self._buckets(_WRONG_DAYS, day, day)
+        return self._buckets(_WRONG_DAYS + _NEWEST, _span(day, day))
 
-    def drop_leftovers(self) -> None:
-        """Drop what a process that was killed left behind; none fills a day for hours."""
+    def drop_leftovers(self, older_s: int = _LEFTOVER_S) -> None:
+        """Drop what a process that was killed left behind so long ago; none fills a day for hours."""
         rows = self._client.execute(
-            "SELECT name FROM system.tables WHERE database = currentDatabase() AND startsWith(name, %(scratch)s) "
-            "AND metadata_modification_time < now() - %(age)s",
-            {"scratch": _SCRATCH, "age": _LEFTOVER_S},
+            "SELECT name FROM system.tables WHERE database = currentDatabase() AND match(name, %(pattern)s) "
+            "AND metadata_modification_time <= now() - %(age)s",
+            {"pattern": _SCRATCH_PATTERN, "age": older_s},
         )
         for (name,) in rows:
-            self._client.execute(f"DROP TABLE IF EXISTS {name} SYNC")
+            self._client.execute(f"DROP TABLE IF EXISTS `{name}` SYNC")
 
-    def _buckets(self, query: str, first: date, last: date) -> list[Bucket]:
-        return [Bucket(*row) for row in self._client.execute(query, _span(first, last))]
+    def _buckets(self, query: str, span: dict[str, Any]) -> list[Bucket]:
+        return [Bucket(*row) for row in self._client.execute(query, span)]
 
-    def _fill(self, statement: str, table: str, span: dict[str, Any]) -> None:
-        self._client.execute(statement.replace("{table}", table, 1), span, settings=_FILLING)
+    def _replace(self, target: str, day: date, span: dict[str, Any], *fills: str) -> None:
+        """Fill a table beside, and put it in place of the target's day; once more if that was replaced meanwhile.
 
-    @contextmanager
-    def _replacing(self, target: str, day: date) -> Iterator[str]:
-        """A table beside, to be filled; what is in it then is the target's day."""
+        What is copied from the day may be older than what another process (`rebuild`) has just put there.
+        """
+        for _ in range(_ATTEMPTS):
+            if self._replaced(target, day, span, fills):
+                return
+        raise ReadFailedError(f"table {target}: {day} is being replaced by others all the time; try again later")
+
+    def _replaced(self, target: str, day: date, span: dict[str, Any], fills: Sequence[str]) -> bool:
         ((partition_key, sorting_key, policy),) = self._client.execute(
             "SELECT partition_key, sorting_key, storage_policy FROM system.tables "
             "WHERE database = currentDatabase() AND name = %(name)s",
             {"name": target},
         )
+        before = self._parts(target, day)
         table = f"{_SCRATCH}{uuid.uuid4().hex}"
         # The target's columns, an operator's too, whatever its engine: beside a replicated table a plain one will do.
         self._client.execute(
@@ -206,14 +252,25 @@ class ClickHouseRollups:
             f"ORDER BY ({sorting_key}) SETTINGS storage_policy = '{policy}'"
         )
         try:
-            yield table
+            for fill in fills:
+                self._client.execute(fill.replace("{table}", table), span, settings=_FILLING)
             ((rows,),) = self._client.execute(f"SELECT count() FROM {table}")
+            if self._parts(target, day) != before:
+                return False
             partition = f"PARTITION ID '{day:%Y%m%d}'"
             # Nothing cannot be put in place of something.
             change = f"REPLACE {partition} FROM {table}" if rows else f"DROP {partition}"
             self._client.execute(f"ALTER TABLE {target} {change}")
         finally:
             self._client.execute(f"DROP TABLE IF EXISTS {table} SYNC")
+        return True
+
+    def _parts(self, target: str, day: date) -> list[tuple[Any, ...]]:
+        return self._client.execute(
+            "SELECT name FROM system.parts WHERE database = currentDatabase() AND table = %(name)s AND active "
+            "AND partition_id = %(id)s ORDER BY name",
+            {"name": target, "id": f"{day:%Y%m%d}"},
+        )
 
 
 def _span(first: date, last: date) -> dict[str, Any]:

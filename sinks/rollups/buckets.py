@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple, Protocol
 
+HOUR_S = 3_600
 DAY_S = 86_400
+BUCKETS_MAX = 10_000  # of one answer: what is held in memory
 
 
 class Bucket(NamedTuple):
@@ -29,6 +31,17 @@ class Bucket(NamedTuple):
         )
 
 
+class Emptied(NamedTuple):
+    """A day's buckets that have no event any more. rolled_up: the events that the roll-ups count in them."""
+
+    day: date
+    buckets: int
+    rolled_up: int
+
+    def __str__(self) -> str:
+        return f"{self.day}: {self.buckets} buckets of {self.rolled_up} events that are not there any more"
+
+
 class RollupTables(Protocol):
     """The roll-ups and the events beneath them, in the database. Days are UTC, and spans have both ends in them.
 
@@ -45,22 +58,31 @@ class RollupTables(Protocol):
         """Of how many days the events may be compared with one question."""
 
     def differing(self, first: date, last: date) -> list[Bucket]:
-        """The hours of a span in which the events are others than those the hourly roll-up was made of."""
+        """Buckets that have events, others than those the hourly roll-up was made of; the newest BUCKETS_MAX."""
 
     def differing_days(self, first: date, last: date) -> list[date]:
-        """The days of a span of which the daily roll-up is not made of the hourly one."""
+        """The days of a span of which the daily roll-up is not made of what the hourly one has; the newest first."""
 
-    def month_has_events(self, day: date) -> bool:
-        """Whether any event of the month that the day is part of is there."""
+    def emptied(self, first: date, last: date) -> list[Emptied]:
+        """The days of a span with buckets that have no event any more (of the daily one: no hour), the newest first."""
 
     def replace_hours(self, day: date, starts: Sequence[int] | None) -> None:
-        """Compute hours of a day from the events (None: all), and put the whole day in place of the old one at once."""
+        """Compute hours of a day from the events, and put the whole day in place of the old one at once.
 
-    def replace_day(self, day: date) -> None:
-        """Compute a day of the daily roll-up from the hourly one, and put it in place of the old one at once."""
+        What has no event any more stays. None: all hours, and what has no event goes.
+        """
 
-    def wrong_hours(self, day: date) -> list[Bucket]:
-        """The hours of a day in which anything of the hourly roll-up is not what the events give."""
+    def replace_day(self, day: date, remove_empty: bool = False) -> None:
+        """Compute a day of the daily roll-up from the hourly one, and put it in place of the old one at once.
+
+        What has no hour any more stays, unless it is to be removed.
+        """
+
+    def wrong_hours(self, day: date, settled_before: int | None = None) -> list[Bucket]:
+        """Buckets with events in which anything of the hourly roll-up is not what the events give; BUCKETS_MAX at most.
+
+        settled_before: s since 1970; a bucket with an event that was processed later is left out.
+        """
 
     def wrong_days(self, day: date) -> list[Bucket]:
         """The same for the daily roll-up against the hourly one; counts are those of the roll-ups."""
@@ -72,6 +94,12 @@ class RollupTables(Protocol):
 def day_of(moment_s: float) -> date:
     """The day (UTC) of a moment, s since 1970."""
     return datetime.fromtimestamp(moment_s, UTC).date()
+
+
+def hours_of(day: date) -> list[int]:
+    """The starts of all hours of a day, s since 1970."""
+    midnight = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
+    return list(range(midnight, midnight + DAY_S, HOUR_S))
 
 
 def days_of(first: date, last: date) -> Iterator[date]:

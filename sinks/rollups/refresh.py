@@ -5,16 +5,16 @@ the events that stand, and its day replaced at once. Whatever made it differ (a 
 that was killed in the middle of this) is mended by the next look, and a look at what is equal changes nothing.
 
 Buckets outlive their events. A day whose events may have begun to expire is never looked at again, and a bucket that
-would become empty is kept when its whole month has no events: a partition was dropped then, and nobody erased a person.
+has no event any more is kept: whether a partition was dropped or somebody erased cannot be told. A command removes it.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
-from sinks.rollups.buckets import Bucket, RollupTables, by_day, windows
+from sinks.rollups.buckets import BUCKETS_MAX, Bucket, RollupTables, by_day, day_of, hours_of, windows
 
-Key = tuple[str, str, int]
+_DAY = timedelta(days=1)
 
 
 @dataclass(slots=True)
@@ -23,7 +23,6 @@ class Refreshed:
 
     buckets: int = 0
     days: int = 0
-    kept: int = 0
     complete: bool = True
 
 
@@ -33,11 +32,11 @@ class Refresher:
     def __init__(self, tables: RollupTables, clock: Callable[[], float]) -> None:
         self.tables = tables
         self._clock = clock
-        self._found: dict[Key, float] = {}  # when a bucket was found to differ that still does
+        self._found: dict[int, float] = {}  # start of an hour that differs: when it was first found to
 
     @property
     def oldest_s(self) -> float:
-        """For how long the oldest bucket that differs has been known to; 0: none does."""
+        """For how long the oldest hour that differs has been known to; 0: none does."""
         return self._clock() - min(self._found.values()) if self._found else 0.0
 
     def refresh(self, first: date, last: date, stop: Callable[[], bool] = lambda: False) -> Refreshed:
@@ -53,33 +52,30 @@ class Refresher:
 
     def _window(self, first: date, last: date, stop: Callable[[], bool], done: Refreshed) -> bool:
         """Whether the whole window was made equal; at least one day of it was, if any differed."""
-        differing = self.tables.differing(first, last)
-        dirty = [bucket for bucket in differing if not self._outlives(bucket)]
-        done.kept += len(differing) - len(dirty)
-        self._note(first, last, dirty)
-        for number, (day, buckets) in enumerate(by_day(dirty)):
-            if number and stop():
-                return False
-            self.tables.replace_hours(day, [bucket.start for bucket in buckets])
-            self.tables.replace_day(day)
-            for bucket in buckets:
-                self._found.pop(_key(bucket), None)
-            done.buckets += len(buckets)
-            done.days += 1
+        begin, end, number = first, last, 0
+        while begin <= end:
+            dirty = self.tables.differing(begin, end)
+            # An answer that is full may have cut its last day: that one is computed whole.
+            cut = dirty[-1].day if len(dirty) >= BUCKETS_MAX else None
+            self._note(cut or begin, end, dirty)
+            for day, buckets in by_day(dirty):
+                if number and stop():
+                    return False
+                number += 1
+                starts = {bucket.start for bucket in buckets}
+                self.tables.replace_hours(day, hours_of(day) if day == cut else sorted(starts))
+                self.tables.replace_day(day)
+                for start in starts:
+                    self._found.pop(start, None)
+                done.buckets += len(buckets)
+                done.days += 1
+            end = begin - _DAY if cut is None else cut - _DAY
         for day in self.tables.differing_days(first, last):
             self.tables.replace_day(day)
             done.days += 1
         return True
 
-    def _outlives(self, bucket: Bucket) -> bool:
-        return bucket.events == 0 and not self.tables.month_has_events(bucket.day)
-
     def _note(self, first: date, last: date, dirty: list[Bucket]) -> None:
         now = self._clock()
-        keys = {_key(bucket) for bucket in dirty}
-        elsewhere = {key: since for key, since in self._found.items() if not first <= Bucket(*key, 0, 0).day <= last}
-        self._found = elsewhere | {key: self._found.get(key, now) for key in keys}
-
-
-def _key(bucket: Bucket) -> Key:
-    return bucket.tenant_id, bucket.project_id, bucket.start
+        elsewhere = {start: since for start, since in self._found.items() if not first <= day_of(start) <= last}
+        self._found = elsewhere | {bucket.start: self._found.get(bucket.start, now) for bucket in dirty}

@@ -281,14 +281,12 @@ IN_SINKS: Final[tuple[Fault, ...]] = (
         guarantee="Buckets outlive their events.",
     ),
     Fault(
-        name="sinks-rollups-dropped-month",
+        name="sinks-rollups-cut-answer",
         file="sinks/rollups/refresh.py",
-        text="bucket.events == 0 and not",
-        becomes="False and not",
-        tests=(
-            "tests/sinks/rollups/test_refresh.py::test_a_partition_of_events_that_was_dropped_takes_no_bucket_along",
-        ),
-        guarantee="A partition of events that was dropped takes no roll-up along.",
+        text="hours_of(day) if day == cut else sorted(starts)",
+        becomes="sorted(starts)",
+        tests=("tests/sinks/rollups/test_refresh.py::test_what_differs_is_asked_for_in_answers_that_are_bounded",),
+        guarantee="An answer that is cut leaves no hour behind.",
     ),
     Fault(
         name="sinks-rollups-half-a-refresh",

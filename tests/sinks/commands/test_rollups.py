@@ -53,6 +53,19 @@ def test_refresh_check_and_rebuild_say_what_differs_and_what_was_done(world: Cli
     rollups("check", code=1)
     assert "1 days computed anew" in rollups("rebuild", "--from", str(ago(1)), "--to", str(ago(1)), "--yes")
     assert "0 buckets differ" in rollups("check")
+    world.erase([9])
+    kept = rollups("check", "--from", "30d")
+    assert "0 buckets differ" in kept
+    assert "1 buckets without any event are kept" in kept
+    assert "left out: this hour, and hours that got events within the last 300 s" in kept
+    assert "1 buckets without any event are kept" in rollups("refresh")
+    listed = rollups("refresh", "--remove-empty")
+    assert f"{ago(20)}: 1 buckets of 1 events" in listed
+    assert "1 buckets without any event would be removed; add --yes" in listed
+    assert sum(world.hourly().values()) == 4
+    assert "1 buckets without any event were removed" in rollups("refresh", "--remove-empty", "--yes")
+    assert sum(world.hourly().values()) == sum(world.daily().values()) == 3
+    assert "--remove-empty" in rollups("refresh", "--yes", code=2)
     world.double("events_daily")
     assert "events_daily: project p" in rollups("check", code=1)
     assert "--from" in rollups("rebuild", code=2)

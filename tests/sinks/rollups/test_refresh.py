@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinks.rollups.buckets import days_of, windows
+from sinks.rollups import refresh
+from sinks.rollups.buckets import HOUR_S, days_of, windows
 from sinks.rollups.refresh import Refresher
-from tests.sinks.rollups.worlds import HOUR_S, TODAY, MemoryRollups, ago, at
+from tests.sinks.rollups.worlds import TODAY, MemoryRollups, ago, at
 
 
 class Clock:
@@ -114,6 +115,45 @@ def test_a_partition_of_events_that_was_dropped_takes_no_bucket_along() -> None:
     refresher = Refresher(world, Clock())
     refresher.refresh(ago(40), ago(0))
     world.erase([1])
-    done = refresher.refresh(ago(40), ago(0))
-    assert (done.buckets, done.kept, refresher.oldest_s) == (0, 1, 0.0)
-    assert len(world.hourly()) == 2
+    world.add("q", at(38), [3])  # a late one, in what may be the same month
+    for _ in range(2):
+        refresher.refresh(ago(40), ago(0))
+    assert refresher.oldest_s == 0.0
+    assert len(world.hourly()) == len(world.daily()) == 3
+
+
+def test_an_hour_with_events_is_replaced_and_takes_no_other_project_of_it_along() -> None:
+    world = MemoryRollups()
+    world.add("p", at(39), [1])
+    world.add("q", at(39), [2, 3])
+    refresher = Refresher(world, Clock())
+    refresher.refresh(ago(40), ago(0))
+    world.erase([1, 2])
+    refresher.refresh(ago(40), ago(0))
+    hour = at(39) // HOUR_S * HOUR_S
+    assert world.hourly() == {("p", hour): 1, ("q", hour): 1}
+
+
+def test_what_differs_is_asked_for_in_answers_that_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refresh, "BUCKETS_MAX", 4)
+    world = MemoryRollups()
+    world.buckets_max = 4
+    for day in range(3):
+        for hour in range(6):
+            world.add("p", at(day, hour), [day * 10 + hour])
+    done = Refresher(world, Clock()).refresh(ago(2), ago(0))
+    assert done.complete
+    assert len(world.hourly()) == 18
+    assert world.replaced == [ago(0), ago(1), ago(2)]
+    assert world.asked == [(ago(2), ago(0)), (ago(2), ago(1)), (ago(2), ago(2))]
+
+
+def test_what_is_known_of_age_does_not_grow_with_projects(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = MemoryRollups()
+    for project in range(50):
+        world.add(str(project), at(3), [project])
+    refresher = Refresher(world, Clock())
+    monkeypatch.setattr(world, "replace_hours", lambda day, starts: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        refresher.refresh(ago(5), ago(0))
+    assert len(refresher._found) == 1

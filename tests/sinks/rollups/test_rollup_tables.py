@@ -1,7 +1,8 @@
 """Roll-ups that are compared and replaced: the same suite for ClickHouse and for what stands in for it."""
 
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -9,9 +10,11 @@ import pytest
 from docker.local.clickhouse import ClickHouseServer
 from schemas.apply.tables import apply_tables
 from schemas.settings import Settings
-from sinks.rollups.buckets import DAY_S, Bucket
+from sinks.clickhouse.client import Client
+from sinks.clickhouse.rollup_tables import ClickHouseRollups
+from sinks.rollups.buckets import DAY_S, HOUR_S, Bucket, Emptied
 from sinks.rollups.refresh import Refresher
-from tests.sinks.rollups.worlds import HOUR_S, ClickHouseWorld, MemoryRollups, World, ago, at
+from tests.sinks.rollups.worlds import ClickHouseWorld, MemoryRollups, World, ago, at
 
 DAYS = 22  # so far back is looked: further than any event of most tests
 
@@ -92,24 +95,42 @@ def test_late_events_and_erased_ones_are_seen_wherever_they_are(world: World) ->
     assert wrong(world) == []
 
 
-def test_a_bucket_whose_last_event_is_erased_is_gone(world: World) -> None:
-    alone = at(1, 7)
-    world.add("p", alone, [1])
-    world.add("q", alone, [2])
+def test_what_has_no_event_any_more_stays_until_it_is_removed(world: World) -> None:
+    dropped, late = start(at(20, 7)), start(at(19, 0))
+    world.add("p", at(20, 7), [1, 2])
+    world.add("q", at(20, 7), [3, 4])
+    world.add("p", at(20, 9), [5])
+    refresh(world)
+    was = world.hourly()
+    world.erase([1, 2, 3, 4, 5])  # as DROP PARTITION does
+    world.add("r", at(19, 0), [6])  # late, and of somebody else
+    world.add("r", at(20, 7), [7])  # even in the same hour
+    assert refresh(world) == 2
+    assert refresh(world) == 0
+    kept = was | {("r", late): 1, ("r", dropped): 1}
+    assert world.hourly() == kept
+    assert world.daily()["p", start(dropped, DAY_S)] == 3
+    assert wrong(world) == []
+    assert world.tables.emptied(ago(21), ago(-1)) == [Emptied(ago(20), 3, 5)]
+    world.tables.replace_hours(ago(20), None)
+    world.tables.replace_day(ago(20))
+    assert world.daily()["p", start(dropped, DAY_S)] == 3  # the day outlives its hours in the same way
+    assert world.tables.emptied(ago(21), ago(-1)) == [Emptied(ago(20), 2, 5)]
+    world.tables.replace_day(ago(20), remove_empty=True)
+    assert world.hourly() == {("r", late): 1, ("r", dropped): 1}
+    assert world.daily() == {("r", start(late, DAY_S)): 1, ("r", start(dropped, DAY_S)): 1}
+    assert world.tables.emptied(ago(21), ago(-1)) == []
+
+
+def test_a_day_of_which_nothing_is_left_can_be_removed(world: World) -> None:
+    world.add("p", at(1, 7), [1])
     refresh(world)
     world.erase([1])
     refresh(world)
-    assert world.hourly() == {("q", start(alone)): 1}
-    world.add("q", start(alone) - HOUR_S, [3])
-    refresh(world)
-    world.erase([2])
-    refresh(world)
-    assert world.daily() == {("q", start(alone, DAY_S)): 1}
-    world.add("q", at(1, 7) - DAY_S if ago(2).month == ago(1).month else at(0, 0), [4])
-    world.erase([3])
-    refresh(world)  # nothing of that day is left, and events of its month are
-    assert ("q", start(alone, DAY_S)) not in world.daily()
-    assert wrong(world) == []
+    assert world.tables.span() == (ago(1), ago(1))
+    world.tables.replace_hours(ago(1), None)
+    world.tables.replace_day(ago(1), remove_empty=True)
+    assert world.hourly() == world.daily() == {}
 
 
 @pytest.mark.parametrize("table", ["events_hourly", "events_daily"])
@@ -120,18 +141,6 @@ def test_whatever_else_was_done_to_them_is_seen_and_undone(world: World, table: 
     assert wrong(world) != []
     refresh(world)
     assert wrong(world) == []
-
-
-def test_a_month_without_any_event_keeps_its_buckets(world: World) -> None:
-    old, new = at(39, 7), at(0, 0)
-    world.add("p", old, range(3))
-    world.add("p", new, range(3, 6))
-    refresh(world, 40)
-    world.erase(range(3))  # as DROP PARTITION does
-    done = Refresher(world.tables, lambda: 0.0).refresh(ago(40), ago(-1))
-    assert (done.buckets, done.kept) == (0, 1)
-    assert world.hourly()["p", start(old)] == 3
-    assert world.daily()["p", start(old, DAY_S)] == 3
 
 
 def test_each_visitor_and_session_counts_once_over_any_buckets(clickhouse_world: ClickHouseWorld) -> None:
@@ -151,6 +160,9 @@ def test_the_source_is_the_campaign_or_else_who_referred_from_elsewhere(clickhou
         "{}|https://shop.example/?utm_source=summer%20ads|https://t.co/a": "summer ads",
         "{}|https://shop.example/|https://www.google.com/search": "google.com",
         "{}|https://shop.example/|https://shop.example/cart": "",
+        "{}|https://shop.example/|https://www.shop.example/cart": "",
+        "{}|https://WWW.Shop.example/|https://shop.EXAMPLE/cart": "",
+        "{}|https://shop.example/|https://WWW.Google.com/": "google.com",
         "{}|https://shop.example/|": "",
         "no JSON|nonsense|nonsense": "",
     }
@@ -194,14 +206,74 @@ def test_days_whose_events_may_have_expired_are_closed(clickhouse_world: ClickHo
     assert refresh(world) == 1  # the negative control: an open day would have lost it
 
 
-def test_a_table_that_a_killed_process_left_is_dropped_once_it_is_old(clickhouse_world: ClickHouseWorld) -> None:
+class Interrupted(Client):
+    """Once, when a day has been filled beside, another process comes in between."""
+
+    def __init__(self, world: ClickHouseWorld, target: str, between: Callable[[], None]) -> None:
+        super().__init__(world.settings)
+        self._target = target
+        self._between: Callable[[], None] | None = between
+
+    def execute(
+        self,
+        query: str,
+        values: Mapping[str, Any] | Sequence[tuple[Any, ...]] | None = None,
+        *,
+        columnar: bool = False,
+        settings: Mapping[str, Any] | None = None,
+    ) -> list[tuple[Any, ...]]:
+        answer = super().execute(query, values, columnar=columnar, settings=settings)
+        copied = query.startswith("INSERT INTO _rollup_") and f"FROM {self._target}" in query
+        if copied and (between := self._between) is not None:
+            self._between = None
+            between()
+        return answer
+
+
+def test_a_round_does_not_undo_a_rebuild_that_came_in_between(clickhouse_world: ClickHouseWorld) -> None:
+    world = clickhouse_world
+    world.add("p", at(1, 7), range(3))
+    refresh(world)
+    world.client.execute("ALTER TABLE events UPDATE anonymous_id = 'x' WHERE 1 SETTINGS mutations_sync = 2")
+    world.add("p", at(1, 9), [9])
+
+    def rebuild() -> None:
+        world.tables.replace_hours(ago(1), None)
+        world.tables.replace_day(ago(1))
+
+    client = Interrupted(world, "events_hourly", rebuild)
+    Refresher(ClickHouseRollups(client), lambda: 0.0).refresh(ago(2), ago(0))
+    client.disconnect()
+    assert wrong(world) == []
+
+
+def test_what_a_killed_process_left_is_dropped_once_it_is_old_and_nobody_elses(
+    clickhouse_world: ClickHouseWorld,
+) -> None:
     client = clickhouse_world.client
-    client.execute("CREATE TABLE _rollup_dead (x UInt8) ENGINE = Memory")
+    ours = "_rollup_" + "0a" * 16
+    strangers = ["_rollup_of`mine", ours + "0", "x" + ours]
+    for name in (ours, *strangers):
+        client.execute(f"CREATE TABLE `{name.replace('`', '``')}` (x UInt8) ENGINE = Memory")
+    names = "SELECT name FROM system.tables WHERE database = currentDatabase() AND position(name, '_rollup_') > 0"
     clickhouse_world.tables.drop_leftovers()
-    count = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND startsWith(name, '_rollup_')"
-    assert client.execute(count) == [(1,)]  # it may be another's, at work
-    refresh(clickhouse_world)
-    assert client.execute(count) == [(1,)]
+    assert {name for (name,) in client.execute(names)} == {ours, *strangers}  # it may be another's, at work
+    clickhouse_world.tables.drop_leftovers(older_s=0)
+    assert {name for (name,) in client.execute(names)} == set(strangers)
+    for name in strangers:
+        client.execute(f"DROP TABLE `{name.replace('`', '``')}` SYNC")
+
+
+def test_a_bucket_with_an_event_that_was_just_processed_can_be_left_out(clickhouse_world: ClickHouseWorld) -> None:
+    world = clickhouse_world
+    world.add("p", at(1, 7), [1])
+    world.add("p", at(1, 9), [2])
+    world.client.execute(
+        "ALTER TABLE events UPDATE processed_at = now64(3) WHERE source_offset = 2 SETTINGS mutations_sync = 2"
+    )
+    assert len(world.tables.wrong_hours(ago(1))) == 2
+    just_before = int(time.time()) - 300
+    assert [each.start for each in world.tables.wrong_hours(ago(1), just_before)] == [start(at(1, 7))]
 
 
 def test_another_operators_column_is_in_nobodys_way(clickhouse_world: ClickHouseWorld) -> None:

@@ -8,9 +8,8 @@ from typing import Protocol
 from schemas.settings import Settings
 from sinks.clickhouse.client import Client
 from sinks.clickhouse.rollup_tables import ClickHouseRollups
-from sinks.rollups.buckets import DAY_S, Bucket, RollupTables, day_of
+from sinks.rollups.buckets import BUCKETS_MAX, DAY_S, HOUR_S, Bucket, Emptied, RollupTables, day_of
 
-HOUR_S = 3_600
 TODAY = datetime.now(UTC).date()
 Key = tuple[str, int]
 
@@ -60,6 +59,7 @@ class MemoryRollups:
         self.asked: list[tuple[date, date]] = []
         self.replaced: list[date] = []
         self.failing = False
+        self.buckets_max = BUCKETS_MAX
 
     @property
     def tables(self) -> RollupTables:
@@ -102,11 +102,11 @@ class MemoryRollups:
         return 7
 
     def differing(self, first: date, last: date) -> list[Bucket]:
-        """The hours in which the events are others than those of the roll-up."""
+        """Buckets that have events, others than those of the roll-up; the newest."""
         if self.failing:
             raise OSError("away")
         self.asked.append((first, last))
-        return self._differing(self._true_hours(), self.hours, first, last)
+        return self._differing(self._true_hours(), self.hours, first, last)[: self.buckets_max]
 
     def differing_days(self, first: date, last: date) -> list[date]:
         """The days of which the daily roll-up is not made of the hourly one."""
@@ -114,30 +114,37 @@ class MemoryRollups:
             {bucket.day for bucket in self._differing(self._true_days(), self.days, first, last)}, reverse=True
         )
 
-    def month_has_events(self, day: date) -> bool:
-        """Whether any event of the month is there."""
-        return any((day_of(at).year, day_of(at).month) == (day.year, day.month) for _, at in self.events.values())
+    def emptied(self, first: date, last: date) -> list[Emptied]:
+        """The days with buckets that have no event any more."""
+        days: dict[date, Emptied] = {}
+        for true, kept in ((self._true_days(), self.days), (self._true_hours(), self.hours)):
+            gone: dict[date, list[int]] = {}
+            for key in kept.keys() - true.keys():
+                if first <= day_of(key[1]) <= last:
+                    gone.setdefault(day_of(key[1]), []).append(kept[key].total())
+            days.update({day: Emptied(day, len(events), sum(events)) for day, events in gone.items()})
+        return [days[day] for day in sorted(days, reverse=True)]
 
     def replace_hours(self, day: date, starts: Sequence[int] | None) -> None:
         """Compute hours of a day from the events."""
         true = self._true_hours()
         for key in [*self.hours, *true]:
-            if day_of(key[1]) == day and (starts is None or key[1] in starts):
+            if day_of(key[1]) == day and (starts is None or (key[1] in starts and key in true)):
                 self.hours.pop(key, None)
                 if key in true:
                     self.hours[key] = true[key]
         self.replaced.append(day)
 
-    def replace_day(self, day: date) -> None:
+    def replace_day(self, day: date, remove_empty: bool = False) -> None:
         """Compute a day from the hours."""
         true = self._true_days()
         for key in [*self.days, *true]:
-            if day_of(key[1]) == day:
+            if day_of(key[1]) == day and (remove_empty or key in true):
                 self.days.pop(key, None)
                 if key in true:
                     self.days[key] = true[key]
 
-    def wrong_hours(self, day: date) -> list[Bucket]:
+    def wrong_hours(self, day: date, settled_before: int | None = None) -> list[Bucket]:
         """Everything that there is here is the sources."""
         return self._differing(self._true_hours(), self.hours, day, day)
 
@@ -167,7 +174,7 @@ class MemoryRollups:
         none = Counter[int]()
         return [
             Bucket("tenant", key[0], key[1], true.get(key, none).total(), kept.get(key, none).total())
-            for key in sorted({*true, *kept}, key=lambda key: (key[1], key[0]))
+            for key in sorted(true, key=lambda key: (-key[1], key[0]))
             if first <= day_of(key[1]) <= last and true.get(key, none) != kept.get(key, none)
         ]
 
@@ -176,6 +183,7 @@ class ClickHouseWorld:
     """Tables of a test's own database."""
 
     def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         self.client = Client(settings)
         self.tables = ClickHouseRollups(self.client)
 
