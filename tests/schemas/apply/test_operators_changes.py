@@ -8,6 +8,7 @@ from schemas.apply.profile import NEEDED
 from schemas.apply.tables import apply_tables, check_tables, clickhouse, drop_old_scratch, plan_tables
 from schemas.apply.topics import apply_topics, check_topics, compare_config, plan_topics
 from schemas.settings import Settings
+from tests.waiting import wait_until
 
 DAY_MS = 86_400_000
 
@@ -34,6 +35,11 @@ class Topics:
     def grow(self, topic: str, partitions: int) -> None:
         name = self._settings.topic(topic)
         self._admin.create_partitions([NewPartitions(name, partitions)])[name].result(10)
+        # The answer comes before whoever asks for the topic is told of them.
+        wait_until(lambda: self._partitions(name) == partitions, lambda: self._partitions(name))
+
+    def _partitions(self, name: str) -> int:
+        return len(self._admin.list_topics(name, timeout=10).topics[name].partitions)
 
 
 @pytest.fixture

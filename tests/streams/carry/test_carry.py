@@ -61,7 +61,7 @@ def grow(rig: StreamsRig) -> None:
         [NewPartitions(rig.settings.topic(one), GROWN) for one in topics]
     ).values():
         done.result(30)
-    rig.wait_until(lambda: len(rig.kafka.ends("raw_events")) == GROWN, "the partitions are there")
+    rig.wait_until(lambda: {len(rig.kafka.ends(one)) for one in topics} == {GROWN}, "the partitions are there")
     rig.kafka.forget_places()
 
 
