@@ -4,6 +4,7 @@ A partition is a day. It is filled in a table beside, and `REPLACE PARTITION` pu
 reader sees the one or the other, and who is killed in between leaves the old one, and a table that the next one drops.
 """
 
+import re
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -110,6 +111,7 @@ _SCRATCH: Final = "_rollup_"
 _SCRATCH_PATTERN: Final = f"^{_SCRATCH}[0-9a-f]{{32}}$"
 _LEFTOVER_S: Final = 6 * 3_600
 _ATTEMPTS: Final = 5
+_CLOSED: Final = re.compile(r"\[closed before (\d{4}-\d\d-\d\d)\]")
 _ALL_SETTLED_S: Final = 2**32 - 1
 # A day of many different pages goes to disk, past this much memory.
 _FILLING: Final = {"max_bytes_before_external_group_by": 2**30}
@@ -133,7 +135,10 @@ class ClickHouseRollups:
         return (day_of(rows[0][0]), day_of(rows[0][1])) if rows else None
 
     def open_from(self) -> date | None:
-        """The first day whose events cannot have expired yet: two days more than the table's own TTL says."""
+        """The first day whose events cannot have expired yet, nor ever could; None: there is no such limit.
+
+        Two days more than the table's own TTL says, and not before what is remembered.
+        """
         # Imported late, as its driver is.
         from schemas.apply.table_shape import ttl_days
 
@@ -146,7 +151,24 @@ class ClickHouseRollups:
             days = ttl_days(engine)
         except ValueError as error:
             raise ReadFailedError(f"table events: {error}") from None
-        return None if days is None else day_of(now_s - int(days) * DAY_S) + timedelta(days=2)
+        limits = [] if days is None else [day_of(now_s - int(days) * DAY_S) + timedelta(days=2)]
+        remembered = _CLOSED.search(self._comment())
+        return max([*limits, *([] if remembered is None else [date.fromisoformat(remembered[1])])], default=None)
+
+    def keep_closed(self, opened: date) -> None:
+        """Remember that days before this one are closed: in the comment of events_hourly, beside what else it says."""
+        comment = self._comment()
+        remembered = _CLOSED.search(comment)
+        if remembered is not None and date.fromisoformat(remembered[1]) >= opened:
+            return
+        text = " ".join(filter(None, (_CLOSED.sub("", comment).strip(), f"[closed before {opened}]")))
+        self._client.execute("ALTER TABLE events_hourly MODIFY COMMENT %(text)s", {"text": text})
+
+    def _comment(self) -> str:
+        ((comment,),) = self._client.execute(
+            "SELECT comment FROM system.tables WHERE database = currentDatabase() AND name = 'events_hourly'"
+        )
+        return str(comment)
 
     def window_days(self) -> int:
         """Of how many days the events may be compared with one question: fifty million events, a month at most."""

@@ -52,7 +52,10 @@ class RollupTables(Protocol):
         """The first and the last day that have an event or a bucket; None: there is none."""
 
     def open_from(self) -> date | None:
-        """The first day whose events cannot have expired yet; None: events never expire."""
+        """The first day whose events cannot have expired yet, nor ever could; None: there is no such limit."""
+
+    def keep_closed(self, opened: date) -> None:
+        """Remember that days before this one are closed, whatever the events' retention becomes."""
 
     def window_days(self) -> int:
         """Of how many days the events may be compared with one question."""

@@ -4,8 +4,9 @@ Nothing is added up as events come, so nothing is added twice or missed: a bucke
 the events that stand, and its day replaced at once. Whatever made it differ (a late event, an erased one, a process
 that was killed in the middle of this) is mended by the next look, and a look at what is equal changes nothing.
 
-Buckets outlive their events. A day whose events may have begun to expire is never looked at again, and a bucket that
-has no event any more is kept: whether a partition was dropped or somebody erased cannot be told. A command removes it.
+Buckets outlive their events. A day whose events may have begun to expire is never looked at again, also when they are
+to be kept for longer from now on: what has expired does not come back. A bucket that has no event any more is kept:
+whether a partition was dropped or somebody erased cannot be told. A command removes it.
 """
 
 from collections.abc import Callable
@@ -32,6 +33,7 @@ class Refresher:
     def __init__(self, tables: RollupTables, clock: Callable[[], float]) -> None:
         self.tables = tables
         self._clock = clock
+        self._opened: date | None = None  # as it was last remembered
         self._found: dict[int, float] = {}  # start of an hour that differs: when it was first found to
 
     @property
@@ -43,6 +45,9 @@ class Refresher:
         """Make the open days of a span equal, the newest first, until `stop` says so after one of them."""
         done = Refreshed()
         opened = self.tables.open_from()
+        if opened is not None and opened != self._opened:
+            self.tables.keep_closed(opened)
+            self._opened = opened
         begin_at = first if opened is None else max(first, opened)
         for begin, end in windows(begin_at, last, self.tables.window_days()):
             done.complete = self._window(begin, end, stop, done) and (begin == begin_at or not stop())

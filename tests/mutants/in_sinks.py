@@ -289,6 +289,14 @@ IN_SINKS: Final[tuple[Fault, ...]] = (
         guarantee="An answer that is cut leaves no hour behind.",
     ),
     Fault(
+        name="sinks-rollups-longer-retention",
+        file="sinks/rollups/refresh.py",
+        text="            self.tables.keep_closed(opened)\n",
+        becomes="",
+        tests=("tests/sinks/rollups/test_refresh.py::test_a_day_that_is_closed_is_not_even_asked_for",),
+        guarantee="Events that are kept for longer from now on reopen no day whose events may have expired.",
+    ),
+    Fault(
         name="sinks-rollups-half-a-refresh",
         file="sinks/rollups/refresh.py",
         text="for day in self.tables.differing_days(first, last):",

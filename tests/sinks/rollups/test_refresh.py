@@ -44,6 +44,7 @@ def test_a_day_that_is_closed_is_not_even_asked_for() -> None:
     Refresher(world, Clock()).refresh(ago(30), ago(0))
     assert world.replaced == [ago(5)]
     assert all(first >= ago(5) for first, _ in world.asked)
+    assert world.closed == [ago(5)]
     assert Refresher(world, Clock()).refresh(ago(30), ago(9)).complete
     world.opened = None
     Refresher(world, Clock()).refresh(ago(30), ago(0))

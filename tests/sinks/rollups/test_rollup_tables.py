@@ -41,6 +41,7 @@ def clickhouse_world(clickhouse_server: ClickHouseServer, module_world: ClickHou
     """The module's tables, empty."""
     for table in ("events", "events_hourly", "events_daily"):
         module_world.client.execute(f"TRUNCATE TABLE {table}")
+    module_world.client.execute("ALTER TABLE events_hourly MODIFY COMMENT ''")
     return module_world
 
 
@@ -201,7 +202,15 @@ def test_days_whose_events_may_have_expired_are_closed(clickhouse_world: ClickHo
     world.erase([0])  # what TTL leaves of a day that it is half through with
     assert refresh(world) == 0
     assert world.hourly()["p", start(at(19, 7))] == 3
-    world.client.execute("ALTER TABLE events REMOVE TTL")
+    world.client.execute("ALTER TABLE events_hourly MODIFY COMMENT 'mine [closed before 2020-01-01]'")
+    refresh(world)
+    for statement in ("MODIFY TTL toDateTime(timestamp) + INTERVAL 200 DAY", "REMOVE TTL"):
+        world.client.execute(f"ALTER TABLE events {statement}")
+        assert world.tables.open_from() == ago(18)  # what has expired does not come back
+        assert refresh(world) == 0
+    comment = "SELECT comment FROM system.tables WHERE database = currentDatabase() AND name = 'events_hourly'"
+    assert world.client.execute(comment) == [(f"mine [closed before {ago(18)}]",)]
+    world.client.execute("ALTER TABLE events_hourly MODIFY COMMENT ''")
     assert world.tables.open_from() is None
     assert refresh(world) == 1  # the negative control: an open day would have lost it
 

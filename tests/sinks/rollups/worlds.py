@@ -53,6 +53,7 @@ class MemoryRollups:
 
     def __init__(self, opened: date | None = None) -> None:
         self.opened = opened
+        self.closed: list[date] = []
         self.events: dict[int, Key] = {}
         self.hours: dict[Key, Counter[int]] = {}
         self.days: dict[Key, Counter[int]] = {}
@@ -96,6 +97,10 @@ class MemoryRollups:
     def open_from(self) -> date | None:
         """As it was told."""
         return self.opened
+
+    def keep_closed(self, opened: date) -> None:
+        """For the test to see."""
+        self.closed.append(opened)
 
     def window_days(self) -> int:
         """A week."""
