@@ -30,6 +30,7 @@ EXIT_UNFIT: Final = 3
 EXIT_UNWRITTEN: Final = 1
 _ANSWER_S: Final = 600.0
 _ROWS: Final = 200
+_ROWS_MAX: Final = 10_000_000
 _NAMED: Final = 20
 _OWN: Final = "own_"  # before the names of a query's own options: from and return are words of Python
 
@@ -67,7 +68,7 @@ def _command(query: Query) -> Callable[..., None]:
         ] = None,
         output: Annotated[Path | None, typer.Option(help="into this file")] = None,
         force: Annotated[bool, typer.Option("--force", help="also if the file exists")] = False,
-        rows: Annotated[int, typer.Option(min=1, help="so many rows of a table at most")] = _ROWS,
+        rows: Annotated[int, typer.Option(min=1, max=_ROWS_MAX, help="so many rows of a table at most")] = _ROWS,
         show_sql: Annotated[bool, typer.Option("--show-sql", help="print the SQL, for Grafana and others")] = False,
         **own: str | list[str] | None,
     ) -> None:
@@ -87,6 +88,7 @@ def _command(query: Query) -> Callable[..., None]:
 
 def _parameter(option: Option) -> Parameter:
     about = option.about if not option.choices else f"{option.about}: {', '.join(option.choices)}"
+    about += f" (up to {option.most:,})" if option.most else ""
     info = typer.Option(f"--{option.name}", help=about, metavar=option.kind.value)
     kind: object = list[str] | None if option.many else str | None
     if option.required:

@@ -16,7 +16,6 @@ from sinks.query.statement import Statement
 
 BEGIN: Final = "30d"
 _SLOT: Final = re.compile(r"\{\{([a-z]+)\}\}")
-_NUMBER_MAX: Final = 2**32 - 1
 SAMPLE_EVENTS: Final = 10_000
 
 
@@ -128,6 +127,8 @@ def _typed(option: Option, given: Sequence[str]) -> list[str]:
     """What counts as typed: the default if nothing was. Raises QuestionError."""
     if not given and option.required:
         raise QuestionError(option.name, f"--{option.name} is missing: {option.about}")
+    if option.kind is Kind.TEXT and "" in given:
+        raise QuestionError(option.name, f"--{option.name} is empty: {option.about}")
     typed = list(given) or ([option.default] if option.default else [])
     if option.kind is Kind.NUMBER:
         return [one for text in typed for one in text.split(",")]
@@ -144,7 +145,7 @@ def _check_one_of(query: Query, own: Mapping[str, Sequence[str]]) -> None:
 def _values(option: Option, typed: list[str]) -> dict[str, Value]:
     if option.kind is Kind.NUMBER:
         numbers = [_number(option, text) for text in typed]
-        return {option.name: numbers if option.many else numbers[-1]}
+        return {option.name: list(dict.fromkeys(numbers)) if option.many else numbers[-1]}
     if option.kind is Kind.SPAN:
         return {f"{option.name}_ms": span_ms(option.name, typed[-1])}
     if option.choices and typed[-1] not in option.choices:
@@ -155,7 +156,7 @@ def _values(option: Option, typed: list[str]) -> dict[str, Value]:
 def _slots(option: Option, typed: list[str], parameters: Parameters, *, of_sessions: bool) -> dict[str, str]:
     if option.kind is Kind.DIMENSION:
         one = pieces.dimension(option.name, typed[-1], parameters, of_sessions=of_sessions) if typed else "'(all)'"
-        return {option.name: one}
+        return {option.name: one, "all": "0" if typed else "1"}
     if option.kind is not Kind.STEP:
         return {}
     steps = [pieces.step(option.name, text, parameters) for text in typed]
@@ -170,6 +171,6 @@ def _steps_text(option: Option, steps: list[str]) -> str:
 
 
 def _number(option: Option, text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= _NUMBER_MAX:
-        raise QuestionError(option.name, f"{text!r} is not a whole number from 1 on")
+    if not re.fullmatch(r"[0-9]{1,18}", text) or not 0 < int(text) <= option.most:
+        raise QuestionError(option.name, f"{text!r} is not a whole number from 1 to {option.most:,}")
     return int(text)

@@ -2,7 +2,7 @@
 
 The first line of a file is the question that it answers; a paragraph says what is counted; then a line for each option,
 `-- --name KIND=default  what it means`. KIND is of `Kind`, or choices, a|b|c; `...` after it: may be repeated; `!`:
-must be given. `-- exactly one of --a --b` says that of two options.
+must be given; `<=9` behind NUMBER: the greatest that is taken. `-- exactly one of --a --b` says that of two options.
 """
 
 import re
@@ -14,7 +14,7 @@ from importlib import resources
 from typing import Final
 
 _FILES: Final = resources.files("sinks.query") / "sql"
-_OPTION: Final = re.compile(r"--([a-z]+) ([A-Z]+|[a-z]+(?:\|[a-z]+)+)(\.\.\.)?(!)?(?:=(\S+))? +(.+)")
+_OPTION: Final = re.compile(r"--([a-z]+) ([A-Z]+|[a-z]+(?:\|[a-z]+)+)(?:<=([0-9]+))?(\.\.\.)?(!)?(?:=(\S+))? +(.+)")
 _EXACTLY_ONE: Final = "exactly one of "
 
 
@@ -25,7 +25,7 @@ class Kind(StrEnum):
     NUMBER = "NUMBER"  # {NAME:UInt32}
     SPAN = "SPAN"  # 30m, 6h, 7d: {NAME_ms:Int64}
     CHOICE = "CHOICE"  # {NAME:String}
-    DIMENSION = "DIMENSION"  # {{NAME}}: an expression of type String
+    DIMENSION = "DIMENSION"  # {{NAME}}: an expression of type String; {{all}}: 1 if it is not given, else 0
     STEP = "STEP"  # {{NAME}}: a condition; {NAME:String}: as it was typed
 
 
@@ -40,6 +40,7 @@ class Option:
     many: bool = False
     required: bool = False
     default: str = ""
+    most: int = 0  # the greatest number; of NUMBER alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +100,12 @@ def _option(query: str, line: str) -> Option:
     found = _OPTION.fullmatch(line)
     if found is None:
         raise ValueError(f"{query}.sql: not an option: {line}")
-    name, kind, many, required, default, about = found.groups(default="")
+    name, kind, most, many, required, default, about = found.groups(default="")
+    if bool(most) is not (kind == Kind.NUMBER):
+        raise ValueError(f"{query}.sql: a NUMBER, and nothing else, says its greatest, as NUMBER<=100: {line}")
     choices = tuple(kind.split("|")) if "|" in kind else ()
-    return Option(name, Kind.CHOICE if choices else Kind(kind), about, choices, bool(many), bool(required), default)
+    kind_of = Kind.CHOICE if choices else Kind(kind)
+    return Option(name, kind_of, about, choices, bool(many), bool(required), default, int(most or 0))
 
 
 @cache

@@ -1,6 +1,7 @@
 """The fixed pieces of SQL that an option chooses: sources, persons, dimensions, comparisons. Values are parameters."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -69,6 +70,10 @@ _FILTER_AHEAD: Final = r"(?=property:|[a-z_]+ *(?:[<>~=]|!=))"
 _WHERE: Final = re.compile(f" where {_FILTER_AHEAD}")
 _AND: Final = re.compile(f" and {_FILTER_AHEAD}")
 _PAGE: Final = "page:"
+_LEADING_ZERO: Final = re.compile("[-+]?0[0-9]")
+_EXACT_MAX: Final = 2**53
+_INT64_MAX: Final = 2**63 - 1
+_UINT64_MAX: Final = 2**64 - 1
 FILTER_FORM: Final = "property:price>=10, property:plan=pro, country!=DE, page~pricing"
 
 
@@ -90,21 +95,31 @@ class Parameters:
         return f"{{{name}:{kind}}}"
 
 
-def _property(option: str, name: str, parameters: Parameters) -> tuple[str, str]:
-    """A property's expressions, as text and as number, NULL where an event has none. Raises QuestionError."""
+@dataclass(frozen=True, slots=True)
+class _Operand:
+    """The expressions of a dimension, as text, as number and as whole number; "" for the latter if it is none."""
+
+    text: str
+    number: str = ""
+    whole: str = ""
+
+
+def _property(option: str, name: str, parameters: Parameters) -> _Operand:
+    """A property's expressions, NULL where an event has none. Raises QuestionError."""
     parameters.properties.append(name)
 
     def as_parameter(key: str) -> str:
         return parameters.add("property", "String", key)
 
     try:
-        text, number = (
-            property_expression(name, kind, parameters.columns, write_key=as_parameter)
-            for kind in (PropertyType.STRING, PropertyType.FLOAT64)
+        return _Operand(
+            *(
+                property_expression(name, kind, parameters.columns, write_key=as_parameter)
+                for kind in (PropertyType.STRING, PropertyType.FLOAT64, PropertyType.INT64)
+            )
         )
     except ValueError as error:
         raise QuestionError(option, f"no name of a property: {error}") from None
-    return text, number
 
 
 def of_one_person(*, known: bool) -> tuple[str, str, str]:
@@ -116,8 +131,8 @@ def of_one_person(*, known: bool) -> tuple[str, str, str]:
 
 def dimension(option: str, text: str, parameters: Parameters, *, of_sessions: bool) -> str:
     """The expression, of type String, of a dimension or `property:NAME`. Raises QuestionError."""
-    as_text, _ = _operand(option, text, parameters, of_sessions=of_sessions)
-    return f"coalesce(nullIf(toString({as_text}), ''), '(none)')"
+    operand = _operand(option, text, parameters, of_sessions=of_sessions)
+    return f"coalesce(nullIf(toString({operand.text}), ''), '(none)')"
 
 
 def condition(option: str, text: str, parameters: Parameters, *, of_sessions: bool) -> str:
@@ -126,19 +141,37 @@ def condition(option: str, text: str, parameters: Parameters, *, of_sessions: bo
     if found is None:
         raise QuestionError(option, f"{text!r} is not a filter like {FILTER_FORM}")
     name, sign, value = found[1].strip(), found[2], found[3].strip()
-    as_text, as_number = _operand(option, name, parameters, of_sessions=of_sessions)
+    operand = _operand(option, name, parameters, of_sessions=of_sessions)
     number = _number(value)
     if sign in ("=", "!="):
-        same = f"ifNull(toString({as_text}) = {parameters.add('value', 'String', value)}, 0)"
-        if number is not None and as_number:
-            same = f"({same} OR ifNull({as_number} = {parameters.add('value', 'Float64', number)}, 0))"
+        same = _same(operand, value, number, parameters)
         return same if sign == "=" else f"NOT {same}"
     if sign == "~":
-        return f"ifNull(position(toString({as_text}), {parameters.add('value', 'String', value)}) > 0, 0)"
-    if number is None or not as_number:
-        what = f"{value!r} is not a number" if as_number else f"{name} is text"
+        return f"ifNull(position(toString({operand.text}), {parameters.add('value', 'String', value)}) > 0, 0)"
+    if number is None or not operand.number:
+        what = f"{value!r} is not a number" if operand.number else f"{name} is text"
         raise QuestionError(option, f"{text!r}: {what}, and {sign} compares numbers; texts have =, != and ~ (contains)")
-    return f"ifNull({as_number} {sign} {parameters.add('value', 'Float64', number)}, 0)"
+    compared = f"{operand.number} {sign} {parameters.add('value', 'Float64', float(number))}"
+    # Up to there a Float64 has every whole number, and comparing with one is exact whatever the other is.
+    if isinstance(number, int) and _EXACT_MAX <= abs(number) <= _INT64_MAX:
+        exact = f"{operand.whole} {sign} {parameters.add('value', 'Int64', number)}"
+        compared = f"if(isNull({operand.whole}), {compared}, {exact})"
+    return f"ifNull({compared}, 0)"
+
+
+def _same(operand: _Operand, value: str, number: float | None, parameters: Parameters) -> str:
+    """Whether a value is what was typed, letter by letter, or as ClickHouse writes a number that was typed otherwise.
+
+    So 1e1 and 10.0 are the number 10, an id of 19 digits is itself alone, and the text 007 is not 7.
+    """
+    texts = [parameters.add("value", "String", value)]
+    if operand.number and number is not None and not _LEADING_ZERO.match(value):
+        if isinstance(number, int) and abs(number) <= _UINT64_MAX:
+            texts += [parameters.add("value", "String", str(number))] if str(number) != value else []
+        else:
+            texts.append(f"toString({parameters.add('value', 'Float64', float(number))})")
+    same = " OR ".join(f"ifNull(toString({operand.text}) = {text}, 0)" for text in texts)
+    return same if len(texts) == 1 else f"({same})"
 
 
 def step(option: str, text: str, parameters: Parameters) -> str:
@@ -159,8 +192,7 @@ def step(option: str, text: str, parameters: Parameters) -> str:
     return f"({' AND '.join([fits, *conditions])})"
 
 
-def _operand(option: str, name: str, parameters: Parameters, *, of_sessions: bool) -> tuple[str, str]:
-    """Expressions of a dimension as text and as number; "" for the latter if it is none."""
+def _operand(option: str, name: str, parameters: Parameters, *, of_sessions: bool) -> _Operand:
     if name.startswith(_PROPERTY):
         if of_sessions:
             raise QuestionError(option, f"{name}: sessions have no properties; there are {_listed(OF_SESSIONS)}")
@@ -171,7 +203,7 @@ def _operand(option: str, name: str, parameters: Parameters, *, of_sessions: boo
         hint = f"; did you mean {near[0]}?" if near else ""
         more = "" if of_sessions else ", and property:NAME for any property"
         raise QuestionError(option, f"no dimension {name!r}{hint} There are {_listed(known)}{more}")
-    return known[name], known[name] if name in _NUMBERS else ""
+    return _Operand(*[known[name]] * 3) if name in _NUMBERS else _Operand(known[name])
 
 
 def _listed(names: Mapping[str, str]) -> str:
@@ -182,13 +214,16 @@ def _unquoted(option: str, key: str) -> str:
     if not key.startswith('"'):
         return key
     try:
-        return str(json.loads(key))
+        name = str(json.loads(key))
+        name.encode()  # half of a pair, as \\ud800, is no text
+        return name
     except ValueError:
         raise QuestionError(option, f"{key} is not a name in double quotes, as JSON writes it") from None
 
 
 def _number(text: str) -> float | None:
-    try:
-        return float(text) if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?", text) else None
-    except ValueError:
-        return None
+    """An int where a whole number of up to 30 digits is typed; None: no number, or beyond any Float64."""
+    if re.fullmatch(r"[-+]?[0-9]{1,30}", text):
+        return int(text)
+    number = float(text) if re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,3})?", text) else math.inf
+    return number if math.isfinite(number) else None

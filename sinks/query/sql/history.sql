@@ -4,7 +4,7 @@
 -- linked to, and the events that a user's visitors sent before they were known are there as well.
 --
 -- --person TEXT!       a user id or an anonymous id
--- --limit NUMBER=1000  so many events at most
+-- --limit NUMBER<=10000000=1000  so many events at most
 SELECT
     toTimeZone(timestamp, {tz:String}) AS time,
     event_type AS type,

@@ -2,7 +2,7 @@
 --
 -- By the events' own time, up to now, or up to --to.
 --
--- --minutes NUMBER...=5,30  how far back; a row for each
+-- --minutes NUMBER<=525600...=5,30  how far back; a row for each
 SELECT minutes, people, sessions, events, page_views
 FROM (SELECT arrayJoin({minutes:Array(UInt32)}) AS minutes) AS asked
 LEFT JOIN

@@ -2,7 +2,7 @@
 --
 -- Page views only; a page is its path, without the query. percent: of all page views of the range.
 --
--- --limit NUMBER=100  so many pages at most
+-- --limit NUMBER<=10000000=100  so many pages at most
 SELECT
     page_path AS page,
     count() AS views,

@@ -7,9 +7,9 @@
 -- exactly one of --after --before
 -- --after STEP         an event's name, or page:/path; "Signed Up where property:plan=pro"
 -- --before STEP        the same: what led to it
--- --depth NUMBER=3     so many events after or before it
+-- --depth NUMBER<=100=3     so many events after or before it
 -- --within SPAN=30m    the longest pause between two events of a path
--- --limit NUMBER=100   so many paths at most
+-- --limit NUMBER<=10000000=100   so many paths at most
 WITH
     {before:String} != '' AS backwards,
     toIntervalMillisecond({within_ms:Int64} * {depth:UInt32}) AS margin

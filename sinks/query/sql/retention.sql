@@ -8,7 +8,9 @@
 -- --start STEP                 what begins it: an event's name, or page:/path; any event if not given
 -- --return STEP                what counts as being back; any event if not given
 WITH
-    toDate(dateTrunc({every:String}, toDate({to:DateTime64(3, 'UTC')} - toIntervalMillisecond(1), {tz:String}))) AS last_period
+    -- Not dateTrunc, which ends in 2106.
+    day -> multiIf({every:String} = 'week', toMonday(day), {every:String} = 'month', toStartOfMonth(day), day) AS period_of,
+    period_of(toDate({to:DateTime64(3, 'UTC')} - toIntervalMillisecond(1), {tz:String})) AS last_period
 SELECT
     cohort,
     people AS cohort_people,
@@ -34,7 +36,7 @@ FROM
         (
             SELECT
                 {{person}} AS person,
-                toDate(dateTrunc({every:String}, toDate(timestamp, {tz:String}))) AS period,
+                period_of(toDate(timestamp, {tz:String})) AS period,
                 {{start}} AS starts,
                 {{return}} AS returns
             FROM {{events}}

@@ -3,7 +3,7 @@
 -- Sessions that began in the range, each by its newest version, newest first.
 --
 -- --person TEXT        only sessions of this user id or anonymous id
--- --limit NUMBER=1000  so many sessions at most
+-- --limit NUMBER<=10000000=1000  so many sessions at most
 SELECT
     toTimeZone(started_at, {tz:String}) AS started,
     duration_seconds,

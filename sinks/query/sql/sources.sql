@@ -5,7 +5,7 @@
 --
 -- --by DIMENSION=source   instead of the source: medium, campaign, referrer, entry, country, device …
 -- --conversion TEXT       only this conversion event
--- --limit NUMBER=100      so many rows at most
+-- --limit NUMBER<=10000000=100      so many rows at most
 SELECT
     {{by}} AS value,
     count() AS sessions,

@@ -6,12 +6,14 @@
 -- --event STEP...                 only these: an event's name, or page:/path; repeat it for several
 -- --every hour|day|week|month=day what a row stands for
 -- --by DIMENSION                  a row for each of its values too
--- --top NUMBER=10                 so many of the values with most events; the rest is (other)
+-- --top NUMBER<=10000=10                 so many of the values with most events; the rest is (other)
 WITH
-    at -> if(
-        {every:String} = 'hour',
-        formatDateTime(at, '%F %H:00 %z', {tz:String}),
-        toString(toDate(dateTrunc(if({every:String} = 'hour', 'day', {every:String}), toDate(at, {tz:String}))))
+    -- Not dateTrunc, which ends in 2106.
+    at -> multiIf(
+        {every:String} = 'hour', formatDateTime(at, '%F %H:00 %z', {tz:String}),
+        {every:String} = 'week', toString(toMonday(toDate(at, {tz:String}))),
+        {every:String} = 'month', toString(toStartOfMonth(toDate(at, {tz:String}))),
+        toString(toDate(at, {tz:String}))
     ) AS period_of,
     (
         -- A quarter of an hour is in one period in every zone.
@@ -75,6 +77,10 @@ FROM
             )
         )
         GROUP BY shown, period
+        UNION ALL
+        -- Without a single event the periods have a row too.
+        SELECT '(all)', '', 0, 0
+        WHERE {{all}}
     )
     GROUP BY shown
 )

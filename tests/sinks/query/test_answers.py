@@ -6,6 +6,7 @@ from itertools import product
 import pytest
 
 from sinks.query.errors import QuestionError
+from sinks.query.moments import zones
 from tests.sinks.query.stories import Story, second
 
 WINDOW_S = 60
@@ -338,3 +339,33 @@ class TestPaths:
         story.event("too late", "A", LAST + ms)
         assert story.ask("paths", "path", "people", after="A", depth="1", **BORDERS) == [("A → B", 1)]
         assert story.ask("paths", "path", "people", before="B", depth="1", **BORDERS) == [("A → B", 1)]
+
+
+def test_trends_without_an_event_has_a_row_for_each_period_and_none_by_a_dimension(story: Story) -> None:
+    days = {"begin": "2026-03-01", "end": "2026-03-02"}
+    expected = [("2026-03-01", "(all)", 0, 0), ("2026-03-02", "(all)", 0, 0)]
+    assert story.ask("trends", "period", "value", "events", "people", **days) == expected
+    assert story.ask("trends", by="country", **days) == []
+    story.event("ann", "A", second(0))
+    assert story.ask("trends", "period", "events", "people", **days) == [("2026-03-01", 0, 0), ("2026-03-02", 1, 1)]
+
+
+def test_the_first_and_last_days_that_can_be_asked_are_named_right(story: Story) -> None:
+    for tz, first in (("UTC", "1970-01-01"), ("Asia/Kolkata", "1970-01-02"), ("America/New_York", "1970-01-01")):
+        for every in ("day", "month"):
+            found = story.ask("trends", "period", begin=first, end=first, tz=tz, every=every)
+            assert found == [first if every == "day" else "1970-01-01"]
+    for every, named in (("day", "2148-12-31"), ("week", "2148-12-30"), ("month", "2148-12-01")):
+        last = {"begin": "2148-12-31", "end": "2148-12-31", "every": every}
+        assert story.ask("trends", "period", **last) == [named]
+
+
+def test_a_range_that_ends_after_2106_has_all_its_months(story: Story) -> None:
+    story.event("ann", "A", datetime(2090, 1, 1, tzinfo=UTC))
+    asked = {"begin": "2090-01-01", "end": "2110-01-31", "every": "month"}
+    assert story.ask("retention", "number", **asked) == list(range(20 * 12 + 1))
+
+
+def test_every_zone_that_can_be_named_is_one_of_the_server_s(story: Story) -> None:
+    known = {row["time_zone"] for row in story.run("SELECT time_zone FROM system.time_zones")}
+    assert zones() - known == set()

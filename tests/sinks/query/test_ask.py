@@ -1,5 +1,6 @@
 """From what was typed to a statement, without a server: what is asked, and what is refused with which words."""
 
+import re
 from collections.abc import Generator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -56,7 +57,17 @@ def test_nothing_that_was_typed_is_part_of_the_query(text: str) -> None:
         ("trends", {"by": ["property:"]}, "no name of a property: '': an empty key"),
         ("trends", {"by": ["day"]}, "no dimension 'day'"),
         ("trends", {"every": ["year"]}, "'year' is none of hour, day, week, month"),
-        ("trends", {"top": ["0"]}, "'0' is not a whole number from 1 on"),
+        ("trends", {"top": ["0"]}, "'0' is not a whole number from 1 to 10,000"),
+        ("trends", {"top": ["9" * 5000]}, "is not a whole number"),
+        ("trends", {"top": ["10001"]}, "from 1 to 10,000"),
+        ("paths", {"after": ["A"], "depth": ["101"]}, "from 1 to 100"),
+        ("live", {"minutes": ["525601"]}, "from 1 to 525,600"),
+        ("history", {"person": ["a"], "limit": ["10000001"]}, "from 1 to 10,000,000"),
+        ("history", {"person": [""]}, "--person is empty"),
+        ("sessions", {"person": [""]}, "--person is empty"),
+        ("sources", {"conversion": [""]}, "--conversion is empty"),
+        ("pages", {"where": ["property:price>=1e999"]}, "'1e999' is not a number"),
+        ("pages", {"where": ['property:"\\ud800"=1']}, "is not a name in double quotes"),
         ("trends", {"top": ["4294967296"]}, "is not a whole number"),
         ("trends", {"top": ["²"]}, "is not a whole number"),
         ("live", {"minutes": ["5,x"]}, "'x' is not a whole number"),
@@ -76,6 +87,24 @@ def test_what_cannot_be_asked_is_refused_in_one_line(query: str, options: dict[s
         asked(query, **options)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_number_that_is_given_twice_is_asked_once() -> None:
+    assert asked("live", minutes=["5,30,5", "30"]).statement.values["minutes"] == [5, 30]
+    assert asked("funnel", step=["A", "A"]).statement.values["step"] == ["A", "A"]
+
+
+@pytest.mark.parametrize("column", ["property_price", ""])
+def test_a_number_that_a_float_holds_exactly_is_compared_as_one(column: str) -> None:
+    price = {"price": MaterializedProperty("price", PropertyType.FLOAT64, column)} if column else {}
+
+    def kinds(where: str) -> set[str]:
+        found = question(queries()["pages"], Asked(where=[where]), PROJECT, NOW, price).statement.sql
+        return set(re.findall(r"\{value_\d:(\w+)\}", found))
+
+    assert kinds("property:price>9007199254740991") == kinds("property:price>0.5") == {"Float64"}
+    assert kinds("property:price>9007199254740993") == {"Float64", "Int64"}
+    assert kinds("property:price=1234567890123456789") == {"String"}
 
 
 def test_a_name_that_holds_the_words_of_a_filter_is_a_name() -> None:

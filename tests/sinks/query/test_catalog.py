@@ -71,3 +71,6 @@ def test_options_are_read_from_the_first_comment() -> None:
 def test_a_line_that_is_no_option_is_the_file_s_mistake() -> None:
     with pytest.raises(ValueError, match=r"name\.sql: not an option: --wrong"):
         parse("name", "-- How many?\n-- --wrong\nSELECT 1")
+    for kind in ("NUMBER=3", "TEXT<=3"):
+        with pytest.raises(ValueError, match=r"a NUMBER, and nothing else, says its greatest"):
+            parse("name", f"-- How many?\n-- --depth {kind}  how deep\nSELECT 1")

@@ -72,6 +72,28 @@ def test_a_property_compares_as_text_and_as_number(story: Story, where: str, fit
     assert sorted(story.ask("trends", "value", by="visitor", where=[where], every="month")) == fits
 
 
+@pytest.mark.parametrize(
+    ("where", "fits"),
+    [
+        ("property:id=1234567890123456789", ["id"]),
+        ("property:id!=1234567890123456789", ["before", "large", "seven", "seven as text", "thousand", "zeros"]),
+        ("property:id>1234567890123456788", ["id", "large"]),
+        ("property:id=18446744073709551615", ["large"]),
+        ("property:id=7", ["seven", "seven as text"]),
+        ("property:id=7.0", ["seven", "seven as text"]),
+        ("property:id=007", ["zeros"]),
+        ("property:id<=7", ["seven", "seven as text", "zeros"]),
+        ("property:id=1e3", ["thousand"]),
+        ("property:id=1000", ["thousand"]),
+    ],
+)
+def test_a_large_id_is_itself_alone_and_a_text_of_digits_is_a_text(story: Story, where: str, fits: list[str]) -> None:
+    ids = {"id": 1234567890123456789, "before": 1234567890123456788, "large": 2**64 - 1, "thousand": 1e3}
+    for visitor, one in (ids | {"seven": 7.0, "seven as text": "7", "zeros": "007"}).items():
+        story.event(visitor, "A", second(0), properties={"id": one})
+    assert sorted(story.ask("trends", "value", by="visitor", where=[where], every="month")) == fits
+
+
 def test_several_filters_must_all_hold(story: Story) -> None:
     story.event("ann", "A", second(0), country_code="DE", properties={"plan": "pro"})
     story.event("bob", "A", second(0), country_code="DE", properties={"plan": "free"})

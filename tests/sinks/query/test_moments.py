@@ -31,6 +31,8 @@ def asked(begin: str, end: str, tz: str = "UTC") -> tuple[str, str]:
         ("2018-11-04", "2018-11-04", "America/Sao_Paulo", ("2018-11-04T03:00:00", "2018-11-05T02:00:00")),
         ("2026-11-01T10:00", "2026-11-01T11:00", "Asia/Kolkata", ("2026-11-01T04:30:00", "2026-11-01T05:30:00")),
         ("2026-11-01T10:00Z", "2026-11-01T10:00-01:00", "Asia/Kolkata", ("2026-11-01T10:00:00", "2026-11-01T11:00:00")),
+        ("20261101", "20261130", "UTC", ("2026-11-01T00:00:00", "2026-12-01T00:00:00")),
+        ("2026-W48-1", "2026-W48-1", "UTC", ("2026-11-23T00:00:00", "2026-11-24T00:00:00")),
         ("30m", "now", "Asia/Kolkata", ("2026-12-01T10:00:15.123000", "2026-12-01T10:30:15.123000")),
         ("2d", "6h", "UTC", ("2026-11-29T10:30:15.123000", "2026-12-01T04:30:15.123000")),
     ],
@@ -55,6 +57,9 @@ def test_without_a_beginning_it_is_the_day_before_the_end() -> None:
         ("9999-12-31", "now", "from"),
         ("0001-01-01", "now", "from"),
         ("2026-01-01", "9999-12-31", "to"),
+        ("1969-12-31", "now", "from"),
+        ("2026-01-01", "2149-01-01", "to"),
+        ("2026-01-01", "2179-06-06T00:00Z", "to"),
         ("99999999d", "now", "from"),
         ("0d", "now", "from"),
         ("", "now", "from"),
@@ -66,9 +71,31 @@ def test_what_is_no_range_is_said_with_the_option(begin: str, end: str, option: 
     assert caught.value.option == option
 
 
-@pytest.mark.parametrize("name", ["Mars/Olympus", "", "../etc/passwd", "/etc/localtime", "x\0y", "Europe", "GMT+25"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Mars/Olympus",
+        "",
+        "../etc/passwd",
+        "/etc/localtime",
+        "x\0y",
+        "Europe",
+        "GMT+25",
+        "right/UTC",
+        "posix/UTC",
+        "localtime",
+        "Factory",
+        "utc",
+    ],
+)
 def test_a_zone_that_is_not_there_is_said(name: str) -> None:
     with pytest.raises(QuestionError, match="Europe/Berlin, Asia/Kolkata or UTC"):
+        zone(name)
+
+
+@pytest.mark.parametrize(("name", "near"), [("Berlin", "Europe/Berlin"), ("Asia/Kalkutta", "Asia/Calcutta")])
+def test_a_zone_that_is_meant_is_named(name: str, near: str) -> None:
+    with pytest.raises(QuestionError, match=f"did you mean .*{near}"):
         zone(name)
 
 
