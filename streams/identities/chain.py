@@ -158,7 +158,7 @@ class ClaimChain:
             "anonymous_id": tied.anonymous_id,
             "user_id": f"{USER_PREFIX}{tied.brought.customer}",
             "link_source": HANDSHAKE,
-            "linked_at": tied.brought.at_ms,
+            "linked_at": tied.latest_ms if side == UNLINK else tied.brought.at_ms,
             "traits": "{}",
             "handshake_side": side,
             "expires_at": None,

@@ -18,12 +18,17 @@ MESSAGES_MAX: Final = 50  # with one token: the earliest decide
 
 
 class Tied(NamedTuple):
-    """A visitor and the message that brought the visitor's token."""
+    """A visitor and the message that brought the visitor's token.
+
+    latest_ms: of the same customer's messages in its time, the latest. Before an earlier one came, it may have been the
+    one that tied; whoever takes the tie back must reach it.
+    """
 
     anonymous_id: str
     minted: Minted
     fact_id: str
     brought: Brought
+    latest_ms: int
 
 
 class Verdict(NamedTuple):
@@ -100,7 +105,9 @@ def _tied(state: ClaimState, winner: tuple[str, str] | None) -> Tied | None:
     if winner is None or winner[1] not in state.brought:
         return None
     visitor, fact_id = winner
-    return Tied(visitor, state.minted[visitor], fact_id, state.brought[fact_id])
+    minted, brought = state.minted[visitor], state.brought[fact_id]
+    theirs = (one for one in state.brought.values() if one.customer == brought.customer and _is_timely(one, minted))
+    return Tied(visitor, minted, fact_id, brought, max((one.at_ms for one in theirs), default=brought.at_ms))
 
 
 def _outcomes(state: ClaimState) -> dict[str, HandshakeOutcome]:

@@ -173,6 +173,12 @@ def test_a_token_that_two_visitors_have_ties_nobody_and_what_it_tied_is_taken_ba
         assert found.outcomes[HandshakeOutcome.AMBIGUOUS] == 1
 
 
+def test_what_a_later_message_of_the_customer_tied_is_taken_back_too() -> None:
+    """Its link has the later time until an earlier message comes, and keeps it."""
+    found = Witness().take([mint(-10, "bob"), message(1), message(0), mint(-5, "ann")])
+    assert found.linked() == set()
+
+
 def test_a_token_that_nobody_was_given_is_counted_when_its_state_leaves() -> None:
     found = Witness(evicted_after_ms=DAY * MINUTE).take([message(0), message(1, "US.2")])
     assert found.outcomes == {}
