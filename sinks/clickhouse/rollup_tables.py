@@ -1,4 +1,4 @@
-"""The roll-ups in ClickHouse: SQL, and how a day is replaced.
+"""The roll-ups in ClickHouse: what is asked of them (`rollup_queries`), and how a day is replaced.
 
 A partition is a day. It is filled in a table beside, and `REPLACE PARTITION` puts it in place of the old one at once: a
 reader sees the one or the other, and who is killed in between leaves the old one, and a table that the next one drops.
@@ -11,100 +11,26 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from sinks.clickhouse.client import Client
+from sinks.clickhouse.rollup_queries import (
+    DAILY,
+    DAYS_OF_HOURS,
+    DIFFERING_DAYS,
+    DIFFERING_HOURS,
+    EMPTIED_DAYS,
+    EMPTIED_HOURS,
+    HOUR,
+    HOURLY,
+    HOURS_OF_EVENTS,
+    NEWEST,
+    OF_DAILY,
+    OF_HOURLY,
+    VALUES,
+    WRONG_DAYS,
+    WRONG_HOURS,
+)
 from sinks.errors import ReadFailedError
-from sinks.rollups.buckets import BUCKETS_MAX, DAY_S, Bucket, Emptied, day_of
+from sinks.rollups.buckets import DAY_S, Bucket, Emptied, day_of
 
-_DIMENSIONS: Final = "event_name, event_type, page_path, source, country_code, device_type, is_bot"
-# What events one bucket was made of. Both sums are taken modulo 2^32, so they add up over buckets.
-_CHECKSUM: Final = "toUInt32(sum(cityHash64(source_generation, source_partition, source_offset)))"
-_CAMPAIGN: Final = "if(position(context, '\"campaign\"') > 0, JSONExtractString(context, 'campaign', 'source'), '')"
-_UTM: Final = "decodeURLFormComponent(extractURLParameter(page_url, 'utm_source'))"
-_REFERRER: Final = "domainWithoutWWW(lower(page_referrer))"
-_SOURCE: Final = (
-    f"multiIf({_CAMPAIGN} != '', {_CAMPAIGN}, {_UTM} != '', {_UTM}, "
-    f"{_REFERRER} != domainWithoutWWW(lower(page_url)), {_REFERRER}, '')"
-)
-_OF_DAY: Final = "timestamp >= toDateTime(%(from)s, 'UTC') AND timestamp < toDateTime(%(to)s, 'UTC')"
-_HOUR: Final = "toStartOfHour(timestamp, 'UTC')"
-_HOURLY: Final = f"tenant_id, project_id, hour, {_DIMENSIONS}"
-_DAILY: Final = f"tenant_id, project_id, day, {_DIMENSIONS}"
-_VALUES: Final = "events, visitors, sessions, checksum"
-_HOURS_OF_EVENTS: Final = (
-    f"SELECT tenant_id, project_id, {_HOUR} AS hour, event_name, event_type, page_path, {_SOURCE} AS source, "
-    "country_code, device_type, is_bot, count() AS events, "
-    "uniqCombinedState(if(anonymous_id = '', ifNull(user_id, ''), anonymous_id)) AS visitors, "
-    f"uniqCombinedState(session_id) AS sessions, {_CHECKSUM} AS checksum FROM events WHERE {_OF_DAY}"
-)
-_DAYS_OF_HOURS: Final = (
-    f"SELECT tenant_id, project_id, toDate(hour) AS day, {_DIMENSIONS}, sum(r.events) AS events, "
-    "uniqCombinedMergeState(r.visitors) AS visitors, uniqCombinedMergeState(r.sessions) AS sessions, "
-    "toUInt32(sum(r.checksum)) AS checksum FROM events_hourly AS r "
-    f"WHERE hour >= toDateTime(%(from)s, 'UTC') AND hour < toDateTime(%(to)s, 'UTC') GROUP BY {_DAILY}"
-)
-_OF_HOURLY: Final = (
-    "FROM events_hourly AS r WHERE hour >= toDateTime(%(from)s, 'UTC') AND hour < toDateTime(%(to)s, 'UTC')"
-)
-_OF_DAILY: Final = "FROM events_daily AS r WHERE day >= toDate(%(from)s, 'UTC') AND day < toDate(%(to)s, 'UTC')"
-_COMPARED: Final = (
-    "SELECT tenant_id, project_id, toUnixTimestamp(start) AS began, "
-    "sumIf(events, side = 0) AS standing, sumIf(events, side = 1) AS rolled_up FROM ("
-    "{true}, 0 AS side {of_true} GROUP BY tenant_id, project_id, start UNION ALL "
-    "{kept}, 1 AS side {of_kept} GROUP BY tenant_id, project_id, start) GROUP BY tenant_id, project_id, start "
-    "HAVING {having}"
-)
-_DIFFERS: Final = "(standing != rolled_up OR sumIf(checksum, side = 0) != sumIf(checksum, side = 1))"
-_NEWEST: Final = f" ORDER BY start DESC, tenant_id, project_id LIMIT {BUCKETS_MAX}"
-_SUMS: Final = (
-    "SELECT tenant_id, project_id, {start} AS start, sum(r.events) AS events, toUInt32(sum(r.checksum)) AS checksum"
-)
-# Each row of a roll-up with everything in it, as one number; sketches by what they say.
-_CONTENTS: Final = (
-    "SELECT tenant_id, project_id, {start} AS start, sum(r.events) AS events, sum(cityHash64("
-    f"{_DIMENSIONS}, r.events, r.checksum, finalizeAggregation(visitors), finalizeAggregation(sessions))) AS checksum"
-)
-_HOURS: Final = _COMPARED.format(
-    true=f"SELECT tenant_id, project_id, {_HOUR} AS start, count() AS events, {_CHECKSUM} AS checksum",
-    of_true=f"FROM events WHERE {_OF_DAY}",
-    kept=_SUMS.format(start="hour"),
-    of_kept=_OF_HOURLY,
-    having="{having}",
-)
-_DAYS: Final = _COMPARED.format(
-    true=_SUMS.format(start="toDateTime(toDate(hour), 'UTC')"),
-    of_true=_OF_HOURLY,
-    kept=_SUMS.format(start="toDateTime(day, 'UTC')"),
-    of_kept=_OF_DAILY,
-    having="{having}",
-)
-_DIFFERING_HOURS: Final = _HOURS.format(having=f"standing > 0 AND {_DIFFERS}") + _NEWEST
-_DIFFERING_DAYS: Final = (
-    "SELECT DISTINCT toUInt32(intDiv(began, 86400) * 86400) AS midnight FROM ("
-    f"{_DAYS.format(having=f'standing > 0 AND {_DIFFERS}')}) ORDER BY midnight DESC"
-)
-_EMPTIED: Final = (
-    "SELECT toUInt32(intDiv(began, 86400) * 86400) AS midnight, count(), sum(rolled_up) FROM ({of}) "
-    "GROUP BY midnight ORDER BY midnight DESC"
-)
-_EMPTIED_HOURS: Final = _EMPTIED.format(of=_HOURS.format(having="standing = 0"))
-_EMPTIED_DAYS: Final = _EMPTIED.format(of=_DAYS.format(having="standing = 0"))
-_UNSETTLED: Final = (
-    f"SELECT tenant_id, project_id, {_HOUR} FROM events WHERE {_OF_DAY} AND "
-    "processed_at >= toDateTime64(%(settled)s, 3)"
-)
-_WRONG_HOURS: Final = _COMPARED.format(
-    true=_CONTENTS.format(start="hour"),
-    of_true=f"FROM ({_HOURS_OF_EVENTS} GROUP BY {_HOURLY}) AS r",
-    kept=_CONTENTS.format(start="hour"),
-    of_kept=_OF_HOURLY,
-    having=f"standing > 0 AND {_DIFFERS} AND (tenant_id, project_id, start) NOT IN ({_UNSETTLED})",
-)
-_WRONG_DAYS: Final = _COMPARED.format(
-    true=_CONTENTS.format(start="toDateTime(day, 'UTC')"),
-    of_true=f"FROM ({_DAYS_OF_HOURS}) AS r",
-    kept=_CONTENTS.format(start="toDateTime(day, 'UTC')"),
-    of_kept=_OF_DAILY,
-    having=f"standing > 0 AND {_DIFFERS}",
-)
 _ROWS_A_QUESTION: Final = 50_000_000
 _WINDOW_DAYS_MAX: Final = 31
 _SCRATCH: Final = "_rollup_"
@@ -180,16 +106,16 @@ class ClickHouseRollups:
 
     def differing(self, first: date, last: date) -> list[Bucket]:
         """Buckets that have events, others than those the hourly roll-up was made of; the newest BUCKETS_MAX."""
-        return self._buckets(_DIFFERING_HOURS, _span(first, last))
+        return self._buckets(DIFFERING_HOURS, _span(first, last))
 
     def differing_days(self, first: date, last: date) -> list[date]:
         """The days of a span of which the daily roll-up is not made of what the hourly one has; the newest first."""
-        return [day_of(midnight) for (midnight,) in self._client.execute(_DIFFERING_DAYS, _span(first, last))]
+        return [day_of(midnight) for (midnight,) in self._client.execute(DIFFERING_DAYS, _span(first, last))]
 
     def emptied(self, first: date, last: date) -> list[Emptied]:
         """The days of a span with buckets that have no event any more (of the daily one: no hour), the newest first."""
         found: dict[int, Emptied] = {}
-        for query in (_EMPTIED_DAYS, _EMPTIED_HOURS):
+        for query in (EMPTIED_DAYS, EMPTIED_HOURS):
             for midnight, buckets, rolled_up in self._client.execute(query, _span(first, last)):
                 found[midnight] = Emptied(day_of(midnight), buckets, rolled_up)
         return [found[midnight] for midnight in sorted(found, reverse=True)]
@@ -199,15 +125,15 @@ class ClickHouseRollups:
 
         What has no event any more stays. None: all hours, and what has no event goes.
         """
-        insert = f"INSERT INTO {{table}} ({_HOURLY}, {_VALUES})"
+        insert = f"INSERT INTO {{table}} ({HOURLY}, {VALUES})"
         if starts is None:
-            self._replace("events_hourly", day, _span(day, day), f"{insert} {_HOURS_OF_EVENTS} GROUP BY {_HOURLY}")
+            self._replace("events_hourly", day, _span(day, day), f"{insert} {HOURS_OF_EVENTS} GROUP BY {HOURLY}")
             return
         span = _span(day, day) | {"hours": sorted(set(starts))}
-        anew = f"{insert} {_HOURS_OF_EVENTS} AND toUnixTimestamp({_HOUR}) IN %(hours)s GROUP BY {_HOURLY}"
+        anew = f"{insert} {HOURS_OF_EVENTS} AND toUnixTimestamp({HOUR}) IN %(hours)s GROUP BY {HOURLY}"
         # What was not computed just now is as it was: other hours, and buckets that have no event any more.
         as_it_was = (
-            f"{insert} SELECT {_HOURLY}, {_VALUES} {_OF_HOURLY} "
+            f"{insert} SELECT {HOURLY}, {VALUES} {OF_HOURLY} "
             "AND (tenant_id, project_id, hour) NOT IN (SELECT tenant_id, project_id, hour FROM {table})"
         )
         self._replace("events_hourly", day, span, anew, as_it_was)
@@ -217,12 +143,12 @@ class ClickHouseRollups:
 
         What has no hour any more stays, unless it is to be removed.
         """
-        insert = f"INSERT INTO {{table}} ({_DAILY}, {_VALUES})"
+        insert = f"INSERT INTO {{table}} ({DAILY}, {VALUES})"
         as_it_was = (
-            f"{insert} SELECT {_DAILY}, {_VALUES} {_OF_DAILY} "
+            f"{insert} SELECT {DAILY}, {VALUES} {OF_DAILY} "
             "AND (tenant_id, project_id, day) NOT IN (SELECT tenant_id, project_id, day FROM {table})"
         )
-        fills = [f"{insert} {_DAYS_OF_HOURS}"] if remove_empty else [f"{insert} {_DAYS_OF_HOURS}", as_it_was]
+        fills = [f"{insert} {DAYS_OF_HOURS}"] if remove_empty else [f"{insert} {DAYS_OF_HOURS}", as_it_was]
         self._replace("events_daily", day, _span(day, day), *fills)
 
     def wrong_hours(self, day: date, settled_before: int | None = None) -> list[Bucket]:
@@ -231,11 +157,11 @@ class ClickHouseRollups:
         settled_before: s since 1970; a bucket with an event that was processed later is left out.
         """
         settled = _ALL_SETTLED_S if settled_before is None else settled_before
-        return self._buckets(_WRONG_HOURS + _NEWEST, _span(day, day) | {"settled": settled})
+        return self._buckets(WRONG_HOURS + NEWEST, _span(day, day) | {"settled": settled})
 
     def wrong_days(self, day: date) -> list[Bucket]:
         """The same for the daily roll-up against the hourly one; counts are those of the roll-ups."""
-        return self._buckets(_WRONG_DAYS + _NEWEST, _span(day, day))
+        return self._buckets(WRONG_DAYS + NEWEST, _span(day, day))
 
     def drop_leftovers(self, older_s: int = _LEFTOVER_S) -> None:
         """Drop what a process that was killed left behind so long ago; none fills a day for hours."""

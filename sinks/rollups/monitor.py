@@ -1,8 +1,9 @@
 """Keeps the roll-ups fresh, on a thread and a connection of its own, beside the consumer loops and never in their way.
 
 One process of the group does it: the owner of partition 0 of enriched_events, as for the ledger. Two at once, at a
-rebalance, harm nothing: the next round mends what one undid of the other. Today (in its first hours yesterday too) is
-looked at in each round; the days before, where late and erased events are, in turn, within a share of the interval.
+rebalance, harm nothing: who finds a day replaced meanwhile computes it once more. Today (in its first hours yesterday
+too) is looked at in each round; the days before, where late and erased events are, in turn, within a share of the
+interval.
 """
 
 from collections.abc import Callable
