@@ -35,6 +35,7 @@ from collector.whatsapp.apps import Apps, AppsFileError
 from collector.whatsapp.commands import whatsapp
 from schemas import logs
 from schemas.codec import Codec
+from schemas.command_line import Commands
 from schemas.exits import SETTINGS, settings_or_exit
 from schemas.metrics import CollectorMetrics
 from schemas.projects_follower import ProjectsFollower
@@ -43,7 +44,9 @@ from schemas.registry_wait import registry_answers
 from schemas.settings import Settings, to_environ
 
 _log = structlog.get_logger()
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
+)
 app.add_typer(projects, name="projects")
 app.add_typer(whatsapp, name="whatsapp")
 

@@ -13,12 +13,15 @@ from schemas import evolution, registry
 from schemas.apply.findings import ApplyError, Finding, as_table
 from schemas.apply.tables import apply_tables, check_tables, plan_tables
 from schemas.apply.topics import apply_topics, check_topics, partitions, plan_topics
+from schemas.command_line import Commands
 from schemas.commands.materialize import materialize
 from schemas.exits import settings_or_exit
 from schemas.settings import PREFIX, Settings
 from schemas.topics import TOPICS
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
+)
 _PIPED_WIDTH = 240  # a pipe has no edge to wrap at
 
 

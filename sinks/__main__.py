@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from schemas import logs
 from schemas.codec import Codec
 from schemas.column_codec import ColumnCodec
+from schemas.command_line import Commands
 from schemas.exits import SETTINGS, UNREACHABLE, settings_or_exit
 from schemas.kafka import consumer_config, producer_config
 from schemas.metrics import SinksMetrics
@@ -55,7 +56,9 @@ EXIT_FAILED = 1
 EXIT_TABLE_UNFIT = 3
 _ROLLUPS_S = 900.0  # longest wait for a day of the roll-ups
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
+)
 log = structlog.get_logger()
 
 

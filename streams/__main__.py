@@ -28,6 +28,7 @@ from prometheus_client import CollectorRegistry
 from schemas import logs
 from schemas.apply.findings import ApplyError, UnreachableError
 from schemas.apply.topics import check_topics
+from schemas.command_line import Commands
 from schemas.kafka import producer_config
 from schemas.metrics import StreamsMetrics
 from schemas.projects_follower import ProjectsFollower, Together
@@ -50,7 +51,9 @@ from streams.runtime.schemas_apart import SchemasApart
 from streams.sessions.conversions import ConversionEvents
 from streams.topology import Parts, create_worker
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
+)
 log = structlog.get_logger("streams")
 _SAY_WAITING_S: Final = 10.0
 

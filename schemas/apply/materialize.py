@@ -175,7 +175,10 @@ def sizes(client: Client) -> list[Size]:
 
 
 def users_of(client: Client, entry: MaterializedProperty) -> Iterator[str]:
-    """Views of the database that name the column or have it: they would fail without it. The contract's follow."""
+    """Views that name the column or have it: they would fail without it. The contract's follow.
+
+    Of another database those that read this one, named with their database.
+    """
     following = property_views.ours(client)
     rows = client.execute(
         "SELECT name FROM system.tables WHERE database = currentDatabase() AND name != 'events' "
@@ -183,7 +186,15 @@ def users_of(client: Client, entry: MaterializedProperty) -> Iterator[str]:
         f"AND (match(as_select, '\\\\b{entry.column}\\\\b') OR engine = 'View' AND name IN (SELECT table FROM "
         f"system.columns WHERE database = currentDatabase() AND name = '{entry.column}')) ORDER BY name"
     )
-    return (name for (name,) in rows if name not in following)
+    yield from (name for (name,) in rows if name not in following)
+    ours = "[currentDatabase(), concat('`', currentDatabase(), '`')]"
+    reads = f"arrayExists(name -> position(as_select, concat(name, '.')) > 0, {ours})"
+    elsewhere = client.execute(
+        "SELECT concat(database, '.', name) FROM system.tables WHERE database != currentDatabase() "
+        f"AND {reads} AND (match(as_select, '\\\\b{entry.column}\\\\b') OR (database, name) IN (SELECT database, table "
+        f"FROM system.columns WHERE name = '{entry.column}')) ORDER BY database, name"
+    )
+    yield from (name for (name,) in elsewhere)
 
 
 def drop(client: Client, entry: MaterializedProperty) -> None:

@@ -11,6 +11,7 @@ from schemas.apply import materialize as server
 from schemas.apply import property_views
 from schemas.apply.findings import ApplyError
 from schemas.apply.tables import connected
+from schemas.command_line import plain
 from schemas.exits import settings_or_exit
 from schemas.properties import MaterializedProperty, PropertyType, property_type
 
@@ -54,8 +55,13 @@ def materialize(
             else:
                 _add(client, entry, plan=plan, wait=wait)
     except ApplyError as error:
-        typer.echo(str(error), err=True)
+        _say(str(error), err=True)
         raise typer.Exit(1) from None
+
+
+def _say(text: str, *, err: bool = False) -> None:
+    """Names of properties, projects and views are others' texts."""
+    typer.echo(plain(text), err=err)
 
 
 def _type(text: str) -> PropertyType:
@@ -68,12 +74,12 @@ def _type(text: str) -> PropertyType:
 def _list(client: Client) -> None:
     sizes = server.sizes(client)
     if not sizes:
-        typer.echo("no property has a column of its own")
+        _say("no property has a column of its own")
     for size in sizes:
         entry = size.entry
         whose = "all projects" if entry.project_id is None else f"project {entry.project_id}"
         filled = f"{size.parts_filled} of {size.parts} parts filled"
-        typer.echo(f"{entry.name}  {entry.type}  {whose}  {entry.column}  {size.compressed_bytes:,} bytes  {filled}")
+        _say(f"{entry.name}  {entry.type}  {whose}  {entry.column}  {size.compressed_bytes:,} bytes  {filled}")
 
 
 def _add(client: Client, entry: MaterializedProperty, *, plan: bool, wait: bool) -> None:
@@ -82,30 +88,30 @@ def _add(client: Client, entry: MaterializedProperty, *, plan: bool, wait: bool)
     standing = server.find_entry(client, entry)
     if standing is None and not server.occurs(client, entry):
         names = ", ".join(server.sample_names(client, entry)) or "none, there are no events"
-        typer.echo(f"no event looked at has the property {entry.name!r}; there are: {names}", err=True)
+        _say(f"no event looked at has the property {entry.name!r}; there are: {names}", err=True)
     if plan:
         if standing is None:
-            typer.echo(f"would run: ALTER TABLE events ADD COLUMN {server.definition(entry)}")
-            typer.echo(f"would write the views {', '.join(property_views.ours(client))} anew, with the column")
+            _say(f"would run: ALTER TABLE events ADD COLUMN {server.definition(entry)}")
+            _say(f"would write the views {', '.join(property_views.ours(client))} anew, with the column")
         lacking = server.read_progress(client, entry).lacking
-        typer.echo(f"would fill {lacking} parts: ALTER TABLE events MATERIALIZE COLUMN {entry.column}")
+        _say(f"would fill {lacking} parts: ALTER TABLE events MATERIALIZE COLUMN {entry.column}")
         return
     if standing is None:
         server.add(client, entry)
-        typer.echo(f"added column {entry.column}")
+        _say(f"added column {entry.column}")
     _tell(property_views.follow(client))
     progress = server.start_filling(client, entry)
     if wait:
         _follow(lambda: server.start_filling(client, entry), progress)
     elif progress.lacking:
-        typer.echo(f"being filled in the background: {progress.lacking} of {progress.parts} parts to do; see --list")
+        _say(f"being filled in the background: {progress.lacking} of {progress.parts} parts to do; see --list")
 
 
 def _tell(followed: property_views.Followed) -> None:
     for view in followed.written:
-        typer.echo(f"wrote view {view} anew, with the columns that there are")
+        _say(f"wrote view {view} anew, with the columns that there are")
     for view in followed.left:
-        typer.echo(f"view {view} is not the contract's: left as it is; `schemas apply` would replace it", err=True)
+        _say(f"view {view} is not the contract's: left as it is; `schemas apply` would replace it", err=True)
 
 
 def _follow(ask: Callable[[], server.Progress], progress: server.Progress) -> None:
@@ -116,10 +122,10 @@ def _follow(ask: Callable[[], server.Progress], progress: server.Progress) -> No
             raise ApplyError(f"ClickHouse cannot fill the column, and goes on trying: {progress.error}")
         if progress.lacking != said:
             said = progress.lacking
-            typer.echo(f"filling: {progress.lacking} of {progress.parts} parts to do")
+            _say(f"filling: {progress.lacking} of {progress.parts} parts to do")
         time.sleep(_POLL_S)
         progress = ask()
-    typer.echo(f"filled: all {progress.parts} parts have it")
+    _say(f"filled: all {progress.parts} parts have it")
 
 
 def _drop(client: Client, entry: MaterializedProperty, *, do: bool) -> None:
@@ -137,6 +143,6 @@ def _drop(client: Client, entry: MaterializedProperty, *, do: bool) -> None:
     what = f"column {entry.column} ({standing.compressed_bytes:,} bytes); the property stays in properties"
     if do:
         server.drop(client, entry)
-        typer.echo(f"dropped {what}")
+        _say(f"dropped {what}")
     else:
-        typer.echo(f"would drop {what}. Add --yes to do it")
+        _say(f"would drop {what}. Add --yes to do it")

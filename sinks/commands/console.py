@@ -18,6 +18,8 @@ from sinks.ledger.kafka import KafkaTopics
 
 EXIT_UNREACHABLE = 4
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_LAST_MS = int(datetime(2149, 1, 1, tzinfo=UTC).timestamp()) * 1000
+_SHOWN = 60
 PIPE_COLUMNS = 10_000
 # A pipe has no width: a table for a program or a log is never cut. What clients sent is shown as it is: no
 # text of theirs is markup or an emoji's name.
@@ -52,22 +54,20 @@ def sources() -> Iterator[tuple[Settings, Reader, KafkaTopics]]:
             topics.close()
 
 
-def plain(text: str) -> str:
-    """A text that a client wrote, for a terminal: control characters, which would act on it, are shown as escapes."""
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
-
-
 def moment_ms(text: str) -> int:
-    """Milliseconds since 1970 of `30m`, `6h`, `2d` ago or an ISO time. Raises typer.BadParameter."""
+    """Milliseconds since 1970 of `30m`, `6h`, `2d` ago or an ISO time, up to 2149. Raises typer.BadParameter."""
     try:
         if text[-1:] in _UNITS and text[:-1].isdigit():
             then = datetime.now(UTC) - timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
         else:
             then = datetime.fromisoformat(text)
             then = then if then.tzinfo else then.replace(tzinfo=UTC)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is neither like 30m, 6h, 2d nor an ISO time") from None
-    return int(then.timestamp() * 1000)
+        then_ms = int(then.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(f"{text[:_SHOWN]!r} is neither like 30m, 6h, 2d nor an ISO time") from None
+    if not 0 <= then_ms <= _LAST_MS:
+        raise typer.BadParameter(f"{text!r} is not between 1970 and 2149, which is what the tables hold")
+    return then_ms
 
 
 def age(now_s: float, then_ms: int) -> str:

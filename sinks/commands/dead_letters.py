@@ -7,7 +7,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from sinks.commands.console import age, console, database, plain
+from schemas.command_line import plain
+from sinks.commands.console import age, console, database
 from sinks.commands.selection import AlsoReplayed, Project, Reason, Since, Stage, selection
 from sinks.replay.query import Selection
 

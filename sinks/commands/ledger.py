@@ -8,7 +8,8 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from sinks.commands.console import console, moment_ms, plain, sources
+from schemas.command_line import plain
+from sinks.commands.console import console, moment_ms, sources
 from sinks.ledger.audit import Auditor, Ledger
 from sinks.ledger.outcomes import ACCOUNTED, LedgerOutcome
 

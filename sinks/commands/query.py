@@ -12,9 +12,10 @@ from typing import Annotated, Final
 import typer
 from rich.table import Table
 
+from schemas.command_line import plain
 from schemas.exits import SETTINGS, settings_or_exit
 from schemas.properties import property_keys
-from sinks.commands.console import EXIT_UNREACHABLE, console, plain
+from sinks.commands.console import EXIT_UNREACHABLE, console
 from sinks.commands.query_output import Destination, destination, write, write_table
 from sinks.database import open_answers
 from sinks.errors import ReadFailedError, TableUnfitError

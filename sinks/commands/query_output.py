@@ -13,7 +13,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from sinks.commands.console import PIPE_COLUMNS, console, plain
+from schemas.command_line import plain
+from sinks.commands.console import PIPE_COLUMNS, console
 from sinks.query.answers import Form, cells
 from sinks.query.errors import QuestionError
 

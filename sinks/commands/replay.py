@@ -11,12 +11,13 @@ from rich.progress import Progress
 
 from schemas.codec import Codec
 from schemas.column_codec import ColumnCodec
+from schemas.command_line import plain
 from schemas.kafka import producer_config
 from schemas.registry import SchemaIds, open_ids
 from schemas.settings import Settings
 from schemas.topics import TOPICS
 from sinks.batching.schema_texts import SchemaTexts
-from sinks.commands.console import console, database, plain
+from sinks.commands.console import console, database
 from sinks.commands.selection import AlsoReplayed, Project, Reason, Since, Stage, selection
 from sinks.database import open_delivery, open_writer
 from sinks.replay.query import DeadLetterTable, Selection, until

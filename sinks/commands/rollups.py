@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from sinks.commands.console import console, database, moment_ms, plain
+from schemas.command_line import plain
+from sinks.commands.console import console, database, moment_ms
 from sinks.rollups.buckets import HOUR_S, RollupTables, day_of, days_of, windows
 from sinks.rollups.refresh import Refresher
 

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from sinks.commands.console import console, moment_ms, plain, sources
+from schemas.command_line import plain
+from sinks.commands.console import console, moment_ms, sources
 from sinks.ledger.outcomes import LedgerOutcome
 from sinks.ledger.trace import Sighting, Tracer
 

@@ -204,3 +204,31 @@ def test_what_cannot_be_is_said_and_changes_nothing(client: Client) -> None:
     client.execute("CREATE VIEW prices AS SELECT property_price FROM events")
     assert "prices would fail" in materialize("--property", "price", "--drop", "--yes", code=1)
     assert len(catalogue(client)) == 1
+
+
+def test_a_view_of_another_database_that_reads_the_column_is_named(client: Client, settings: Settings) -> None:
+    materialize("--property", "price", "--type", "Float64")
+    database, other = settings.clickhouse_database, f"{settings.clickhouse_database}_reports"
+    client.execute(f"CREATE DATABASE {other}")
+    try:
+        client.execute(f"CREATE VIEW {other}.another AS SELECT 1 AS property_price")  # reads nothing of ours
+        client.execute(f"CREATE VIEW {other}.prices AS SELECT property_price AS price FROM {database}.events")
+        assert f"{other}.prices would fail" in materialize("--property", "price", "--drop", "--yes", code=1)
+        client.execute(f"DROP VIEW {other}.prices")
+        assert "dropped column" in materialize("--property", "price", "--drop", "--yes")
+    finally:
+        client.execute(f"DROP DATABASE {other} SYNC")
+
+
+def test_names_of_clients_cannot_act_on_a_terminal(client: Client) -> None:
+    name = "red\x1b[31m\n\x00"
+    insert(client, [json.dumps({name: 1})])
+    for output in (
+        materialize("--property", "other", "--plan"),
+        materialize("--property", name),
+        materialize("--list"),
+        materialize("--property", name, "--type", "Bool", code=1),
+        materialize("--property", name, "--drop"),
+    ):
+        assert all(line.isprintable() for line in output.splitlines())
+    assert "red\\x1b[31m\\n\\x00" in materialize("--list")
