@@ -125,10 +125,12 @@ class ClaimChain:
         if before is not None and (after is None or after.fact_id != before.fact_id):
             self._tell(outputs, claim, before, UNLINKED)
             if after is None or after.brought.customer != before.brought.customer:
-                self._claim(outputs, claim, before, UNLINK)
+                self._claim(outputs, claim, before, UNLINK, before.settled_ms)
         if after is not None and (before is None or after.fact_id != before.fact_id):
             self._tell(outputs, claim, after, LINKED)
-            self._claim(outputs, claim, after, "")
+            self._claim(outputs, claim, after, "", after.brought.at_ms)
+            if not after.is_first:  # it may have been taken back meanwhile
+                self._claim(outputs, claim, after, "", after.settled_ms)
 
     def _tell(self, outputs: Outputs, claim: Mapping[str, Any], tied: Tied, kind: str) -> None:
         """The signal to the conversation that holds the message."""
@@ -150,15 +152,15 @@ class ClaimChain:
         key = keys.of_signal(claim["tenant_id"], brought.project_id, brought.phone_number_id)
         _add(outputs, "conversation_signals", key, self._signals.encode(signal))
 
-    def _claim(self, outputs: Outputs, claim: Mapping[str, Any], tied: Tied, side: str) -> None:
-        """The claim, keyed by the visitor, that ties it to the customer or takes that back."""
+    def _claim(self, outputs: Outputs, claim: Mapping[str, Any], tied: Tied, side: str, at_ms: int) -> None:
+        """The claim, keyed by the visitor, that ties it to the customer at a time or takes that back."""
         made = dict(claim) | {
             **dict.fromkeys(("session_id", "phone_number_id", "customer", "fact_id"), ""),
             "project_id": tied.brought.project_id,
             "anonymous_id": tied.anonymous_id,
             "user_id": f"{USER_PREFIX}{tied.brought.customer}",
             "link_source": HANDSHAKE,
-            "linked_at": tied.latest_ms if side == UNLINK else tied.brought.at_ms,
+            "linked_at": at_ms,
             "traits": "{}",
             "handshake_side": side,
             "expires_at": None,

@@ -20,15 +20,19 @@ MESSAGES_MAX: Final = 50  # with one token: the earliest decide
 class Tied(NamedTuple):
     """A visitor and the message that brought the visitor's token.
 
-    latest_ms: of the same customer's messages in its time, the latest. Before an earlier one came, it may have been the
-    one that tied; whoever takes the tie back must reach it.
+    settled_ms: later than whatever was claimed of this visitor and customer before. The customer's latest message may
+    have been the one that tied before an earlier one came, and another customer's may have come in between: what takes
+    a tie back, and what ties again, must be later. Each such change comes of something new that is known, so a
+    millisecond for each thing known is enough.
+    is_first: of the customer no other message counts, so nothing was claimed before.
     """
 
     anonymous_id: str
     minted: Minted
     fact_id: str
     brought: Brought
-    latest_ms: int
+    settled_ms: int
+    is_first: bool
 
 
 class Verdict(NamedTuple):
@@ -106,8 +110,10 @@ def _tied(state: ClaimState, winner: tuple[str, str] | None) -> Tied | None:
         return None
     visitor, fact_id = winner
     minted, brought = state.minted[visitor], state.brought[fact_id]
-    theirs = (one for one in state.brought.values() if one.customer == brought.customer and _is_timely(one, minted))
-    return Tied(visitor, minted, fact_id, brought, max((one.at_ms for one in theirs), default=brought.at_ms))
+    theirs = [one.at_ms for one in state.brought.values() if one.customer == brought.customer]
+    timely = [at_ms for at_ms in theirs if at_ms <= minted.expires_ms]
+    settled_ms = max(timely, default=brought.at_ms) + len(state.brought) + len(state.minted)
+    return Tied(visitor, minted, fact_id, brought, settled_ms, len(theirs) == 1)
 
 
 def _outcomes(state: ClaimState) -> dict[str, HandshakeOutcome]:

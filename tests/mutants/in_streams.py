@@ -712,11 +712,21 @@ IN_STREAMS: Final[tuple[Fault, ...]] = (
     Fault(
         name="streams-token-deposed",
         file="streams/identities/chain.py",
-        text="self._claim(outputs, claim, before, UNLINK)",
+        text="self._claim(outputs, claim, before, UNLINK, before.settled_ms)",
         becomes="pass",
         tests=(
             "tests/streams/identities/test_tokens.py::test_an_earlier_message_that_arrives_last_deposes_who_was_linked",
         ),
         guarantee="A token links one customer: the link of one who came later is taken back.",
+    ),
+    Fault(
+        name="streams-token-tied-again",
+        file="streams/identities/chain.py",
+        text="if not after.is_first:",
+        becomes="if after.is_first:",
+        tests=(
+            "tests/streams/identities/test_tokens.py::test_who_was_deposed_is_tied_again_by_a_message_that_is_earlier_still",
+        ),
+        guarantee="A token links one customer, by the earliest message: one who was deposed may be the one again.",
     ),
 )

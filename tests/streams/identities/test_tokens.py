@@ -179,6 +179,17 @@ def test_what_a_later_message_of_the_customer_tied_is_taken_back_too() -> None:
     assert found.linked() == set()
 
 
+def test_who_was_deposed_is_tied_again_by_a_message_that_is_earlier_still() -> None:
+    found = Witness().take([mint(-10), message(5, fact_id="a"), message(3, "US.2")])
+    assert {name[:2] for name in found.linked()} == {("ann", "whatsapp:US.2")}
+    found.take([message(2, fact_id="b")])
+    assert {name[:2] for name in found.linked()} == {("ann", "whatsapp:US.1")}
+    found.take([message(1, "US.2", fact_id="c")])
+    assert {name[:2] for name in found.linked()} == {("ann", "whatsapp:US.2")}
+    found.take([message(0, fact_id="d")])
+    assert {name[:2] for name in found.linked()} == {("ann", "whatsapp:US.1")}
+
+
 def test_a_token_that_nobody_was_given_is_counted_when_its_state_leaves() -> None:
     found = Witness(evicted_after_ms=DAY * MINUTE).take([message(0), message(1, "US.2")])
     assert found.outcomes == {}
