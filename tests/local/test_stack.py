@@ -1,6 +1,8 @@
 """The local stack: real servers that survive what a test does to them."""
 
 import io
+import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,6 +107,26 @@ def test_clickhouse_stores_a_repeated_block_once_also_after_a_crash(own_clickhou
     assert server.query("SELECT count() FROM once.rows") == "2\n"
     server.query(insert.format("b"))
     assert server.query("SELECT count() FROM once.rows") == "4\n"
+
+
+def test_clickhouse_goes_on_when_clients_reset_their_connections(own_clickhouse: ClickHouseServer) -> None:
+    """As the kernel does for a client that is killed with an answer unread: on both ports, idle and in the middle."""
+    server = own_clickhouse
+    pid = server.pid
+    for port in (server.tcp_port, server.http_port):
+        for _ in range(100):
+            reset(socket.create_connection((server.host, port)))
+    for number in range(20):
+        client = Client(server.host, port=server.tcp_port)
+        next(client.execute_iter(f"SELECT number FROM numbers({100_000_000 if number % 2 else 1})"))
+        reset(client.connection.socket)
+    assert server.query("SELECT 1") == "1\n"
+    assert server.pid == pid
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
 
 
 def test_starting_a_running_server_changes_nothing(own_clickhouse: ClickHouseServer) -> None:
