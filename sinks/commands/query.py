@@ -80,7 +80,8 @@ def _command(query: Query) -> Callable[..., None]:
 
     signature = Signature.from_callable(command)
     kept = [one for one in signature.parameters.values() if one.kind is not Parameter.VAR_KEYWORD]
-    absent = {name for name, has in {"begin": query.has_begin, "people": query.counts_people}.items() if not has}
+    has = {"begin": query.has_begin, "people": query.counts_people, "robots": query.knows_robots}
+    absent = {name for name, there in has.items() if not there}
     mine = [_parameter(option) for option in query.options]
     shared = [one.replace(kind=Parameter.KEYWORD_ONLY) for one in kept if one.name not in absent]
     command.__dict__["__signature__"] = Signature([*mine, *shared])

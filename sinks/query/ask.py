@@ -9,6 +9,7 @@ from typing import Final
 from schemas.properties import MaterializedProperty
 from sinks.query import pieces
 from sinks.query.catalog import Kind, Option, Query
+from sinks.query.dimensions import SOURCE, Subject
 from sinks.query.errors import QuestionError
 from sinks.query.moments import Range, range_of, span_ms, zone
 from sinks.query.pieces import Parameters, Value
@@ -70,22 +71,21 @@ def question(
     span = range_of(asked.begin if query.has_begin else None, asked.end, local, now)
     if asked.people not in pieces.PEOPLE:
         raise QuestionError("people", f"{asked.people!r}: people are counted as {' or '.join(pieces.PEOPLE)}")
-    source, person = (pieces.SESSIONS if query.of_sessions else pieces.EVENTS)[
-        asked.people if query.counts_people else "visitors"
-    ]
+    source, person = pieces.tables(query.subject, asked.people if query.counts_people else "visitors")
     theirs, asks = pieces.THEIRS, source
     if asked.people == "users" and query.names_person:
-        if not query.of_sessions:
+        if query.subject is Subject.EVENTS:
             source, asks, person = pieces.of_one_person(known=user is not None)
         if user is not None:
             theirs = f"{person} = {{user:String}}"
     parameters = Parameters(columns=columns or {})
-    filters = [pieces.condition("where", text, parameters, of_sessions=query.of_sessions) for text in asked.where]
-    slots = {
-        "events": asks,
-        "sessions": asks,
+    filters = [pieces.condition("where", text, parameters, subject=query.subject) for text in asked.where]
+    # What else is read, beside what is asked, is read as it is.
+    slots: dict[str, str] = {other: pieces.tables(other, "visitors")[0] for other in Subject}
+    slots |= {
+        query.subject: asks,
         "person": person,
-        "source": pieces.SOURCE,
+        "source": SOURCE,
         "theirs": theirs,
         "where": f"({' AND '.join(filters)})" if filters else "1",
     }
@@ -94,7 +94,7 @@ def question(
     for option in query.options:
         typed = _typed(option, asked.own.get(option.name, ()))
         values |= _values(option, typed)
-        slots |= _slots(option, typed, parameters, of_sessions=query.of_sessions)
+        slots |= _slots(option, typed, parameters, subject=query.subject)
     values |= parameters.values
     values |= {"from": span.begin, "to": span.end, "tz": asked.tz, "robots": asked.robots}
     values |= {"tenant": project.tenant_id, "project": project.project_id, "user": user or ""}
@@ -153,9 +153,9 @@ def _values(option: Option, typed: list[str]) -> dict[str, Value]:
     return {option.name: typed if option.many else (typed[-1] if typed else "")}
 
 
-def _slots(option: Option, typed: list[str], parameters: Parameters, *, of_sessions: bool) -> dict[str, str]:
+def _slots(option: Option, typed: list[str], parameters: Parameters, *, subject: Subject) -> dict[str, str]:
     if option.kind is Kind.DIMENSION:
-        one = pieces.dimension(option.name, typed[-1], parameters, of_sessions=of_sessions) if typed else "'(all)'"
+        one = pieces.dimension(option.name, typed[-1], parameters, subject=subject) if typed else "'(all)'"
         return {option.name: one, "all": "0" if typed else "1"}
     if option.kind is not Kind.STEP:
         return {}

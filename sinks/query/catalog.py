@@ -13,6 +13,8 @@ from functools import cache
 from importlib import resources
 from typing import Final
 
+from sinks.query.dimensions import Subject
+
 _FILES: Final = resources.files("sinks.query") / "sql"
 _OPTION: Final = re.compile(r"--([a-z]+) ([A-Z]+|[a-z]+(?:\|[a-z]+)+)(?:<=([0-9]+))?(\.\.\.)?(!)?(?:=(\S+))? +(.+)")
 _EXACTLY_ONE: Final = "exactly one of "
@@ -55,9 +57,15 @@ class Query:
     sql: str
 
     @property
-    def of_sessions(self) -> bool:
-        """Whether it is asked of sessions, not of events."""
-        return "{{sessions}}" in self.sql
+    def subject(self) -> Subject:
+        """What it is asked of. Events come first where it reads several, then conversations."""
+        read = (Subject.EVENTS, Subject.CONVERSATIONS, Subject.SESSIONS)
+        return next(subject for subject in read if f"{{{{{subject}}}}}" in self.sql)
+
+    @property
+    def knows_robots(self) -> bool:
+        """Whether robots can be in it at all; none has a conversation."""
+        return "{robots:" in self.sql
 
     @property
     def counts_people(self) -> bool:

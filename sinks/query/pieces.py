@@ -1,4 +1,4 @@
-"""The fixed pieces of SQL that an option chooses: sources, persons, dimensions, comparisons. Values are parameters."""
+"""The fixed pieces of SQL that an option chooses: tables, persons, comparisons. Values are parameters."""
 
 import json
 import math
@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import Final, TypeAlias
 
 from schemas.properties import MaterializedProperty, PropertyType, property_expression
+from sinks.query.dimensions import DIMENSIONS, NUMBERS, Subject
 from sinks.query.errors import QuestionError
 
 Value: TypeAlias = str | int | float | bool | datetime | list[str] | list[int]
@@ -17,7 +18,7 @@ Value: TypeAlias = str | int | float | bool | datetime | list[str] | list[int]
 VISITOR: Final = "if(anonymous_id != '', anonymous_id, ifNull(user_id, ''))"
 # Whose {person} is; with nothing else in it, so that the indexes of both columns are used.
 THEIRS: Final = "(anonymous_id = {person:String} OR user_id = {person:String})"
-SOURCE: Final = "coalesce(nullIf(utm_source, ''), nullIf(domainWithoutWWW(referrer), ''), '(direct)')"
+CONVERSATIONS: Final = "conversations_current"
 # Who counts as one person: a visitor, or the user behind all their visitors. Of events, and of sessions.
 PEOPLE: Final = ("users", "visitors")
 EVENTS: Final[Mapping[str, tuple[str, str]]] = {
@@ -31,38 +32,6 @@ SESSIONS: Final[Mapping[str, tuple[str, str]]] = {
     "users": ("sessions_resolved", f"ifNull(resolved_user_id, {VISITOR})"),
     "visitors": ("sessions_current", VISITOR),
 }
-_SHARED: Final = {
-    "country": "country_code",
-    "device": "device_type",
-    "channel": "channel_type",
-    "visitor": "anonymous_id",
-    "user": "ifNull(user_id, '')",
-}
-OF_EVENTS: Final[Mapping[str, str]] = _SHARED | {
-    "event": "event_name",
-    "type": "event_type",
-    "page": "page_path",
-    "title": "page_title",
-    "referrer": "domainWithoutWWW(page_referrer)",
-    "city": "city",
-    "os": "os_name",
-    "browser": "browser_name",
-    "session": "session_id",
-}
-OF_SESSIONS: Final[Mapping[str, str]] = _SHARED | {
-    "source": SOURCE,
-    "medium": "ifNull(utm_medium, '')",
-    "campaign": "ifNull(utm_campaign, '')",
-    "referrer": "domainWithoutWWW(referrer)",
-    "entry": "entry_page",
-    "exit": "exit_page",
-    "converted": "toString(converted)",
-    "conversion": "ifNull(conversion_event, '')",
-    "events": "event_count",
-    "pages": "page_count",
-    "seconds": "duration_seconds",
-}
-_NUMBERS: Final = {"events", "pages", "seconds"}
 _PROPERTY: Final = "property:"
 _FILTER: Final = re.compile(r'(property:(?:"(?:[^"\\]|\\.)*"|[^=!<>~]+?)|[a-z_]+) *(>=|<=|!=|=|<|>|~) *(.*)', re.DOTALL)
 # Where a filter begins. A name may hold these words as well.
@@ -122,6 +91,13 @@ def _property(option: str, name: str, parameters: Parameters) -> _Operand:
         raise QuestionError(option, f"no name of a property: {error}") from None
 
 
+def tables(subject: Subject, people: str) -> tuple[str, str]:
+    """The table or view of what is asked, and whose a row is, `people` being counted."""
+    if subject is Subject.CONVERSATIONS:
+        return CONVERSATIONS, "whatsapp_phone_id"
+    return (SESSIONS if subject is Subject.SESSIONS else EVENTS)[people]
+
+
 def of_one_person(*, known: bool) -> tuple[str, str, str]:
     """Of one person's events: the table or view, how it is asked, and who it is. known: whether identity knows them."""
     if known:
@@ -129,19 +105,19 @@ def of_one_person(*, known: bool) -> tuple[str, str, str]:
     return "events", "events", f"ifNull(user_id, {VISITOR})"
 
 
-def dimension(option: str, text: str, parameters: Parameters, *, of_sessions: bool) -> str:
+def dimension(option: str, text: str, parameters: Parameters, *, subject: Subject) -> str:
     """The expression, of type String, of a dimension or `property:NAME`. Raises QuestionError."""
-    operand = _operand(option, text, parameters, of_sessions=of_sessions)
+    operand = _operand(option, text, parameters, subject=subject)
     return f"coalesce(nullIf(toString({operand.text}), ''), '(none)')"
 
 
-def condition(option: str, text: str, parameters: Parameters, *, of_sessions: bool) -> str:
+def condition(option: str, text: str, parameters: Parameters, *, subject: Subject) -> str:
     """The condition of a filter like `property:price>=10`; 1 or 0 for every row. Raises QuestionError."""
     found = _FILTER.fullmatch(text)
     if found is None:
         raise QuestionError(option, f"{text!r} is not a filter like {FILTER_FORM}")
     name, sign, value = found[1].strip(), found[2], found[3].strip()
-    operand = _operand(option, name, parameters, of_sessions=of_sessions)
+    operand = _operand(option, name, parameters, subject=subject)
     number = _number(value)
     if sign in ("=", "!="):
         same = _same(operand, value, number, parameters)
@@ -188,22 +164,22 @@ def step(option: str, text: str, parameters: Parameters) -> str:
         fits = f"event_type = 'page' AND page_path = {path}"
     else:
         fits = f"event_name = {parameters.add('step', 'String', name)}"
-    conditions = [condition(option, one, parameters, of_sessions=False) for one in filters]
+    conditions = [condition(option, one, parameters, subject=Subject.EVENTS) for one in filters]
     return f"({' AND '.join([fits, *conditions])})"
 
 
-def _operand(option: str, name: str, parameters: Parameters, *, of_sessions: bool) -> _Operand:
+def _operand(option: str, name: str, parameters: Parameters, *, subject: Subject) -> _Operand:
+    known = DIMENSIONS[subject]
     if name.startswith(_PROPERTY):
-        if of_sessions:
-            raise QuestionError(option, f"{name}: sessions have no properties; there are {_listed(OF_SESSIONS)}")
+        if subject is not Subject.EVENTS:
+            raise QuestionError(option, f"{name}: {subject} have no properties; there are {_listed(known)}")
         return _property(option, _unquoted(option, name.removeprefix(_PROPERTY).strip()), parameters)
-    known = OF_SESSIONS if of_sessions else OF_EVENTS
     if name not in known:
         near = get_close_matches(name, known, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        more = "" if of_sessions else ", and property:NAME for any property"
+        more = ", and property:NAME for any property" if subject is Subject.EVENTS else ""
         raise QuestionError(option, f"no dimension {name!r}{hint} There are {_listed(known)}{more}")
-    return _Operand(*[known[name]] * 3) if name in _NUMBERS else _Operand(known[name])
+    return _Operand(*[known[name]] * 3) if name in NUMBERS else _Operand(known[name])
 
 
 def _listed(names: Mapping[str, str]) -> str:

@@ -18,7 +18,18 @@ from docker.local import PROJECT_ROOT
 from docker.local.kafka import KafkaServer
 from docker.local.prometheus import PrometheusServer
 from docker.local.services import Pipeline
-from tests.collector.whatsapp.payloads import APP, apps_file, change, contact, hook, signature, text, whatsapp
+from tests.collector.whatsapp.payloads import (
+    APP,
+    CARLA,
+    NUMBER,
+    apps_file,
+    change,
+    contact,
+    hook,
+    signature,
+    text,
+    whatsapp,
+)
 from tests.dashboards.macros import Range, expand_promql, expand_sql
 from tests.dashboards.reading import CLICKHOUSE, PROMETHEUS, Query, queries, variables
 from tests.docker.grafana_server import DATABASE, GRAFANA_PASSWORD, GRAFANA_USER, ServerWithUsers
@@ -76,7 +87,18 @@ def send(pipeline: Pipeline, seconds: float) -> int:
         assert pipeline.post(f"/v1/whatsapp/{APP}", hooked, headers=signature(hooked))[0] == 200
         sent += 1
         time.sleep(0.2)
-    return sent
+    assert pipeline.post("/v1/track", agent_message())[0] == 200
+    return sent + 1
+
+
+def agent_message() -> dict[str, Any]:
+    """The answer of an agent to the customer of the webhooks, as an integrator's server tells it."""
+    return {
+        "event": "Live Chat Message Received",
+        "userId": "crm-7",
+        "context": {"channel_type": "whatsapp", "externalId": CARLA[1]},
+        "properties": {"phone_number_id": NUMBER, "message_id": "wamid.answer", "sender": "agent"},
+    }
 
 
 def handshake(pipeline: Pipeline) -> str:
@@ -163,6 +185,7 @@ def answers(
             prometheus_server.configure(configuration(pipeline))
             sent = send(pipeline, TRAFFIC_S)
             pipeline.wait_for("SELECT count() > 0 FROM dead_letters")
+            pipeline.wait_for("SELECT count(first_agent_response_at) > 0 FROM conversations_current")
             settled = urllib.parse.urlencode({"query": 'tally_sinks_ledger_project_events{outcome="duplicate"} > 0'})
             pipeline.wait_until(
                 lambda: json.loads(prometheus_server.get(f"/api/v1/query?{settled}"))["data"]["result"] != [],

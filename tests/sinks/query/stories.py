@@ -28,7 +28,7 @@ _EVENT: Final = (
 )  # fmt: skip
 _SESSION: Final = (
     "session_id", "tenant_id", "project_id", "anonymous_id", "user_id", "started_at", "ended_at", "referrer",
-    "utm_source", "converted", "conversion_event", "event_count", "entry_page", "version", "is_deleted", "is_bot",
+    "utm_source", "converted", "conversion_event", "event_count", "entry_page", "version", "is_deleted", "is_bot", "utm_campaign",
 )  # fmt: skip
 
 
@@ -102,10 +102,29 @@ class Story:
             "version": 1,
             "is_deleted": 0,
             "is_bot": False,
+            "utm_campaign": None,
         }
         session |= columns
         self._client.execute(f"INSERT INTO sessions ({', '.join(_SESSION)}) VALUES", [tuple(session.values())])
         return str(session["session_id"])
+
+    def conversation(self, customer: str, at: datetime, **columns: Any) -> str:
+        """A version of a conversation; its id. It is queued, and nobody has said more, unless told."""
+        conversation = {
+            "conversation_id": str(uuid.uuid4()),
+            "tenant_id": self.project.tenant_id,
+            "project_id": self.project.project_id,
+            "whatsapp_phone_id": customer,
+            "current_state": "queued",
+            "started_at": at,
+            "last_activity_at": at,
+            "inactivity_seconds": 4_000_000_000,
+            "entry_source": "organic",
+            "version": 1,
+        } | columns
+        names = ", ".join(conversation)
+        self._client.execute(f"INSERT INTO conversations ({names}) VALUES", [tuple(conversation.values())])
+        return str(conversation["conversation_id"])
 
     def link(self, visitor: str, user: str, source: str = "identify") -> None:
         """The visitor is that user."""

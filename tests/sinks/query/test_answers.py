@@ -107,6 +107,7 @@ class TestRobots:
             ("paths", {"after": "A"}),
             ("sessions", {}),
             ("sources", {}),
+            ("chat-funnel", {}),
         ],
     )
     def test_are_left_out_unless_asked_for(self, story: Story, query: str, options: dict[str, str]) -> None:
