@@ -252,6 +252,16 @@ IN_SINKS: Final[tuple[Fault, ...]] = (
         guarantee="The history of one person is read by indexes, and not the range.",
     ),
     Fault(
+        name="sinks-query-conversations-as-stored",
+        file="sinks/query/pieces.py",
+        text='CONVERSATIONS: Final = "conversations_current"',
+        becomes='CONVERSATIONS: Final = "conversations"',
+        tests=(
+            "tests/sinks/query/test_conversations.py::test_conversations_are_read_by_their_newest_version_as_they_are_now",
+        ),
+        guarantee="Conversations are asked as they are now: newest versions, no tombstones, silent ones resolved.",
+    ),
+    Fault(
         name="sinks-query-half-a-file",
         file="sinks/commands/query_output.py",
         text='partial = path.with_name(f"{path.name}.{os.getpid()}.partial")',

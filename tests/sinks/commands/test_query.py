@@ -55,7 +55,7 @@ def test_help_has_the_options_of_a_query(name: str) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["funel", "--project", "p"], "Did you mean 'funnel'?"),
+        (["retenton", "--project", "p"], "Did you mean 'retention'?"),
         (["pages"], "Missing option '--project'"),
         (["pages", "--project", "p", "--step", "A"], "No such option: --step"),
         (["pages", "--project", "p", "--format", "xml"], "'xml' is not one of"),

@@ -28,7 +28,8 @@ _EVENT: Final = (
 )  # fmt: skip
 _SESSION: Final = (
     "session_id", "tenant_id", "project_id", "anonymous_id", "user_id", "started_at", "ended_at", "referrer",
-    "utm_source", "converted", "conversion_event", "event_count", "entry_page", "version", "is_deleted", "is_bot", "utm_campaign",
+    "utm_source", "converted", "conversion_event", "event_count", "entry_page", "version", "is_deleted", "is_bot",
+    "utm_campaign",
 )  # fmt: skip
 
 

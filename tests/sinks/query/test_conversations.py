@@ -1,11 +1,13 @@
 """The answers about WhatsApp conversations to planted stories, worked out by hand."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from sinks.query.errors import QuestionError
+from tests.dashboards.macros import Range, expand_sql
+from tests.dashboards.reading import queries
 from tests.sinks.query.stories import Story, second
 
 MS = timedelta(milliseconds=1)
@@ -37,18 +39,6 @@ class TestConversations:
         assert story.ask("conversations", "customer", where=["state!=queued", "handoffs<1"]) == ["agent"]
         assert story.ask("conversations", "customer", limit="1") == ["nobody"]
 
-    def test_are_read_by_their_newest_version_as_they_are_now(self, story: Story) -> None:
-        kept = story.conversation("kept", second(0))
-        story.conversation("kept", second(0), conversation_id=kept, version=2, message_count=7)
-        gone = story.conversation("gone", second(0))
-        story.conversation("gone", second(0), conversation_id=gone, version=2, is_deleted=1)
-        story.conversation("silent", second(1), inactivity_seconds=60)
-        asked = ("conversations", "customer", "state", "resolved", "reason", "messages")
-        assert story.ask(*asked, tz="Asia/Kolkata") == [
-            ("silent", "resolved", "2026-03-02 17:31:01.000", "inactivity", 0),
-            ("kept", "queued", None, "", 7),
-        ]
-
     def test_belong_to_the_day_of_the_zone_that_they_begin_in(self, story: Story) -> None:
         midnight = datetime(2026, 3, 1, 18, 30, tzinfo=UTC)  # in Kolkata
         for customer, at in {"before": -MS, "first": 0 * MS, "last": timedelta(days=1) - MS}.items():
@@ -68,6 +58,19 @@ class TestConversations:
             story.ask("conversations", where=["page=/"])
         with pytest.raises(QuestionError, match="conversations have no properties"):
             story.ask("chat-responses", by="property:plan")
+
+
+def test_conversations_are_read_by_their_newest_version_as_they_are_now(story: Story) -> None:
+    kept = story.conversation("kept", second(0))
+    story.conversation("kept", second(0), conversation_id=kept, version=2, message_count=7)
+    gone = story.conversation("gone", second(0))
+    story.conversation("gone", second(0), conversation_id=gone, version=2, is_deleted=1)
+    story.conversation("silent", second(1), inactivity_seconds=60)
+    asked = ("conversations", "customer", "state", "resolved", "reason", "messages")
+    assert story.ask(*asked, tz="Asia/Kolkata") == [
+        ("silent", "resolved", "2026-03-02 17:31:01.000", "inactivity", 0),
+        ("kept", "queued", None, "", 7),
+    ]
 
 
 class TestResponses:
@@ -171,7 +174,7 @@ class TestFunnel:
 
 class TestQueue:
     ASKED = ("chat-queue", "waiting", "longest", "began", "answered", "left_unanswered")
-    RANGE = {"begin": "2026-03-02T12:00", "end": "2026-03-02T15:00", "tz": "UTC"}
+    RANGE: Final = {"begin": "2026-03-02T12:00", "end": "2026-03-02T15:00", "tz": "UTC"}
 
     def test_counts_who_waits_at_each_hours_end_and_at_most(self, story: Story) -> None:
         story.conversation("before", second(-600), **answered(-600, 60))
@@ -207,3 +210,37 @@ class TestQueue:
             ("2026-10-25 02:00 +0200", 1),
             ("2026-10-25 02:00 +0100", 0),
         ]
+
+
+class TestDashboard:
+    """The panels ask as the pack does; their times, tenants and projects are Grafana's."""
+
+    def panel(self, story: Story, title: str) -> list[Any]:
+        chosen = {"tenant": (story.project.tenant_id,), "project": (story.project.project_id,)}
+        noon = int(second(0).timestamp())
+        (text,) = [query.text for query in queries() if str(query) == f"{title} A"]
+        story.write()
+        return [tuple(row.values()) for row in story.run(expand_sql(text, Range(noon, noon + 10_800, 30, chosen)))]
+
+    def test_counts_who_waits_whenever_that_changes(self, story: Story) -> None:
+        story.conversation("before", second(-600), **answered(-600, 60))
+        story.conversation("waits", second(200))
+        story.conversation("gave up", second(300), **ended(7200, "inactivity"))
+        story.conversation("bot's", second(0), current_state="bot_active", bot_message_count=1)
+        assert [waiting for _, waiting in self.panel(story, "Waiting for an agent")] == [0, 1, 2, 1]
+
+    def test_has_the_pack_s_funnel_sources_and_response_times(self, story: Story) -> None:
+        session = story.session("ann", second(0), utm_source="news")
+        story.event("ann", "page:/", second(0), session_id=session)
+        story.event("ann", "WhatsApp Handshake Created", second(1), session_id=session)
+        story.events("bob", ("page:/", 0))
+        linked = {"linked_session_id": session, "entry_source": "handshake"}
+        story.conversation("1", second(9), **answered(10, 10, 20), **linked)
+        story.conversation("2", second(9), **answered(9, 14), entry_source="ctwa")
+        funnel = story.ask("chat-funnel", "what", "sessions")
+        assert funnel == list(zip(dict(funnel), [2, 1, 1, 1, 0], strict=True))
+        assert self.panel(story, "Web to chat") == funnel
+        sources = story.ask("chat-sources", "value", "conversations", "customers", "agent_answered", "resolved")
+        assert self.panel(story, "Sources of conversations") == sources == [("(ad)", 1, 1, 1, 0), ("news", 1, 1, 1, 0)]
+        assert [row[1:] for row in self.panel(story, "First response")] == [(3, 4.6)]
+        assert [row[1:] for row in self.panel(story, "Agent response")] == [(7.5, 9.5)]

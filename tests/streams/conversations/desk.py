@@ -77,7 +77,9 @@ class Desk:
     def tell(self, signals: Iterable[Signal], epochs: Sequence[int] = ()) -> "Desk":
         """Publish signals and work on them; `epochs`: after how many an epoch ends, besides the last."""
         start = len(self.told)
-        self.told += [(keys.of_signal("t", "p", NUMBER), SIGNALS.encode(one._asdict())) for one in signals]
+        self.told += [
+            (keys.of_signal(one.tenant_id, one.project_id, NUMBER), SIGNALS.encode(one._asdict())) for one in signals
+        ]
         ends = sorted({start, *(start + end for end in epochs if start + end < len(self.told)), len(self.told)})
         for begin, end in pairwise(ends):
             self.work(begin, end)

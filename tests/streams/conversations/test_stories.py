@@ -324,6 +324,22 @@ def test_phones_that_changed_before_there_were_ids_are_one_customer() -> None:
         assert (row["whatsapp_phone_id"], row["message_count"]) == ("US.1", 3), order
 
 
+def test_the_same_customer_of_two_tenants_is_two_who_never_meet() -> None:
+    def of_other(one: Signal) -> Signal:
+        return one._replace(tenant_id="other")
+
+    known = signal("C", 0, customer="US.1", wa_id="101")
+    signals = [known, of_other(signal("C", 0, customer="US.1")), of_other(signal("A", 5, customer="101"))]
+    for order in itertools.permutations(signals):
+        rows = {
+            (row["tenant_id"], row["whatsapp_phone_id"]): short(row) for row in Desk().tell(order, epochs=[1]).rows()
+        }
+        # The other tenant was never told whose phone that is, and an answer alone opens nothing.
+        assert rows == {("t", "US.1"): ("queued", 0, None, None, "1/0/0"), ("other", "US.1"): rows["t", "US.1"]}
+    taught = Desk().tell([*signals, of_other(known._replace(fact_id="taught"))])
+    assert {row["tenant_id"]: short(row)[-1] for row in taught.rows()} == {"t": "1/0/0", "other": "3/0/1"}
+
+
 def linked(minutes: float, kind: str = "linked", **more: str) -> Signal:
     """What the identities agent tells of a token."""
     told = {"handshake_token": "F1RBD-DB1B9", "anonymous_id": "ann", "session_id": "s1", "user_id": "u1"} | more
