@@ -22,7 +22,7 @@ from collector.events.readmit import DeadLetter, readmit
 from collector.events.session_key import visitor_of
 from collector.events.times import Bounds
 from collector.kafka.encode import Encoders
-from collector.kafka.publisher import OverloadedError, Publisher, Record
+from collector.kafka.publisher import Batches, OverloadedError, Publisher, Record, size_of
 from collector.projects.authenticate import Credentials, find_early, require_project
 from collector.projects.directory import Project, ProjectDirectory
 from collector.whatsapp.ingest import WhatsAppIngest, is_of_webhook
@@ -155,14 +155,14 @@ class Ingest:
 
         What is refused again is the dead letter that it was. Raises OverloadedError.
         """
-        batches: dict[str, list[Record]] = {}
+        by_topic: dict[str, list[Record]] = {}
         outcomes = []
         for dead_letter in dead_letters:
             if is_of_webhook(dead_letter):
                 again, outcome = self.whatsapp.take_again(dead_letter)
                 outcomes.append(outcome)
                 for topic, records in again:
-                    batches.setdefault(topic, []).extend(records)
+                    by_topic.setdefault(topic, []).extend(records)
                 continue
             project = self._directory.by_key(dead_letter.write_key)
             if project is None or project.is_disabled:
@@ -171,12 +171,12 @@ class Ingest:
             admission, outcome = readmit(dead_letter, project, self._limits, self._ids)
             outcomes.append(outcome)
             for topic, records in self._records(admission, project):
-                batches.setdefault(topic, []).extend(records)
-        size = sum(len(record["key"]) + len(record["value"]) for records in batches.values() for record in records)
-        return (self._publisher.publish(list(batches.items()), size) if batches else None), outcomes
+                by_topic.setdefault(topic, []).extend(records)
+        batches = list(by_topic.items())
+        return (self._publisher.publish(batches, size_of(batches)) if batches else None), outcomes
 
-    def _records(self, admission: Admission, project: Project) -> list[tuple[str, list[Record]]]:
-        batches: list[tuple[str, list[Record]]] = []
+    def _records(self, admission: Admission, project: Project) -> Batches:
+        batches: Batches = []
         if admission.admitted:
             encode = self._encoders.raw_events.encode
             key_of = keys.of_raw_event

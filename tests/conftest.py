@@ -15,6 +15,7 @@ from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
 from docker.local.prometheus import PrometheusServer
 from docker.local.services import Pipeline
+from schemas.settings import Settings
 
 # Also of modules that hold no tests: a failed assertion there says what there was.
 pytest.register_assert_rewrite(
@@ -113,6 +114,26 @@ def unique_name() -> str:
 def topic_prefix(unique_name: str) -> str:
     """Put before topic names, so that tests share one Kafka and no topic."""
     return f"{unique_name}_"
+
+
+@pytest.fixture(scope="module")
+def module_tables(clickhouse_server: ClickHouseServer) -> Iterator[Settings]:
+    """Settings of a database of the module's own with all tables, dropped after its last test."""
+    # Imported late: fast tests do without the driver.
+    from schemas.apply.tables import apply_tables
+
+    clickhouse_server.start()  # again, if it has crashed: that has failed one test, and is to fail no other
+    settings = Settings.model_validate(
+        {
+            "clickhouse_host": clickhouse_server.host,
+            "clickhouse_tcp_port": clickhouse_server.tcp_port,
+            "clickhouse_http_port": clickhouse_server.http_port,
+            "clickhouse_database": f"t{uuid.uuid4().hex[:10]}",
+        }
+    )
+    apply_tables(settings)
+    yield settings
+    clickhouse_server.query(f"DROP DATABASE {settings.clickhouse_database} SYNC")
 
 
 @pytest.fixture

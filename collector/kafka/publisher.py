@@ -35,6 +35,15 @@ class Record(TypedDict):
     _error: NotRequired[KafkaError]
 
 
+Batches = list[tuple[str, list[Record]]]
+"""Records by topic."""
+
+
+def size_of(batches: Batches) -> int:
+    """How many bytes records have."""
+    return sum(len(record["key"]) + len(record["value"]) for _, records in batches for record in records)
+
+
 class OverloadedError(RuntimeError):
     """Too much waits for Kafka already; the request was not taken."""
 

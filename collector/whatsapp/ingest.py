@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -16,7 +16,7 @@ from collector.events.parse import MalformedError
 from collector.events.readmit import DeadLetter
 from collector.events.session_key import visitor_of
 from collector.kafka.encode import Encoders
-from collector.kafka.publisher import OverloadedError, Publisher, Record
+from collector.kafka.publisher import Batches, OverloadedError, Publisher, Record, size_of
 from collector.projects.directory import Project, ProjectDirectory
 from collector.whatsapp.admit import Admitted, Judge
 from collector.whatsapp.event import Bound, IdsSecretMissingError
@@ -27,7 +27,6 @@ from schemas.settings import Settings
 
 _log: Final = structlog.get_logger()
 _decode_arrival: Final = msgspec.json.Decoder(KeptArrival).decode
-Batches = list[tuple[str, list[Record]]]
 
 
 class PendingItems(msgspec.Struct, gc=False):
@@ -147,9 +146,8 @@ class WhatsAppIngest:
     def _publish(self, batches: Batches) -> "asyncio.Future[bool] | None":
         if not batches:
             return None
-        size = size_of(batches)
         try:
-            return self._publisher.publish(batches, size)
+            return self._publisher.publish(batches, size_of(batches))
         except OverloadedError:
             raise RefusedRequest(Refusal.OVERLOADED) from None
 
@@ -157,8 +155,3 @@ class WhatsAppIngest:
 def is_of_webhook(dead_letter: DeadLetter) -> bool:
     """Whether a dead letter came by a webhook."""
     return bool(dead_letter.arrival) and bool(_decode_arrival(dead_letter.arrival.encode()).whatsapp_app)
-
-
-def size_of(batches: Sequence[tuple[str, list[Record]]]) -> int:
-    """How many bytes records have."""
-    return sum(len(record["key"]) + len(record["value"]) for _, records in batches for record in records)

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import sys
 import urllib.error
 import urllib.parse
@@ -10,9 +9,9 @@ import urllib.request
 from pathlib import Path
 
 from docker.local import PROJECT_ROOT
+from docker.local.c_library import c_library
 from docker.local.packages import fetch
 from docker.local.process import HOST, ServerProcess, accepts_connections, free_port
-from docker.local.tools import require_tool
 
 _LAUNCHER = Path(__file__).with_name("clickhouse_launcher.py")
 _RESETS_END = Path(__file__).with_name("resets_end.c")
@@ -91,14 +90,10 @@ class ClickHouseServer(ServerProcess):
         (self.home / "users.xml").write_text(_USERS)
         (self.home / "users.d").mkdir(exist_ok=True)
         shutil.copy(_PROFILE, self.home / "users.d")
-        subprocess.run(
-            [require_tool("cc"), "-O2", "-shared", "-fPIC", "-o", str(self._resets_end_path), str(_RESETS_END)],
-            check=True,
-        )
 
     def command(self) -> list[str]:
         library = fetch("clickhouse") / "node_modules" / "@chdb" / "lib-linux-x64-gnu" / "libchdb.so"
-        preloaded = filter(None, (str(self._resets_end_path), os.environ.get("LD_PRELOAD")))
+        preloaded = filter(None, (str(c_library("resets-end", [_RESETS_END])), os.environ.get("LD_PRELOAD")))
         launch = [
             "/usr/bin/env",
             f"LD_PRELOAD={':'.join(preloaded)}",
@@ -117,10 +112,6 @@ class ClickHouseServer(ServerProcess):
             return self.query("SELECT 1", timeout_s=2.0) == "1\n"
         except OSError:
             return False
-
-    @property
-    def _resets_end_path(self) -> Path:
-        return self.home / "resets_end.so"
 
     @property
     def _config_path(self) -> Path:

@@ -41,8 +41,9 @@ def refresh(
         tables.drop_leftovers()
         refresher = Refresher(tables, time.monotonic)
         computed = emptied = 0
+        is_dry_run = remove_empty and not yes
         for first, last in () if (opened := _open(tables, span)) is None else windows(*opened, tables.window_days()):
-            if not remove_empty or yes:
+            if not is_dry_run:
                 done = refresher.refresh(first, last)
                 computed += done.buckets
                 console.print(f"{first} to {last}: {done.buckets} buckets computed anew", style="dim")
@@ -53,7 +54,7 @@ def refresh(
                 if yes:
                     tables.replace_hours(each.day, None)
                     tables.replace_day(each.day, remove_empty=True)
-    if not remove_empty or yes:
+    if not is_dry_run:
         console.print(f"{computed} buckets differed and were computed anew")
     if emptied or remove_empty:
         how = "were removed" if yes else "would be removed; add --yes to do it" if remove_empty else _KEPT

@@ -19,10 +19,10 @@ from sinks.ledger.audit import examine, nothing_known, reaches
 from sinks.ledger.evidence import TableEvidence, TopicEvidence
 from sinks.ledger.outcomes import LedgerOutcome, difference
 from sinks.ledger.pages import NEW, SEEN, UNSEEN, UNSOUND, Pages, Span
+from sinks.rounds import keep_rounds, let_go
 
 log = structlog.get_logger()
 
-_FIRST_S: Final = 5.0  # the first round waits for less than the others: what is in the tables is of interest at once
 # How much of an interval a round may take before it leaves pages of an urgency to the next one. The loops share the
 # processor: a look at 100,000 offsets takes a few tenths of a second, and what was seen before can wait.
 _SHARES: Final = {NEW: 0.25, UNSOUND: 0.25, UNSEEN: 0.1, SEEN: 0.02}
@@ -66,10 +66,7 @@ class LedgerMonitor:
     def run(self, stopping: Event) -> None:
         """Until `stopping` is set."""
         self._metrics.ledger_timestamp_seconds.set(self._wall_clock())
-        pause_s = min(self._interval_s, _FIRST_S)
-        while not stopping.wait(pause_s):
-            self.round(stopping)
-            pause_s = self._interval_s
+        keep_rounds(self.round, self._interval_s, stopping)
         self._close()
 
     def round(self, stopping: Event) -> None:
@@ -139,10 +136,7 @@ class LedgerMonitor:
     def _close(self) -> None:
         sources, self._sources = self._sources, None
         if sources is not None:
-            try:
-                sources.close()
-            except Exception as error:
-                log.warning("closing failed", error=str(error))
+            let_go(sources.close)
 
 
 def _tell(span: Span, account: Account) -> None:

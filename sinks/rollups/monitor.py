@@ -16,10 +16,10 @@ import structlog
 from schemas.metrics import SinksMetrics
 from sinks.rollups.buckets import RollupTables, day_of, windows
 from sinks.rollups.refresh import Refreshed, Refresher
+from sinks.rounds import keep_rounds, let_go
 
 log = structlog.get_logger()
 
-_FIRST_S: Final = 5.0
 _SWEEP_SHARE: Final = 0.05  # of an interval, for the days before
 _FRESH_S: Final = 2 * 3_600  # within this, most of the events come
 _AHEAD_S: Final = 3_600  # an event's time may be so far ahead
@@ -50,10 +50,7 @@ class RollupMonitor:
     def run(self, stopping: Event) -> None:
         """Until `stopping` is set."""
         self._metrics.rollups_timestamp_seconds.set(self._wall_clock())
-        pause_s = min(self._interval_s, _FIRST_S)
-        while not stopping.wait(pause_s):
-            self.round(stopping)
-            pause_s = self._interval_s
+        keep_rounds(self.round, self._interval_s, stopping)
         self._disconnect()
 
     def round(self, stopping: Event) -> None:
@@ -115,7 +112,4 @@ class RollupMonitor:
     def _disconnect(self) -> None:
         close, self._close = self._close, None
         if close is not None:
-            try:
-                close()
-            except Exception as error:
-                log.warning("closing failed", error=str(error))
+            let_go(close)

@@ -12,8 +12,9 @@ import time
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from docker.local.c_library import BuildFailedError
 from docker.local.tools import CLOCK_VARIABLES, MissingToolError
-from tests.clock.build import BuildFailedError, build
+from tests.clock.build import build
 
 _DAY_S = 86_400
 

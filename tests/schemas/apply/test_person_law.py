@@ -13,8 +13,7 @@ from typing import Final, NamedTuple
 import pytest
 from clickhouse_driver import Client
 
-from docker.local.clickhouse import ClickHouseServer
-from schemas.apply.tables import apply_tables, clickhouse
+from schemas.apply.tables import clickhouse
 from schemas.settings import Settings
 
 START: Final = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
@@ -116,19 +115,9 @@ def moment(at: int) -> datetime:
 
 
 @pytest.fixture(scope="module")
-def client(clickhouse_server: ClickHouseServer) -> Iterator[Client]:
-    settings = Settings.model_validate(
-        {
-            "clickhouse_host": clickhouse_server.host,
-            "clickhouse_tcp_port": clickhouse_server.tcp_port,
-            "clickhouse_http_port": clickhouse_server.http_port,
-            "clickhouse_database": f"t{uuid.uuid4().hex[:10]}",
-        }
-    )
-    apply_tables(settings)
-    with clickhouse(settings) as connected:
+def client(module_tables: Settings) -> Iterator[Client]:
+    with clickhouse(module_tables) as connected:
         yield connected
-        connected.execute(f"DROP DATABASE {settings.clickhouse_database} SYNC")
 
 
 @pytest.fixture(scope="module")

@@ -163,8 +163,16 @@ def test_a_server_that_is_not_there_is_worth_another_try(rig: SinkRig) -> None:
             call()
 
 
-def test_a_connection_that_was_closed_is_opened_anew(rig: SinkRig) -> None:
-    writer = clickhouse(rig)
+def test_after_a_failure_the_connection_is_opened_anew(rig: SinkRig) -> None:
+    failures = iter([ConnectionResetError()])
+
+    def fails_once(_name: str) -> None:
+        for failure in failures:
+            raise failure
+
+    writer = ClickHouseWriter(Connection(server(rig)), ROUTES["enriched_events"], schemas(), fails_once)
+    with pytest.raises(WriteFailedError):
+        writer.insert(rows(range(2)), "a")
     writer.insert(rows(range(2)), "a")
     writer.close()
     writer.insert(rows(range(2, 4)), "b")

@@ -1,14 +1,12 @@
 """Roll-ups that are compared and replaced: the same suite for ClickHouse and for what stands in for it."""
 
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from docker.local.clickhouse import ClickHouseServer
-from schemas.apply.tables import apply_tables
 from schemas.settings import Settings
 from sinks.clickhouse.client import Client
 from sinks.clickhouse.rollup_tables import ClickHouseRollups
@@ -20,19 +18,9 @@ DAYS = 22  # so far back is looked: further than any event of most tests
 
 
 @pytest.fixture(scope="module")
-def module_world(clickhouse_server: ClickHouseServer) -> Iterator[ClickHouseWorld]:
-    database = f"t{uuid.uuid4().hex[:10]}"
-    settings = Settings.model_validate(
-        {
-            "clickhouse_host": clickhouse_server.host,
-            "clickhouse_tcp_port": clickhouse_server.tcp_port,
-            "clickhouse_database": database,
-        }
-    )
-    apply_tables(settings)
-    world = ClickHouseWorld(settings)
+def module_world(module_tables: Settings) -> Iterator[ClickHouseWorld]:
+    world = ClickHouseWorld(module_tables)
     yield world
-    world.client.execute(f"DROP DATABASE {database} SYNC")
     world.client.disconnect()
 
 

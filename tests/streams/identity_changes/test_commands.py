@@ -8,10 +8,9 @@ import pytest
 from clickhouse_driver import Client
 from typer.testing import CliRunner
 
-from docker.local.clickhouse import ClickHouseServer
 from docker.local.kafka import KafkaServer
 from schemas import exits
-from schemas.apply.tables import apply_tables, clickhouse
+from schemas.apply.tables import clickhouse
 from schemas.apply.topics import apply_topics
 from schemas.codec import Codec
 from schemas.settings import Settings, to_environ
@@ -25,21 +24,14 @@ WHY: Final = ("--reason", "a shared till")
 
 
 @pytest.fixture(scope="module")
-def settings(kafka_server: KafkaServer, clickhouse_server: ClickHouseServer) -> Settings:
-    name = f"t{uuid.uuid4().hex[:10]}"
-    found = Settings.model_validate(
-        {
-            "kafka_bootstrap": kafka_server.bootstrap,
-            "topic_prefix": f"{name}.",
-            "partitions": 1,
-            "clickhouse_host": clickhouse_server.host,
-            "clickhouse_tcp_port": clickhouse_server.tcp_port,
-            "clickhouse_http_port": clickhouse_server.http_port,
-            "clickhouse_database": name,
-        }
-    )
+def settings(kafka_server: KafkaServer, module_tables: Settings) -> Settings:
+    topics = {
+        "kafka_bootstrap": kafka_server.bootstrap,
+        "topic_prefix": f"{module_tables.clickhouse_database}.",
+        "partitions": 1,
+    }
+    found = module_tables.model_copy(update=topics)
     apply_topics(found)
-    apply_tables(found)
     return found
 
 
@@ -62,7 +54,6 @@ def client(settings: Settings) -> Iterator[Client]:
             {"tenant": TENANT},
         )
         yield connected
-        connected.execute(f"DROP DATABASE {settings.clickhouse_database} SYNC")
 
 
 def run(settings: Settings, *words: str, project: str = PROJECT) -> tuple[int, str]:
